@@ -18,6 +18,7 @@
 //! The traits are split by concern so that a decorator (a fault injector, a tracer) says which one it
 //! changes; a node only ever sees the sum of them.
 
+pub mod conformance;
 mod datagram;
 mod endpoint;
 mod inbox;
