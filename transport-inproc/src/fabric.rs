@@ -1,0 +1,287 @@
+//! What all nodes share: time, the agenda, links, connections, and what waits for each node.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use monofil_transport::{Endpoint, JobId, JobOutcome, LocalEndpoints, Plane, Progress, Shutdown};
+
+use crate::agenda::{Agenda, Way, What};
+use crate::connection::Connections;
+use crate::jobs::Job;
+use crate::link::Link;
+use crate::paced::HelperJob;
+use crate::sampling::Stream;
+use crate::slab::Slab;
+use crate::trace::{NOBODY, Trace, TraceKind};
+use crate::{Stats, WorldConfig};
+
+/// Whether a node lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It runs.
+    Up,
+    /// It is not started, or it crashed.
+    Down,
+    /// It ended by itself.
+    Ended,
+}
+
+/// What waits for a node until it receives.
+pub(crate) enum Mail {
+    Frame {
+        slot: u32,
+        session: u32,
+        generation: u32,
+        way: Way,
+        plane: Plane,
+        frame: Bytes,
+    },
+    Datagram {
+        from: SocketAddr,
+        payload: Bytes,
+    },
+    Connection {
+        slot: u32,
+        generation: u32,
+        change: Change,
+    },
+    Job(JobId, Box<JobOutcome>),
+    Shutdown(Shutdown),
+}
+
+/// What became of a connection, for its owner.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    Connected,
+    Gone,
+    Writable,
+}
+
+/// One node, as the fabric sees it.
+pub(crate) struct NodeState {
+    pub(crate) name: Arc<str>,
+    pub(crate) local: LocalEndpoints,
+    pub(crate) life: Life,
+    pub(crate) paused: bool,
+    /// Whether a program turns; otherwise somebody uses its handle.
+    pub(crate) has_program: bool,
+    /// Whether it is in the queue of those that turn next.
+    pub(crate) queued: bool,
+    pub(crate) incarnation: u64,
+    /// When its program wants to turn; `u64::MAX` for never.
+    pub(crate) wake_at: u64,
+    /// The time of its wake-up on the agenda; others of it are stale.
+    pub(crate) armed_at: u64,
+    pub(crate) mail: VecDeque<Mail>,
+    pub(crate) datagrams_waiting: u32,
+    pub(crate) jobs: usize,
+    /// Connections that it opened.
+    pub(crate) owned: BTreeSet<u32>,
+    /// Connections that were opened to it and that it believes are up.
+    pub(crate) accepted: BTreeSet<u32>,
+    /// Connections (slot, generation) that wait until it can be reached.
+    pub(crate) waiting: Vec<(u32, u32)>,
+    pub(crate) entropy: Option<Box<Stream>>,
+    pub(crate) progress: OnceCell<Arc<Progress>>,
+}
+
+/// Everything but the programs.
+pub(crate) struct Fabric {
+    pub(crate) config: WorldConfig,
+    pub(crate) now: u64,
+    pub(crate) agenda: Agenda,
+    /// Nodes that turn next, in the order in which they became ready.
+    pub(crate) ready: VecDeque<u32>,
+    pub(crate) nodes: Vec<NodeState>,
+    pub(crate) connections: Connections,
+    pub(crate) links: Vec<Link>,
+    link_numbers: HashMap<u64, u32, BuildHasherDefault<PairHasher>>,
+    pub(crate) endpoints: HashMap<Endpoint, (u32, Plane)>,
+    pub(crate) addresses: HashMap<SocketAddr, u32>,
+    /// Connections to endpoints that no node has.
+    pub(crate) unresolved: HashMap<Endpoint, Vec<(u32, u32)>>,
+    pub(crate) datagrams: Slab<(u32, SocketAddr, Bytes)>,
+    pub(crate) jobs: Slab<Job>,
+    /// In a paced world, jobs on their way to helper threads.
+    pub(crate) helper_jobs: Option<Vec<HelperJob>>,
+    pub(crate) trace: Trace,
+    pub(crate) stats: Stats,
+}
+
+impl Fabric {
+    pub(crate) fn new(config: WorldConfig) -> Self {
+        Self {
+            now: 0,
+            agenda: Agenda::default(),
+            ready: VecDeque::new(),
+            nodes: Vec::new(),
+            connections: Connections::default(),
+            links: Vec::new(),
+            link_numbers: HashMap::default(),
+            endpoints: HashMap::new(),
+            addresses: HashMap::new(),
+            unresolved: HashMap::new(),
+            datagrams: Slab::default(),
+            jobs: Slab::default(),
+            helper_jobs: None,
+            trace: Trace::new(config.trace_records_max),
+            stats: Stats::default(),
+            config,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn node(&mut self, node: u32) -> &mut NodeState {
+        &mut self.nodes[node as usize]
+    }
+
+    /// Returns the number of the link from one node to another.
+    pub(crate) fn link(&mut self, from: u32, to: u32) -> u32 {
+        let pair = u64::from(from) << 32 | u64::from(to);
+        if let Some(number) = self.link_numbers.get(&pair) {
+            return *number;
+        }
+        let number = u32::try_from(self.links.len()).expect("a world has fewer than 2^32 links");
+        let names = [from, to].map(|node| self.nodes[node as usize].name.clone());
+        self.links.push(Link::new(
+            self.config.link.clone(),
+            self.config.seed,
+            &names[0],
+            &names[1],
+        ));
+        self.link_numbers.insert(pair, number);
+        number
+    }
+
+    /// Lets a node with a program turn soon.
+    #[inline]
+    pub(crate) fn make_ready(&mut self, node: u32) {
+        let state = &mut self.nodes[node as usize];
+        if state.has_program && !state.queued && state.life == Life::Up && !state.paused {
+            state.queued = true;
+            self.ready.push_back(node);
+        }
+    }
+
+    /// Puts something into a node's mail and lets it turn.
+    #[inline]
+    pub(crate) fn deliver(&mut self, node: u32, mail: Mail) {
+        self.node(node).mail.push_back(mail);
+        self.make_ready(node);
+    }
+
+    /// Tells the owner of a connection what became of it.
+    pub(crate) fn report(&mut self, slot: u32, change: Change) {
+        let connection = self.connections.get(slot);
+        let (owner, target, generation) =
+            (connection.owner, connection.target, connection.generation);
+        let kind = match change {
+            Change::Connected => TraceKind::Connected,
+            Change::Gone => TraceKind::PeerGone,
+            Change::Writable => TraceKind::Writable,
+        };
+        self.trace.add(self.now, kind, owner, target, 0);
+        let mail = Mail::Connection {
+            slot,
+            generation,
+            change,
+        };
+        self.deliver(owner, mail);
+    }
+
+    /// Remembers when a node wants to turn.
+    #[inline]
+    pub(crate) fn wake_at(&mut self, node: u32, time: u64) {
+        if time <= self.now {
+            self.make_ready(node);
+            return;
+        }
+        let state = &mut self.nodes[node as usize];
+        state.wake_at = time;
+        if time < state.armed_at {
+            state.armed_at = time;
+            self.agenda.add(self.now, time, What::Wake { node });
+        }
+    }
+
+    /// A wake-up came due: the node turns if that is still what it wants.
+    pub(crate) fn woken(&mut self, node: u32) {
+        let now = self.now;
+        let state = &mut self.nodes[node as usize];
+        if state.armed_at <= now {
+            state.armed_at = u64::MAX;
+        }
+        if state.wake_at <= now {
+            state.wake_at = u64::MAX;
+            self.make_ready(node);
+        } else {
+            self.rearm(node);
+        }
+    }
+
+    fn rearm(&mut self, node: u32) {
+        let state = &mut self.nodes[node as usize];
+        if state.wake_at < state.armed_at {
+            state.armed_at = state.wake_at;
+            let time = state.wake_at;
+            self.agenda.add(self.now, time, What::Wake { node });
+        }
+    }
+
+    /// Returns when the next thing in the future happens, dropping wake-ups that nobody wants.
+    pub(crate) fn next_time(&mut self) -> Option<u64> {
+        loop {
+            let (time, what) = self.agenda.peek()?;
+            let What::Wake { node } = what else {
+                return Some(time);
+            };
+            let state = &mut self.nodes[node as usize];
+            if state.armed_at == time && state.wake_at <= time {
+                return Some(time);
+            }
+            self.agenda.skip();
+            if state.armed_at == time {
+                state.armed_at = u64::MAX;
+                self.rearm(node);
+            }
+        }
+    }
+
+    /// Counts frames that were lost.
+    pub(crate) fn count_lost(&mut self, frames: usize, to: u32, from: u32) {
+        if frames > 0 {
+            self.stats.frames_lost += frames as u64;
+            self.trace
+                .add(self.now, TraceKind::FramesLost, to, from, frames as u64);
+        }
+    }
+
+    pub(crate) fn record(&mut self, kind: TraceKind, node: u32) {
+        self.trace.add(self.now, kind, node, NOBODY, 0);
+    }
+}
+
+/// Hashes a pair of node numbers: one multiplication.
+#[derive(Default)]
+pub(crate) struct PairHasher(u64);
+
+impl Hasher for PairHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xa076_1d64_78bd_642f;
+        self.0 = (product as u64) ^ ((product >> 64) as u64);
+    }
+}

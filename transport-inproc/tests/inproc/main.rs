@@ -1,0 +1,5 @@
+//! The pseudo-network, through its public surface.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+mod conformance;
