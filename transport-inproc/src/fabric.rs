@@ -7,14 +7,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use monofil_transport::{Endpoint, JobId, JobOutcome, LocalEndpoints, Plane, Progress, Shutdown};
+use monofil_transport::{
+    Endpoint, JobId, JobOutcome, LocalEndpoints, Plane, Progress, Shutdown, Stream,
+};
 
 use crate::agenda::{Agenda, Way, What};
 use crate::connection::Connections;
 use crate::jobs::Job;
 use crate::link::Link;
 use crate::paced::HelperJob;
-use crate::sampling::Stream;
 use crate::slab::Slab;
 use crate::trace::{NOBODY, Trace, TraceKind};
 use crate::{Stats, WorldConfig};

@@ -9,8 +9,8 @@ use monofil_transport::{DatagramError, JobId, JobOutcome, OffloadFull, OffloadJo
 
 use crate::agenda::What;
 use crate::fabric::{Fabric, Life, Mail};
+use crate::link::nanos;
 use crate::paced::HelperJob;
-use crate::sampling::nanos;
 use crate::trace::{TraceKind, hash_bytes};
 
 /// A job that is under way.

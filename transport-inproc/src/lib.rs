@@ -42,7 +42,7 @@
 //! ```
 //!
 //! What is done to a world is a value ([`Fault`], [`LinkModel`]), so that scenarios can hold, shrink and
-//! print it. Every choice draws from the stream of its own site ([`Stream`]), so adding one shifts
+//! print it. Every choice draws from the stream of its own site ([`Stream`](monofil_transport::Stream)), so adding one shifts
 //! nothing elsewhere.
 
 mod agenda;
@@ -57,7 +57,6 @@ mod node;
 mod node_io;
 mod paced;
 mod run;
-mod sampling;
 mod sessions;
 mod slab;
 mod stats;
@@ -71,7 +70,6 @@ pub use node::{AddNodeError, Factory, NodeKey, NodeSpec, NodeStart, application_
 pub use node_io::NodeIo;
 pub use paced::{HelperDone, HelperJob, Outside, Paced, Pacer};
 pub use run::Stop;
-pub use sampling::{Probability, Stream};
 pub use stats::Stats;
 pub use trace::{TraceHash, TraceKind, TraceRecord};
 pub use world::World;

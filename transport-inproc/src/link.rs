@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::sampling::{Probability, Stream, nanos};
+use monofil_transport::{Probability, Stream};
 
 /// How long messages are on the way. Each message has its own: messages in flight overlap, and frames
 /// of one connection wait for the ones before them.
@@ -84,6 +84,11 @@ impl Default for LinkModel {
             frames_max: 32,
         }
     }
+}
+
+/// Returns a duration's nanoseconds; five centuries for longer ones.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The sites of a link: what is drawn for one shifts nothing for the others.

@@ -1,11 +1,11 @@
 //! Connections: opened, established, broken, given up, tried again.
 
-use monofil_transport::{ConnectionId, Endpoint, Plane};
+use monofil_transport::{ConnectionId, Endpoint, Plane, Stream};
 
 use crate::agenda::{Way, What};
 use crate::fabric::{Change, Fabric, Life};
 use crate::link::Site;
-use crate::sampling::{Stream, nanos};
+use crate::link::nanos;
 use crate::trace::{NOBODY, TraceKind};
 
 /// How a node's end of a connection ends.

@@ -25,6 +25,7 @@ mod inbox;
 mod io;
 mod node;
 mod offload;
+mod sampling;
 mod time;
 mod watch;
 
@@ -37,5 +38,6 @@ pub use io::{
 };
 pub use node::{Next, Node};
 pub use offload::{JobId, JobOutcome, Offload, OffloadFull, OffloadJob};
+pub use sampling::{Probability, Stream};
 pub use time::Instant;
 pub use watch::{HandlerId, Progress, Running, Watch, WatchAnswer};

@@ -137,7 +137,7 @@ impl Stream {
 }
 
 /// Returns a duration's nanoseconds; five centuries for longer ones.
-pub(crate) fn nanos(duration: Duration) -> u64 {
+fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
