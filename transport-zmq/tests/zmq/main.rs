@@ -1,0 +1,4 @@
+//! What the ZeroMQ backend promises, over real sockets.
+
+mod conformance;
+mod support;
