@@ -14,7 +14,7 @@
 //! Each case names one clause of the contracts in this crate: what [`Transport`](crate::Transport),
 //! [`Datagrams`](crate::Datagrams), [`Clock`](crate::Clock), [`Entropy`](crate::Entropy),
 //! [`Offload`](crate::Offload) and [`Driver`](crate::Driver) promise. A suite that cannot fail proves
-//! nothing, so a backend's tests also run it over a decorator that breaks a clause and assert which case
+//! nothing, so a backend's tests also run it over [`Faulty`](crate::decorator::Faulty) and assert which case
 //! fails.
 //!
 //! The whole suite runs on one thread. It drives each node in turn, for a short slice of time, so that

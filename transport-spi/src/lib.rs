@@ -20,6 +20,7 @@
 
 pub mod conformance;
 mod datagram;
+pub mod decorator;
 mod endpoint;
 mod inbox;
 mod io;

@@ -1,20 +1,31 @@
 //! The suite that every backend runs, over a world of bare nodes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use monofil_inproc::{Latency, LinkModel, NodeKey, NodeSpec, World, WorldConfig};
 use monofil_transport::conformance::{self, Fixture, Reach};
+use monofil_transport::decorator::{Defect, Defects, Faulty};
 use monofil_transport::{Instant, Io, Next};
 
 pub(crate) struct WorldFixture {
     config: WorldConfig,
     world: World,
+    /// What is wrong with every node's backend.
+    plan: Vec<Defect>,
+    /// How far each one got.
+    defects: BTreeMap<String, Defects>,
 }
 
 impl WorldFixture {
     pub(crate) fn new(config: WorldConfig) -> Self {
         let world = World::new(config.clone());
-        Self { config, world }
+        Self {
+            config,
+            world,
+            plan: Vec::new(),
+            defects: BTreeMap::new(),
+        }
     }
 
     fn key(&self, name: &str) -> NodeKey {
@@ -25,6 +36,7 @@ impl WorldFixture {
 impl Fixture for WorldFixture {
     fn reset(&mut self) {
         self.world = World::new(self.config.clone());
+        self.defects.clear();
     }
 
     fn open(&mut self, name: &str, reach: Reach) {
@@ -50,7 +62,11 @@ impl Fixture for WorldFixture {
 
     fn with(&mut self, name: &str, act: &mut dyn FnMut(&mut dyn Io)) {
         let key = self.key(name);
-        act(&mut self.world.io(key));
+        let defects = self.defects.remove(name);
+        let defects = defects.unwrap_or_else(|| Defects::new(self.plan.clone()));
+        let mut io = Faulty::resume(self.world.io(key), defects);
+        act(&mut io);
+        self.defects.insert(name.to_owned(), io.into_defects());
     }
 
     fn wait(&mut self, name: &str, next: Next) {
@@ -96,4 +112,110 @@ fn a_world_with_a_long_tail_of_latency_conforms() {
         min: Duration::from_micros(50),
         mean: Duration::from_micros(500),
     }));
+}
+
+/// Tries one case over a backend with one defect and returns what the failure says.
+fn failure(case: &str, defect: Defect) -> String {
+    let mut fixture = WorldFixture::new(WorldConfig::with_seed(1));
+    fixture.plan = vec![defect];
+    let report = conformance::run_where(&mut fixture, |name| name == case);
+    let failures: Vec<String> = report.failed().map(|(_, why)| why.to_string()).collect();
+    assert_eq!(report.cases.len(), 1, "there is no case {case}");
+    failures.concat()
+}
+
+#[test]
+fn each_defect_fails_in_its_case() {
+    let late = Duration::from_millis(80);
+    let table = [
+        (
+            Defect::Swap(7),
+            "frames_arrive_whole_and_in_order",
+            "frame 7 was due and frame 8 arrived",
+        ),
+        (
+            Defect::Drop(7),
+            "frames_arrive_whole_and_in_order",
+            "frame 7 was due and frame 8 arrived",
+        ),
+        (
+            Defect::Duplicate(7),
+            "frames_arrive_whole_and_in_order",
+            "frame 8 was due and frame 7",
+        ),
+        (
+            Defect::Corrupt(7),
+            "frames_arrive_whole_and_in_order",
+            "bytes arrived that nobody sent",
+        ),
+        (
+            Defect::SwallowTooLarge(0),
+            "frames_up_to_the_limit_pass",
+            "over it was accepted",
+        ),
+        (
+            Defect::SwallowFull(0),
+            "a_full_connection_hands_the_frame_back",
+            "were accepted with",
+        ),
+        (
+            Defect::MangleFull,
+            "a_full_connection_hands_the_frame_back",
+            "another frame",
+        ),
+        (
+            Defect::Drop(3),
+            "no_accepted_frame_is_swallowed",
+            "frame 3 was due and 4 arrived",
+        ),
+        (
+            Defect::LoseWritable,
+            "a_full_connection_is_writable_again",
+            "it never came",
+        ),
+        (
+            Defect::ConfusePlanes,
+            "planes_are_apart",
+            "arrived through the control plane",
+        ),
+        (
+            Defect::LosePeerGone,
+            "a_restarted_peer_is_met_again",
+            "nobody said so",
+        ),
+        (
+            Defect::Duplicate(115),
+            "a_restarted_peer_is_met_again",
+            "after Some",
+        ),
+        (
+            Defect::LosePeerGone,
+            "a_vanished_peer_is_noticed",
+            "nobody said so",
+        ),
+        (Defect::LoseWakeUp(40), "an_arrival_wakes", "never arrived"),
+        (
+            Defect::LoseWakeUp(1_000),
+            "no_wake_up_is_lost",
+            "never woke",
+        ),
+        (Defect::Delay(0, late), "an_arrival_wakes", "woke too late"),
+        (
+            Defect::CutDatagrams,
+            "datagrams_arrive_whole",
+            "it came changed",
+        ),
+    ];
+    for (defect, case, says) in table {
+        let said = failure(case, defect);
+        assert!(said.contains(says), "{defect:?} in {case}: {said:?}");
+    }
+}
+
+#[test]
+fn a_decorator_without_defects_changes_nothing() {
+    assert_eq!(
+        failure("frames_arrive_whole_and_in_order", Defect::Drop(u64::MAX)),
+        ""
+    );
 }
