@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use monofil_inproc::{Latency, LinkModel, NodeKey, NodeSpec, World, WorldConfig};
+use monofil_inproc::{
+    Latency, LinkModel, NodeKey, NodeSpec, World, WorldConfig, application_endpoint,
+};
 use monofil_transport::conformance::{self, Fixture, Reach};
-use monofil_transport::decorator::{Defect, Defects, Faulty};
-use monofil_transport::{Instant, Io, Next};
+use monofil_transport::decorator::{Answer, Call, Defect, Defects, Faulty, Traced};
+use monofil_transport::{Inbox, Instant, Io, Next, Plane, Route, Transport};
 
 pub(crate) struct WorldFixture {
     config: WorldConfig,
@@ -210,6 +212,37 @@ fn each_defect_fails_in_its_case() {
         let said = failure(case, defect);
         assert!(said.contains(says), "{defect:?} in {case}: {said:?}");
     }
+}
+
+#[test]
+fn a_tracer_writes_down_what_passes() {
+    let mut world = World::new(WorldConfig::with_seed(1));
+    let here = world.add_bare_node(NodeSpec::new("here")).unwrap();
+    let there = world.add_bare_node(NodeSpec::new("there")).unwrap();
+    let endpoint = application_endpoint("there").unwrap();
+
+    let mut io = Traced::new(world.io(here), 3);
+    let connection = io.connect(Plane::Application, &endpoint).unwrap();
+    let route = Route::Connection(connection);
+    io.send(&route, "hello".into()).unwrap();
+    let records = io.into_records();
+    world.run_until_mail(there, Instant::ZERO);
+
+    let mut io = Traced::resume(world.io(here), records);
+    io.receive(&mut Inbox::new());
+    io.disconnect(connection);
+    assert!(io.send(&route, "too late".into()).is_err());
+    let calls: Vec<Call> = io
+        .records()
+        .iter()
+        .map(|record| record.call.clone())
+        .collect();
+    let expected = [
+        Call::PeerConnected(connection),
+        Call::Disconnect(connection),
+        Call::Send(route, 8, Answer::Gone),
+    ];
+    assert_eq!(calls, expected, "the last three");
 }
 
 #[test]

@@ -3,3 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod conformance;
+mod determinism;
+mod faults;
+mod nodes;
+mod paced;
+mod scale;
+mod time;
