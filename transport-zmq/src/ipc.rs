@@ -118,9 +118,10 @@ fn try_lock(path: &Path, endpoint: &Endpoint) -> Result<Option<File>, BindError>
 }
 
 impl Drop for IpcLock {
-    /// Removes both files while the lock is still held. What cannot be removed is replaced next time.
+    /// Removes both files while the lock is still held. What cannot be removed is replaced next time,
+    /// and what is no socket is not ours.
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.socket);
+        let _ = self.clear();
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -1,8 +1,9 @@
 //! Nodes, and waiting for something to become true.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use monofil_transport::{Driver, Event, Inbox, Next, Transport};
+use monofil_transport::{Driver, Endpoint, Event, Inbox, Next, Transport};
 use monofil_zmq::{Listen, Options, ZmqIo};
 
 /// How long anything may take before a test fails.
@@ -83,4 +84,27 @@ pub(crate) fn counter(node: &ZmqIo, name: &str) -> u64 {
     let counters = node.counters();
     let found = counters.iter().find(|(known, _)| *known == name);
     found.unwrap_or_else(|| panic!("no counter `{name}`")).1
+}
+
+/// A port that refuses connections for as long as this lives, and that nobody else is given.
+pub(crate) struct Nobody(socket2::Socket);
+
+impl Nobody {
+    pub(crate) fn new() -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        let any_port: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        socket.bind(&any_port.into()).expect("a free port");
+        Self(socket)
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        let address = self
+            .0
+            .local_addr()
+            .ok()
+            .and_then(|address| address.as_socket());
+        let address = address.expect("bound");
+        format!("tcp://{address}").parse().expect("an endpoint")
+    }
 }
