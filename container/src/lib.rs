@@ -1,1 +1,72 @@
-//! Placeholder.
+//! The component container.
+//!
+//! ```text
+//!   components      plain structs with handlers              [Component], [Context], [Caller]
+//!   ─────────────────────────────────────────────────────────────────────────────────────────
+//!   instances       queue, state, restarts; handlers on pooled stacks (fibers)
+//!   calls           deadlines, cancellation, streams, cycles: one outcome for every message
+//!   links           each record once, in order, or reported as lost
+//!   peers           greeting, health, the control plane
+//!   ─────────────────────────────────────────────────────────────────────────────────────────
+//!   monofil_transport::Io
+//! ```
+//!
+//! A [`Container`] is sans-IO: it never reads a clock, a random source, the environment or a file, never
+//! sleeps and never spawns. Driven by the same events it does the same things.
+
+mod caller;
+mod calls;
+mod client;
+mod commands;
+mod component;
+mod config;
+mod container;
+mod context;
+mod core;
+mod counters;
+mod current;
+mod directory;
+mod envelope;
+mod environment;
+mod error;
+mod fiber;
+mod identity;
+mod instance;
+mod link;
+mod liveness;
+mod message;
+mod name;
+mod network;
+mod peers;
+mod pending;
+mod send;
+mod serve;
+mod status;
+mod streams;
+mod timers;
+mod trace;
+
+pub use caller::{Caller, Pending, ReplyStream, codegen};
+pub use client::Client;
+pub use component::{
+    Component, ComponentSpec, InstanceLimits, Interface, Method, Replies, Reply, ReplySource,
+    StartReason, Subscription,
+};
+pub use config::{ContainerConfig, NodeLimits};
+pub use container::Container;
+pub use context::Context;
+pub use counters::Counter;
+pub use current::{Current, current};
+pub use directory::{Directory, StaticDirectory};
+pub use error::{CallError, Executed, HandlerError, Rejection};
+pub use identity::NodeId;
+pub use link::LinkConfig;
+pub use message::{Message, MessageKind, Payload, Request, Undelivered};
+pub use name::Name;
+pub use peers::Health;
+pub use pending::{RawPending, RawReplies};
+pub use status::{Code, Status};
+pub use trace::Trace;
+
+/// The control plane's messages, as [`Client::describe`] returns them.
+pub use monofil_proto::control;

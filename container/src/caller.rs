@@ -1,0 +1,231 @@
+//! Sending messages, from a handler or from a plain program.
+
+use std::marker::PhantomData;
+
+use crate::{CallError, Payload, RawPending, RawReplies, Request};
+
+/// Something that can send messages and wait for answers: a handler's [`Context`](crate::Context), or a
+/// client outside any container.
+///
+/// Generated clients take one, so the same client works in both places.
+pub trait Caller {
+    /// Sends a call and waits for its answer. In a handler only this instance waits.
+    ///
+    /// # Errors
+    ///
+    /// Every way a call can end otherwise than with a reply; see [`CallError`].
+    fn call(&mut self, request: Request) -> Result<Payload, CallError> {
+        let pending = self.start_call(request);
+        self.wait(pending)
+    }
+
+    /// Sends a call and returns at once; [`Caller::wait`] takes the answer. Dropping the handle cancels
+    /// the call.
+    fn start_call(&mut self, request: Request) -> RawPending;
+
+    /// Waits for the answer to a call.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    fn wait(&mut self, pending: RawPending) -> Result<Payload, CallError>;
+
+    /// Sends a message that asks for no answer.
+    ///
+    /// # Errors
+    ///
+    /// What is known at once: no such component, a full queue or link. What happens to it later comes
+    /// back as [`Component::undelivered`](crate::Component::undelivered).
+    fn cast(&mut self, request: Request) -> Result<(), CallError>;
+
+    /// Sends a payload to all subscribers of a topic, and returns how many there are. Losses come back as
+    /// for [`Caller::cast`], each on its own.
+    fn publish(&mut self, topic: &str, payload: Payload) -> usize;
+
+    /// Sends a call that is answered with a stream.
+    fn start_stream(&mut self, request: Request) -> RawReplies;
+
+    /// Waits for the next item of a streamed answer; `None` after the last.
+    fn next_item(&mut self, replies: &mut RawReplies) -> Option<Result<Payload, CallError>>;
+}
+
+/// The answer to a call that is under way, of a known type. Dropping it cancels the call.
+#[derive(Debug)]
+#[must_use = "dropping it cancels the call"]
+pub struct Pending<T> {
+    raw: RawPending,
+    reply: PhantomData<fn() -> T>,
+}
+
+impl<T: prost::Message + Default> Pending<T> {
+    /// Gives an answer its type.
+    pub const fn new(raw: RawPending) -> Self {
+        Self {
+            raw,
+            reply: PhantomData,
+        }
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn wait<C: Caller + ?Sized>(self, cx: &mut C) -> Result<T, CallError> {
+        cx.wait(self.raw)?.to_protobuf()
+    }
+
+    /// Tells whether [`Pending::wait`] would return at once.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.raw.is_ready()
+    }
+
+    /// Returns the handle without a type, for [`Context::wait_any`](crate::Context::wait_any).
+    pub const fn raw(&self) -> &RawPending {
+        &self.raw
+    }
+}
+
+/// A streamed answer of a known type. Dropping it cancels the stream.
+#[derive(Debug)]
+#[must_use = "dropping it cancels the stream"]
+pub struct ReplyStream<T> {
+    raw: RawReplies,
+    reply: PhantomData<fn() -> T>,
+}
+
+impl<T: prost::Message + Default> ReplyStream<T> {
+    /// Gives a stream its type.
+    pub const fn new(raw: RawReplies) -> Self {
+        Self {
+            raw,
+            reply: PhantomData,
+        }
+    }
+
+    /// Waits for the next item; `None` after the last. After an error there is nothing more.
+    pub fn next<C: Caller + ?Sized>(&mut self, cx: &mut C) -> Option<Result<T, CallError>> {
+        let item = cx.next_item(&mut self.raw)?;
+        Some(item.and_then(|payload| payload.to_protobuf()))
+    }
+}
+
+/// What generated code calls; not for use by hand.
+pub mod codegen {
+    use std::time::Duration;
+
+    use super::{Caller, Pending, ReplyStream};
+    use crate::component::malformed;
+    use crate::{
+        CallError, HandlerError, Message, Method, Name, Payload, Replies, Reply, Request, Status,
+    };
+
+    /// Where a generated client sends to, and how.
+    #[derive(Clone, Debug)]
+    pub struct Target {
+        component: Name,
+        deadline: Option<Duration>,
+        flow: Option<Name>,
+    }
+
+    impl Target {
+        /// Sends to a component with what each method says.
+        pub fn new(component: impl Into<Name>) -> Self {
+            Self {
+                component: component.into(),
+                deadline: None,
+                flow: None,
+            }
+        }
+
+        /// Overrides the deadline of every method.
+        pub const fn set_deadline(&mut self, deadline: Duration) {
+            self.deadline = Some(deadline);
+        }
+
+        /// Overrides the flow of every method.
+        pub fn set_flow(&mut self, flow: impl Into<Name>) {
+            self.flow = Some(flow.into());
+        }
+
+        /// Makes the request for one method.
+        pub fn request(&self, method: &Method, message: &impl prost::Message) -> Request {
+            let mut request =
+                Request::new(&self.component, method.name, Payload::protobuf(message))
+                    .idempotent(method.idempotent);
+            request.deadline = self.deadline.or(method.deadline);
+            request.flow = self.flow.clone().or_else(|| method.flow.map(Name::from));
+            request
+        }
+    }
+
+    /// Calls and waits.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub fn call<C: Caller + ?Sized, T: prost::Message + Default>(
+        cx: &mut C,
+        request: Request,
+    ) -> Result<T, CallError> {
+        cx.call(request)?.to_protobuf()
+    }
+
+    /// Calls.
+    pub fn start<C: Caller + ?Sized, T: prost::Message + Default>(
+        cx: &mut C,
+        request: Request,
+    ) -> Pending<T> {
+        Pending::new(cx.start_call(request))
+    }
+
+    /// Calls for a stream.
+    pub fn stream<C: Caller + ?Sized, T: prost::Message + Default>(
+        cx: &mut C,
+        request: Request,
+    ) -> ReplyStream<T> {
+        ReplyStream::new(cx.start_stream(request))
+    }
+
+    /// Decodes what a handler gets.
+    ///
+    /// # Errors
+    ///
+    /// [`HandlerError::Malformed`].
+    pub fn decode<T: prost::Message + Default>(message: &Message) -> Result<T, HandlerError> {
+        message.payload().to_protobuf().map_err(malformed)
+    }
+
+    /// Encodes what a handler answers.
+    ///
+    /// # Errors
+    ///
+    /// The handler's own.
+    pub fn reply(result: Result<impl prost::Message, Status>) -> Result<Reply, HandlerError> {
+        Ok(Reply::Payload(Payload::protobuf(&result?)))
+    }
+
+    /// Encodes what a handler streams.
+    ///
+    /// # Errors
+    ///
+    /// The handler's own.
+    pub fn replies<T: prost::Message + 'static>(
+        result: Result<Replies<T>, Status>,
+    ) -> Result<Reply, HandlerError> {
+        Ok(Reply::Stream(result?.map(|item| Payload::protobuf(&item))))
+    }
+
+    /// Refuses a method that is not there.
+    ///
+    /// # Errors
+    ///
+    /// Always [`HandlerError::Unimplemented`].
+    pub fn unimplemented(message: &Message) -> Result<Reply, HandlerError> {
+        Err(HandlerError::Unimplemented(format!(
+            "there is no method `{}`",
+            message.method()
+        )))
+    }
+}

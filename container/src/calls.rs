@@ -1,0 +1,163 @@
+//! Calls that were started here, and where the answers to those handled here go.
+
+use std::collections::{HashMap, VecDeque};
+
+use monofil_transport::Instant;
+
+use crate::timers::TimerKey;
+use crate::{CallError, Name, Payload};
+
+/// Names a handler under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TaskId(pub(crate) u64);
+
+/// Where a message came from, and so where its end is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A call of this container.
+    LocalCall { id: u64 },
+    /// A cast or publication of this container.
+    LocalCast,
+    /// A message of another node.
+    Remote {
+        peer: usize,
+        /// A peer that begins anew does not want the answers of its predecessor.
+        incarnation: u64,
+        id: u64,
+        /// The number of its record; 0 on an unnumbered link.
+        sequence: u64,
+        /// A call, not a cast.
+        answer: bool,
+    },
+}
+
+/// Where a call that was started here went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// Nowhere: it ended before it was sent.
+    Nowhere,
+    /// An instance of this container.
+    Local,
+    /// Another node.
+    Peer(usize),
+    /// The control plane of some node.
+    Control,
+}
+
+/// A call that was started here.
+#[derive(Debug)]
+pub(crate) struct OutgoingCall {
+    pub(crate) target: Name,
+    pub(crate) method: Name,
+    pub(crate) destination: Destination,
+    pub(crate) timer: Option<TimerKey>,
+    /// The handler that waits for it.
+    pub(crate) waiter: Option<TaskId>,
+    /// The instance that made it.
+    pub(crate) caller: Option<usize>,
+    pub(crate) answer: Answer,
+}
+
+/// What has come of a call so far.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Pending,
+    Done(Result<Payload, CallError>),
+    Stream(IncomingStream),
+}
+
+/// The items of a streamed reply that were not taken yet.
+#[derive(Debug, Default)]
+pub(crate) struct IncomingStream {
+    pub(crate) items: VecDeque<Payload>,
+    /// How many have come.
+    pub(crate) received: u64,
+    /// Taken, and not yet given back as credit.
+    pub(crate) taken: u32,
+    /// No more will come; with the reason if that is not the end.
+    pub(crate) end: Option<Result<(), CallError>>,
+}
+
+/// How many items a stream may send ahead of its reader.
+pub(crate) const STREAM_CREDIT: u32 = 16;
+
+impl OutgoingCall {
+    /// Tells whether its caller has something to take.
+    pub(crate) fn is_ready(&self) -> bool {
+        match &self.answer {
+            Answer::Pending => false,
+            Answer::Done(_) => true,
+            Answer::Stream(stream) => !stream.items.is_empty() || stream.end.is_some(),
+        }
+    }
+
+    /// Tells whether nothing more will come.
+    pub(crate) const fn is_over(&self) -> bool {
+        match &self.answer {
+            Answer::Pending => false,
+            Answer::Done(_) => true,
+            Answer::Stream(stream) => stream.end.is_some(),
+        }
+    }
+}
+
+/// Calls whose answer did not come in time, remembered for a while to tell how late it was.
+#[derive(Debug, Default)]
+pub(crate) struct Lapsed {
+    deadlines: HashMap<u64, Instant>,
+    order: VecDeque<u64>,
+}
+
+impl Lapsed {
+    const MOST: usize = 1024;
+
+    pub(crate) fn remember(&mut self, id: u64, deadline: Instant) {
+        if self.order.len() == Self::MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.deadlines.remove(&oldest);
+        }
+        self.order.push_back(id);
+        self.deadlines.insert(id, deadline);
+    }
+
+    /// Returns when the caller stopped waiting, if it is remembered.
+    pub(crate) fn deadline(&self, id: u64) -> Option<Instant> {
+        self.deadlines.get(&id).copied()
+    }
+}
+
+/// A call that is being served here, by who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ServedKey {
+    /// `None`: this container itself.
+    pub(crate) peer: Option<usize>,
+    pub(crate) id: u64,
+}
+
+/// Where a call that is being served is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    Queued { instance: usize, arrival: u64 },
+    Running(TaskId),
+    Streaming(u64),
+}
+
+impl Origin {
+    /// Returns the key under which a call is found when it is cancelled; `None` for a cast.
+    pub(crate) const fn served_key(&self) -> Option<ServedKey> {
+        match *self {
+            Self::LocalCall { id } => Some(ServedKey { peer: None, id }),
+            Self::Remote {
+                peer,
+                id,
+                answer: true,
+                ..
+            } => Some(ServedKey {
+                peer: Some(peer),
+                id,
+            }),
+            Self::LocalCast | Self::Remote { .. } => None,
+        }
+    }
+}

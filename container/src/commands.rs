@@ -1,0 +1,292 @@
+//! The control plane: commands from operators and programs, and the answers.
+
+use bytes::Bytes;
+use monofil_proto::control::{
+    Accepted, ComponentDescription, ControlFrame, Description, NodeState, PeerDescription,
+    PeerHealth, Pong, Refused, Request, Response, control_frame::Body, request::Verb, response,
+};
+use monofil_proto::{VERSION, decode_control, encode};
+use monofil_transport::{Endpoint, Io, Plane, Route, Shutdown};
+use prost::Message as _;
+
+use crate::calls::{Answer, Destination, OutgoingCall};
+use crate::core::{Core, Stage, Timer};
+use crate::counters::Counter;
+use crate::error::micros;
+use crate::instance::State;
+use crate::peers::Health;
+use crate::{CallError, NodeId, Payload};
+
+impl Core {
+    pub(crate) fn handle_control(&mut self, io: &mut dyn Io, from: &Route, bytes: &Bytes) {
+        let frame = match decode_control(bytes, &self.bounds) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.counters.malformed(error.reason);
+                return;
+            }
+        };
+        if self.network != 0 && frame.network != 0 && frame.network != self.network {
+            self.counters.add(Counter::FramesForeignNetwork);
+            return;
+        }
+        match frame.body {
+            Some(Body::Request(request)) => {
+                self.counters.add(Counter::ControlRequests);
+                let response = Response {
+                    result: Some(self.obey(io, request)),
+                };
+                let answer = self.control_frame(frame.request_id, Body::Response(response));
+                // Whoever asked asks again.
+                let _ = io.send(from, encode(&answer));
+            }
+            Some(Body::Response(response)) => {
+                let is_ours = self
+                    .calls
+                    .get(&frame.request_id)
+                    .is_some_and(|call| call.destination == Destination::Control);
+                if is_ours {
+                    let bytes = encode(&response);
+                    self.end_call(
+                        frame.request_id,
+                        Ok(Payload {
+                            content_type: crate::Name::empty(),
+                            bytes,
+                        }),
+                    );
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn control_frame(&self, request_id: u64, body: Body) -> ControlFrame {
+        ControlFrame {
+            version: VERSION,
+            network: self.network,
+            sender: self.node.0.to_vec(),
+            sender_incarnation: self.incarnation,
+            request_id,
+            body: Some(body),
+        }
+    }
+
+    /// Does what a command says. An unknown verb is refused: what is not listed here is denied.
+    fn obey(&mut self, io: &mut dyn Io, request: Request) -> response::Result {
+        match request.verb {
+            Some(Verb::Ping(_)) => response::Result::Pong(Pong {
+                state: self.node_state().into(),
+                app: self.app.as_str().to_owned(),
+                uptime_micros: micros(self.now.since(self.started)),
+            }),
+            Some(Verb::Describe(describe)) => {
+                response::Result::Description(self.describe(io, describe.descriptors))
+            }
+            Some(Verb::Drain(_)) => {
+                tracing::info!(node = %self.name, "told to drain");
+                if self.stage == Stage::Running {
+                    self.stage = Stage::Draining { end: false };
+                }
+                response::Result::Accepted(Accepted {})
+            }
+            Some(Verb::Stop(stop)) => {
+                tracing::info!(node = %self.name, now = stop.now, "told to stop");
+                if stop.within_micros > 0 {
+                    self.drain_deadline = std::time::Duration::from_micros(stop.within_micros);
+                }
+                self.stop_requested = Some(if stop.now {
+                    Shutdown::Now
+                } else {
+                    Shutdown::Drain
+                });
+                response::Result::Accepted(Accepted {})
+            }
+            None => response::Result::Refused(Refused {
+                reason: "this node does not know that verb; it knows ping, describe, drain, stop"
+                    .into(),
+            }),
+        }
+    }
+
+    pub(crate) fn node_state(&self) -> NodeState {
+        let starting = |state: &State| matches!(state, State::New(_));
+        if self.stage != Stage::Running {
+            NodeState::Draining
+        } else if self
+            .instances
+            .iter()
+            .any(|instance| starting(&instance.state))
+        {
+            NodeState::Starting
+        } else {
+            NodeState::Ready
+        }
+    }
+
+    fn describe(&self, io: &mut dyn Io, descriptors: bool) -> Description {
+        let mut counters = self.counters.all();
+        for (handler, count) in io.stalls() {
+            counters.insert(
+                format!("monofil_loop_stalls_total{{handler=\"{handler}\"}}"),
+                count,
+            );
+        }
+        counters.insert("monofil_handlers_under_way".into(), self.tasks.len() as u64);
+        counters.insert("monofil_calls_under_way".into(), self.calls.len() as u64);
+        counters.insert("monofil_queue_messages".into(), self.queued_messages as u64);
+        counters.insert("monofil_queue_bytes".into(), self.queued_bytes as u64);
+        Description {
+            node: self.node.0.to_vec(),
+            incarnation: self.incarnation,
+            app: self.app.as_str().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: self.node_state().into(),
+            uptime_micros: micros(self.now.since(self.started)),
+            components: self.describe_components(descriptors),
+            counters,
+            peers: self.describe_peers(),
+            process: self.process,
+        }
+    }
+
+    fn describe_components(&self, descriptors: bool) -> Vec<ComponentDescription> {
+        let describe = |instance: &crate::instance::Instance| {
+            let mut methods = Vec::new();
+            let mut set = Vec::new();
+            for interface in &instance.interfaces {
+                methods.extend(
+                    interface
+                        .methods
+                        .iter()
+                        .map(|method| method.name.to_owned()),
+                );
+                if descriptors {
+                    // Encoded file descriptor sets may be concatenated: their files are repeated fields.
+                    set.extend_from_slice(interface.descriptors);
+                }
+            }
+            ComponentDescription {
+                name: instance.name.as_str().to_owned(),
+                instance: instance.number,
+                state: instance.state_word().to_owned(),
+                queued_messages: instance.queue.len() as u64,
+                queued_bytes: instance.queued_bytes as u64,
+                queue_messages_max: instance.limits.queue_messages as u64,
+                queue_bytes_max: instance.limits.queue_bytes as u64,
+                handled: instance.handled,
+                rejected: instance.rejected,
+                panics: instance.panics,
+                restarts: instance.restarts,
+                methods,
+                topics: instance
+                    .subscriptions
+                    .iter()
+                    .map(|subscription| subscription.topic.as_str().to_owned())
+                    .collect(),
+                descriptors: set,
+            }
+        };
+        self.instances
+            .iter()
+            .take(self.bounds.components)
+            .map(describe)
+            .collect()
+    }
+
+    fn describe_peers(&self) -> Vec<PeerDescription> {
+        let describe = |peer: &crate::peers::Peer| {
+            let (health, handler) = match &peer.health {
+                Health::Unknown => (PeerHealth::Unknown, String::new()),
+                Health::Alive => (PeerHealth::Alive, String::new()),
+                Health::Busy { handler } => (PeerHealth::Busy, handler.as_str().to_owned()),
+                Health::Silent => (PeerHealth::Silent, String::new()),
+            };
+            PeerDescription {
+                node: peer
+                    .node
+                    .map_or_else(Vec::new, |NodeId(bytes)| bytes.to_vec()),
+                incarnation: peer.incarnation,
+                name: peer.name.as_str().to_owned(),
+                application: peer
+                    .application
+                    .as_ref()
+                    .map_or_else(String::new, ToString::to_string),
+                health: health.into(),
+                handler,
+                since_micros: micros(self.now.since(peer.health_since)),
+                components: peer
+                    .components
+                    .iter()
+                    .map(|name| name.as_str().to_owned())
+                    .collect(),
+                unacknowledged: peer.link.unacknowledged() as u64,
+            }
+        };
+        self.peers
+            .iter()
+            .take(self.bounds.components)
+            .map(|(_, peer)| describe(peer))
+            .collect()
+    }
+
+    /// Sends a command to the control plane at `endpoint`; its answer is that of a call.
+    pub(crate) fn command(
+        &mut self,
+        io: &mut dyn Io,
+        endpoint: &Endpoint,
+        verb: Verb,
+        within: std::time::Duration,
+    ) -> u64 {
+        let id = self.fresh_id();
+        let deadline = self.now + within;
+        let timer = self.timers.set(deadline, Timer::Call(id));
+        self.calls.insert(
+            id,
+            OutgoingCall {
+                target: endpoint.as_str().into(),
+                method: "command".into(),
+                destination: Destination::Control,
+                timer: Some(timer),
+                waiter: None,
+                caller: None,
+                answer: Answer::Pending,
+            },
+        );
+        let request = Request { verb: Some(verb) };
+        let frame = encode(&self.control_frame(id, Body::Request(request)));
+        let connection = match self.control_connections.get(endpoint) {
+            Some(connection) => Ok(*connection),
+            None => io
+                .connect(Plane::Control, endpoint)
+                .map_err(|error| error.to_string()),
+        };
+        let sent = connection.and_then(|connection| {
+            self.control_connections
+                .insert(endpoint.clone(), connection);
+            io.send(&Route::Connection(connection), frame)
+                .map_err(|error| error.to_string())
+        });
+        if let Err(error) = sent {
+            self.end_call(id, Err(CallError::Unreachable(error)));
+        }
+        id
+    }
+
+    /// Returns where the control plane of whoever runs a component is, once it has introduced itself.
+    pub(crate) fn control_endpoint(&self, component: &crate::Name) -> Option<Endpoint> {
+        let component = self.qualified(component);
+        let endpoints = self.directory.locate(component.as_str());
+        endpoints.iter().find_map(|endpoint| {
+            let peer = self.peers.get(self.peers.by_endpoint(endpoint)?)?;
+            peer.control.clone()
+        })
+    }
+}
+
+/// Reads the answer to a command.
+pub(crate) fn response_of(payload: &Payload) -> Result<response::Result, CallError> {
+    Response::decode(payload.bytes.clone())
+        .ok()
+        .and_then(|response| response.result)
+        .ok_or_else(|| CallError::Malformed("the answer to a command makes no sense".into()))
+}

@@ -1,0 +1,337 @@
+//! What a handler can do besides computing.
+
+use std::any::Any;
+use std::time::Duration;
+
+use monofil_transport::{Instant, JobId, JobOutcome, OffloadJob, Shutdown, Stream};
+
+use crate::calls::TaskId;
+use crate::core::{Core, Sender, Shared, Timer};
+use crate::counters::Counter;
+use crate::environment::Environment;
+use crate::fiber::Suspender;
+use crate::{CallError, Caller, Name, Payload, RawPending, RawReplies, Request, Trace};
+
+/// A handler's way to the rest of the world: calls, time, randomness, what it keeps.
+///
+/// Methods that wait suspend this handler; its instance handles nothing else meanwhile, the rest of the
+/// container goes on. Do not hold a lock, or a borrow of something shared, across one of them.
+pub struct Context<'a> {
+    core: Shared,
+    task: TaskId,
+    suspender: &'a Suspender,
+    sender: Sender,
+    instance: Option<usize>,
+    /// Invariant: `Some` until dropped.
+    environment: Option<Environment>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(
+        core: Shared,
+        task: TaskId,
+        suspender: &'a Suspender,
+        sender: Sender,
+        instance: Option<usize>,
+        environment: Environment,
+    ) -> Self {
+        Self {
+            core,
+            task,
+            suspender,
+            sender,
+            instance,
+            environment: Some(environment),
+        }
+    }
+
+    /// Returns this component's name, as `app/name`.
+    #[must_use]
+    pub const fn component(&self) -> &Name {
+        &self.sender.component
+    }
+
+    /// Returns the business flow of the message being handled; empty when it belongs to none.
+    #[must_use]
+    pub const fn flow(&self) -> &Name {
+        &self.sender.flow
+    }
+
+    /// Returns the trace of the message being handled.
+    #[must_use]
+    pub const fn trace(&self) -> &Trace {
+        &self.sender.trace
+    }
+
+    /// Returns when whoever sent the message stops caring; `None` when nobody waits.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.sender.deadline
+    }
+
+    /// Returns the time: monotonic, virtual in a simulated world.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.core.borrow().now
+    }
+
+    /// Returns the wall clock's microseconds since 1970-01-01 UTC. It may jump; for people and records.
+    #[must_use]
+    pub fn wall_micros(&self) -> u64 {
+        self.core.borrow().wall_micros
+    }
+
+    /// Tells whether the caller has given up: what is returned goes nowhere.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        let core = self.core.borrow();
+        core.dead || core.tasks.get(&self.task).is_none_or(|task| task.cancelled)
+    }
+
+    /// Returns this instance's random numbers: in a simulated world a pure function of its seed.
+    pub fn rng(&mut self) -> &mut Stream {
+        &mut self.environment_mut().rng
+    }
+
+    /// Returns a value of this type that the instance keeps from message to message, and across its own
+    /// restarts after a panic. It is made with `Default` when first asked for. The producer of a stream
+    /// has an environment of its own.
+    pub fn env<T: Default + 'static>(&mut self) -> &mut T {
+        self.environment_mut().get()
+    }
+
+    /// Forgets everything that [`Context::env`] kept.
+    pub fn clear_env(&mut self) {
+        self.environment_mut().clear();
+    }
+
+    /// Suspends this handler for a while.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Cancelled`] when the caller gives up meanwhile.
+    pub fn sleep(&mut self, duration: Duration) -> Result<(), CallError> {
+        let (until, timer) = {
+            let mut core = self.alive()?;
+            let until = core.now + duration;
+            (until, core.timers.set(until, Timer::Wake(self.task)))
+        };
+        if let Some(task) = self.core.borrow_mut().tasks.get_mut(&self.task) {
+            task.timer = Some(timer);
+        }
+        let slept = self.wait_until(|core| (core.now >= until).then_some(()));
+        self.core.borrow_mut().timers.cancel(timer);
+        slept
+    }
+
+    /// Runs work that blocks (a database, a disk, a long computation) on a helper thread and waits for it.
+    /// In a simulated world it takes a millisecond of virtual time.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Panicked`] when it panics, [`CallError::Rejected`] when all helper threads are busy and
+    /// their queue is full, [`CallError::Cancelled`] when the caller gives up (the work itself cannot be
+    /// stopped: it runs to its end, unobserved).
+    pub fn blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, CallError> {
+        self.blocking_for(Duration::from_millis(1), work)
+    }
+
+    /// Like [`Context::blocking`], with the time that the work takes in a simulated world.
+    ///
+    /// # Errors
+    ///
+    /// See [`Context::blocking`].
+    pub fn blocking_for<T: Send + 'static>(
+        &mut self,
+        modelled: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, CallError> {
+        let task = self.task;
+        let job = {
+            let mut core = self.alive()?;
+            let job = JobId(core.fresh_id());
+            core.counters.add(Counter::BlockingJobs);
+            core.job_owners.insert(job, task);
+            let work = Box::new(move || Box::new(work()) as Box<dyn Any + Send>);
+            core.jobs.push(OffloadJob {
+                id: job,
+                work,
+                modelled,
+            });
+            job
+        };
+        let outcome = self.wait_until(|core| core.tasks.get_mut(&task)?.job.take());
+        self.core.borrow_mut().job_owners.remove(&job);
+        match outcome? {
+            JobOutcome::Returned(value) => match value.downcast() {
+                Ok(value) => Ok(*value),
+                // A refusal of the helper threads comes back the same way.
+                Err(other) => Err(other.downcast().map_or_else(
+                    |_| CallError::Panicked("the job's result got lost".into()),
+                    |error: Box<CallError>| *error,
+                )),
+            },
+            JobOutcome::Panicked(message) => Err(CallError::Panicked(message)),
+        }
+    }
+
+    /// Casts a message after a delay. It is lost with the node.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Rejected`] when too many are waiting already.
+    pub fn after(&mut self, delay: Duration, request: Request) -> Result<(), CallError> {
+        let sender = self.sender.clone();
+        self.alive()?.send_after(sender, delay, request)
+    }
+
+    /// Waits until at least one of several calls has its answer, and returns the index of the first such.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Cancelled`] when the caller gives up meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// When there is nothing to wait for.
+    pub fn wait_any(&mut self, pending: &[&RawPending]) -> Result<usize, CallError> {
+        assert!(
+            !pending.is_empty(),
+            "wait_any needs at least one call to wait for"
+        );
+        let task = self.task;
+        let ids: Vec<_> = pending.iter().map(|pending| pending.id).collect();
+        let first = self.wait_until(|core| ids.iter().position(|id| core.await_call(*id, task)));
+        let mut core = self.core.borrow_mut();
+        for id in ids {
+            if let Some(call) = core.calls.get_mut(&id) {
+                call.waiter = None;
+            }
+        }
+        first
+    }
+
+    /// Asks this component's node to finish what it has and end.
+    pub fn shut_down(&mut self) {
+        self.core.borrow_mut().stop_requested = Some(Shutdown::Drain);
+    }
+
+    fn environment_mut(&mut self) -> &mut Environment {
+        self.environment
+            .as_mut()
+            .expect("invariant: a context has its environment until it is dropped")
+    }
+
+    /// Borrows the core, unless everything is refused: the node was killed, or this handler is unwinding
+    /// from a panic and must not be suspended or heard any more.
+    fn alive(&self) -> Result<std::cell::RefMut<'_, Core>, CallError> {
+        let core = self.core.borrow_mut();
+        if core.dead || std::thread::panicking() {
+            return Err(CallError::Cancelled);
+        }
+        Ok(core)
+    }
+
+    /// Suspends until `ready` returns something.
+    fn wait_until<R>(
+        &mut self,
+        mut ready: impl FnMut(&mut Core) -> Option<R>,
+    ) -> Result<R, CallError> {
+        loop {
+            {
+                let mut core = self.alive()?;
+                if let Some(result) = ready(&mut core) {
+                    return Ok(result);
+                }
+                let Some(task) = core
+                    .tasks
+                    .get_mut(&self.task)
+                    .filter(|task| !task.cancelled)
+                else {
+                    return Err(CallError::Cancelled);
+                };
+                task.asleep = true;
+            }
+            self.suspender.suspend(());
+        }
+    }
+}
+
+impl Caller for Context<'_> {
+    fn start_call(&mut self, request: Request) -> RawPending {
+        RawPending {
+            core: self.core.clone(),
+            id: self.start(request, false),
+        }
+    }
+
+    fn wait(&mut self, pending: RawPending) -> Result<Payload, CallError> {
+        let (id, task) = (pending.id, self.task);
+        self.wait_until(|core| core.await_call(id, task).then_some(()))?;
+        take_answer(&pending)
+    }
+
+    fn cast(&mut self, request: Request) -> Result<(), CallError> {
+        let (_, sent) = self.alive()?.send_cast(&self.sender, request);
+        sent
+    }
+
+    fn publish(&mut self, topic: &str, payload: Payload) -> usize {
+        let topic = topic.into();
+        self.alive()
+            .map_or(0, |mut core| core.publish(&self.sender, &topic, &payload))
+    }
+
+    fn start_stream(&mut self, request: Request) -> RawReplies {
+        let id = self.start(request, true);
+        RawReplies {
+            pending: RawPending {
+                core: self.core.clone(),
+                id,
+            },
+        }
+    }
+
+    fn next_item(&mut self, replies: &mut RawReplies) -> Option<Result<Payload, CallError>> {
+        let (id, task) = (replies.pending.id, self.task);
+        let waited = self.wait_until(|core| core.await_call(id, task).then_some(()));
+        if let Err(error) = waited {
+            return Some(Err(error));
+        }
+        self.core.borrow_mut().take_item(id)
+    }
+}
+
+impl Context<'_> {
+    fn start(&self, request: Request, streaming: bool) -> u64 {
+        match self.alive() {
+            Ok(mut core) => core.start_call(&self.sender, request, streaming),
+            // No call has this number, which reads as an answer that is there: `Cancelled`.
+            Err(_) => 0,
+        }
+    }
+}
+
+/// Takes the answer of a call that has one.
+pub(crate) fn take_answer(pending: &RawPending) -> Result<Payload, CallError> {
+    let call = pending.core.borrow_mut().calls.remove(&pending.id);
+    match call.map(|call| call.answer) {
+        Some(crate::calls::Answer::Done(result)) => result,
+        _ => Err(CallError::Cancelled),
+    }
+}
+
+impl Drop for Context<'_> {
+    /// The environment goes back to the instance, after a panic, too.
+    fn drop(&mut self) {
+        if let Some(index) = self.instance
+            && let Ok(mut core) = self.core.try_borrow_mut()
+            && let Some(instance) = core.instances.get_mut(index)
+        {
+            instance.environment = self.environment.take();
+        }
+    }
+}

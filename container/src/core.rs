@@ -1,0 +1,441 @@
+//! The state of a container that its handlers share with it.
+//!
+//! A handler's [`Context`](crate::Context) and the container hold the same `Rc<RefCell<Core>>`. It is only
+//! ever borrowed for one operation, and no user code runs inside a borrow, so a borrow never fails. What
+//! needs the outside world is queued here and done by the turn.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use monofil_transport::{
+    ConnectionId, Endpoint, HandlerId, Instant, JobId, JobOutcome, OffloadJob, Shutdown, Stream,
+};
+
+use crate::calls::{Lapsed, Origin, OutgoingCall, Served, ServedKey, TaskId};
+use crate::config::NodeLimits;
+use crate::counters::{Counter, Counters};
+use crate::envelope::Chain;
+use crate::environment::Environment;
+use crate::instance::Instance;
+use crate::peers::Peers;
+use crate::streams::ServedStream;
+use crate::timers::{TimerKey, Timers};
+use crate::{
+    CallError, ContainerConfig, Directory, LinkConfig, Name, NodeId, Request, Subscription, Trace,
+};
+
+pub(crate) type Shared = Rc<RefCell<Core>>;
+
+/// What a timer does when it is due.
+#[derive(Debug)]
+pub(crate) enum Timer {
+    /// A call started here ends.
+    Call(u64),
+    /// A handler has slept long enough.
+    Wake(TaskId),
+    /// A crashed instance is built again.
+    Restart(usize),
+    /// A delayed message is sent.
+    Delayed(Box<Delayed>),
+    /// A link needs attention.
+    Link(usize),
+    /// A node that was greeted has not answered.
+    Greet(usize),
+    /// Requests that wait for a link may have expired.
+    Sweep,
+    /// Other nodes are asked whether they live.
+    Probe,
+    /// The orderly end has taken too long.
+    DrainDeadline,
+}
+
+/// A message that is to be sent later.
+#[derive(Debug)]
+pub(crate) struct Delayed {
+    pub(crate) request: Request,
+    pub(crate) sender: Sender,
+}
+
+/// On whose behalf something is sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sender {
+    pub(crate) component: Name,
+    pub(crate) instance: Option<usize>,
+    pub(crate) flow: Name,
+    /// `None`: nothing bounds it.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) trace: Trace,
+    /// Who waits for this handler, and this handler itself.
+    pub(crate) waiting: Chain,
+}
+
+/// What a handler under way is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Start,
+    Handle,
+    Stop,
+    /// An item of a stream.
+    Produce(u64),
+    Other,
+}
+
+/// A handler under way.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) purpose: Purpose,
+    pub(crate) component: Name,
+    pub(crate) method: Name,
+    pub(crate) handler: HandlerId,
+    pub(crate) instance: Option<usize>,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) sender: Sender,
+    pub(crate) credit: u32,
+    pub(crate) started: Instant,
+    /// It is suspended and nothing has woken it yet.
+    pub(crate) asleep: bool,
+    /// Its caller gave up.
+    pub(crate) cancelled: bool,
+    pub(crate) timer: Option<TimerKey>,
+    pub(crate) job: Option<JobOutcome>,
+}
+
+/// How far the node is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Running,
+    /// Finishes what it has; then stays (`Drain`) or ends (`Stop`).
+    Draining {
+        end: bool,
+    },
+    /// The instances' `stop` runs, last first.
+    Stopping,
+    /// The last frames leave.
+    Flushing,
+    Ended,
+}
+
+/// What competes for the thread, by arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ready {
+    Instance(usize),
+    Stream(u64),
+}
+
+pub(crate) struct Core {
+    pub(crate) app: Name,
+    pub(crate) name: Name,
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: u64,
+    pub(crate) network: u64,
+    pub(crate) limits: NodeLimits,
+    pub(crate) bounds: monofil_proto::Bounds,
+    pub(crate) link_config: LinkConfig,
+    pub(crate) default_deadline: Duration,
+    pub(crate) drain_deadline: Duration,
+    pub(crate) probe_interval: Duration,
+    pub(crate) silent_after: Duration,
+    pub(crate) turn_budget: usize,
+
+    pub(crate) now: Instant,
+    pub(crate) started: Instant,
+    pub(crate) wall_micros: u64,
+    pub(crate) frame_bytes_max: usize,
+    pub(crate) stage: Stage,
+    /// The container is being dropped: every context refuses everything.
+    pub(crate) dead: bool,
+    pub(crate) random: Stream,
+    pub(crate) counters: Counters,
+    pub(crate) timers: Timers<Timer>,
+
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) by_name: HashMap<Name, Vec<usize>>,
+    pub(crate) local_topics: HashMap<Name, Vec<(Name, Name)>>,
+    pub(crate) queued_messages: usize,
+    pub(crate) queued_bytes: usize,
+    pub(crate) arrivals: u64,
+    pub(crate) ready: BinaryHeap<Reverse<(u64, Ready)>>,
+    /// Handlers whose wait is over: they go first, because their messages came first.
+    pub(crate) resumable: VecDeque<TaskId>,
+    pub(crate) tasks: HashMap<TaskId, Task>,
+    pub(crate) next_id: u64,
+
+    pub(crate) calls: HashMap<u64, OutgoingCall>,
+    pub(crate) lapsed: Lapsed,
+    pub(crate) served: HashMap<ServedKey, Served>,
+    pub(crate) streams: HashMap<u64, ServedStream>,
+    pub(crate) delayed: usize,
+    /// Jobs for the helper threads, handed over after the handler suspends.
+    pub(crate) jobs: Vec<OffloadJob>,
+    pub(crate) job_owners: HashMap<JobId, TaskId>,
+
+    /// What the operating system calls the process; for people.
+    pub(crate) process: u32,
+    /// Someone asked for the end; done at the end of the turn, after the answer has left.
+    pub(crate) stop_requested: Option<Shutdown>,
+
+    pub(crate) control_connections: HashMap<Endpoint, ConnectionId>,
+    pub(crate) peers: Peers,
+    pub(crate) directory: Box<dyn Directory>,
+}
+
+impl Core {
+    pub(crate) fn new(config: ContainerConfig) -> Self {
+        let incarnation = config.incarnation.max(1);
+        let site = format!("container/{}/{incarnation}", config.node);
+        let mut core = Self {
+            network: crate::identity::network_number(&config.network),
+            app: config.app,
+            name: config.name,
+            node: config.node,
+            incarnation,
+            limits: config.limits,
+            bounds: config.bounds,
+            link_config: config.link,
+            default_deadline: config.default_deadline,
+            drain_deadline: config.drain_deadline,
+            probe_interval: config.probe_interval,
+            silent_after: config.silent_after,
+            turn_budget: config.turn_budget,
+            now: Instant::ZERO,
+            started: Instant::ZERO,
+            wall_micros: 0,
+            frame_bytes_max: config.bounds.frame_bytes,
+            stage: Stage::Running,
+            dead: false,
+            random: Stream::new(0, &site),
+            counters: Counters::default(),
+            timers: Timers::default(),
+            instances: Vec::new(),
+            by_name: HashMap::new(),
+            local_topics: HashMap::new(),
+            queued_messages: 0,
+            queued_bytes: 0,
+            arrivals: 0,
+            ready: BinaryHeap::new(),
+            resumable: VecDeque::new(),
+            tasks: HashMap::new(),
+            next_id: 1,
+            calls: HashMap::new(),
+            lapsed: Lapsed::default(),
+            served: HashMap::new(),
+            streams: HashMap::new(),
+            delayed: 0,
+            jobs: Vec::new(),
+            job_owners: HashMap::new(),
+            process: config.process,
+            stop_requested: None,
+            control_connections: HashMap::new(),
+            peers: Peers::default(),
+            directory: config.directory,
+        };
+        for spec in config.components {
+            core.add_instance(spec);
+        }
+        core
+    }
+
+    fn add_instance(&mut self, mut spec: crate::ComponentSpec) {
+        spec.name = self.qualified(&spec.name);
+        let index = self.instances.len();
+        for Subscription { topic, method } in &spec.subscriptions {
+            let subscriber = (spec.name.clone(), method.clone());
+            self.local_topics
+                .entry(topic.clone())
+                .or_default()
+                .push(subscriber);
+        }
+        let same = self.by_name.entry(spec.name.clone()).or_default();
+        same.push(index);
+        let number = u32::try_from(same.len() - 1).unwrap_or(u32::MAX);
+        let site = format!("instance/{}/{number}", spec.name);
+        let mut instance = Instance::new(spec, Environment::new(Stream::new(0, &site)));
+        instance.number = number;
+        self.instances.push(instance);
+        self.make_ready(index);
+    }
+
+    /// Seeds every random stream; the first turn does so, from the backend's entropy.
+    pub(crate) fn seed(&mut self, seed: u64) {
+        self.random = Stream::new(seed, "container");
+        for instance in &mut self.instances {
+            let site = format!("instance/{}/{}", instance.name, instance.number);
+            instance.environment = Some(Environment::new(Stream::new(seed, &site)));
+        }
+    }
+
+    /// Completes a name with this container's app.
+    pub(crate) fn qualified(&self, name: &Name) -> Name {
+        if name.as_str().contains('/') || name.is_empty() {
+            name.clone()
+        } else {
+            format!("{}/{name}", self.app).into()
+        }
+    }
+
+    pub(crate) const fn fresh_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    pub(crate) const fn arrival(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+
+    /// Gives an instance its place in line, if it has something to do and can.
+    pub(crate) fn make_ready(&mut self, index: usize) {
+        let instance = &self.instances[index];
+        if instance.wants_thread() {
+            let arrival = instance.queue.front().map_or(0, |(arrival, _)| *arrival);
+            self.ready.push(Reverse((arrival, Ready::Instance(index))));
+        }
+    }
+
+    /// Takes what arrived first and can go on now.
+    pub(crate) fn next_ready(&mut self) -> Option<Ready> {
+        while let Some(Reverse((arrival, ready))) = self.ready.pop() {
+            match ready {
+                Ready::Instance(index) => {
+                    let instance = &self.instances[index];
+                    let first = instance.queue.front().map_or(0, |(arrival, _)| *arrival);
+                    // An entry may be out of date: its message was cancelled, or is handled already.
+                    if instance.wants_thread() && first == arrival {
+                        return Some(ready);
+                    }
+                    if instance.wants_thread() && first > arrival {
+                        self.make_ready(index);
+                    }
+                }
+                Ready::Stream(_) => return Some(ready),
+            }
+        }
+        None
+    }
+
+    /// Lets a suspended handler go on.
+    pub(crate) fn wake(&mut self, task: TaskId) {
+        if let Some(state) = self.tasks.get_mut(&task)
+            && state.asleep
+        {
+            state.asleep = false;
+            if let Some(timer) = state.timer.take() {
+                self.timers.cancel(timer);
+            }
+            self.resumable.push_back(task);
+        }
+    }
+
+    /// Tells a handler that nobody waits for it any more.
+    pub(crate) fn cancel_task(&mut self, task: TaskId) {
+        if let Some(state) = self.tasks.get_mut(&task) {
+            state.cancelled = true;
+            self.wake(task);
+        }
+    }
+
+    pub(crate) fn job_done(&mut self, job: JobId, outcome: JobOutcome) {
+        if let Some(owner) = self.job_owners.remove(&job) {
+            if let Some(task) = self.tasks.get_mut(&owner) {
+                task.job = Some(outcome);
+            }
+            self.wake(owner);
+        }
+    }
+
+    pub(crate) fn fire_timers(&mut self) {
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            match timer {
+                Timer::Call(id) => self.call_timed_out(id),
+                Timer::Wake(task) => self.wake(task),
+                Timer::Restart(instance) => self.restart_instance(instance),
+                Timer::Delayed(delayed) => self.send_delayed(*delayed),
+                Timer::Link(peer) => self.link_due(peer),
+                Timer::Greet(peer) => self.greeting_due(peer),
+                Timer::Sweep => self.sweep_requests(),
+                Timer::Probe => self.peers.probe_due = true,
+                Timer::DrainDeadline => self.drain_deadline_passed(),
+            }
+        }
+    }
+
+    fn send_delayed(&mut self, delayed: Delayed) {
+        self.delayed -= 1;
+        let target = self.qualified(delayed.request.target());
+        let method = delayed.request.method().clone();
+        let flow = delayed.sender.flow.clone();
+        let instance = delayed.sender.instance;
+        let (id, sent) = self.send_cast(&delayed.sender, delayed.request);
+        if let (Err(error), Some(index)) = (sent, instance) {
+            self.give_back(
+                index,
+                crate::Undelivered {
+                    id,
+                    target,
+                    method,
+                    flow,
+                    error,
+                },
+            );
+        }
+    }
+
+    /// Begins an orderly end, or ends at once.
+    pub(crate) fn shut_down(&mut self, how: Shutdown) {
+        match (how, self.stage) {
+            (Shutdown::Now, _) => self.stage = Stage::Ended,
+            (Shutdown::Drain, Stage::Running | Stage::Draining { end: false }) => {
+                self.stage = Stage::Draining { end: true };
+                let at = self.now + self.drain_deadline;
+                self.timers.set(at, Timer::DrainDeadline);
+            }
+            (Shutdown::Drain, _) => {}
+        }
+    }
+
+    fn drain_deadline_passed(&mut self) {
+        if self.stage == Stage::Ended {
+            return;
+        }
+        let mut held: Vec<_> = self
+            .tasks
+            .values()
+            .map(|task| format!("{}/{}", task.component, task.method))
+            .collect();
+        held.sort();
+        tracing::warn!(
+            node = %self.name,
+            handlers = %held.join(", "),
+            queued = self.queued_messages,
+            "did not finish within the drain deadline; ending now"
+        );
+        self.stage = Stage::Ended;
+    }
+
+    /// Tells whether nothing is queued, running or being streamed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.tasks.is_empty()
+            && self.streams.is_empty()
+            && self
+                .instances
+                .iter()
+                .all(|instance| instance.queue.is_empty())
+    }
+
+    pub(crate) const fn accepts_new(&self) -> bool {
+        matches!(self.stage, Stage::Running)
+    }
+
+    pub(crate) fn rejected(&mut self, error: &CallError) {
+        match error {
+            CallError::Rejected(_) => self.counters.add(Counter::Rejected),
+            CallError::Cycle(_) => self.counters.add(Counter::Cycles),
+            CallError::Expired(_) => self.counters.add(Counter::Expired),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Who runs what, and where.
+
+use std::collections::BTreeMap;
+
+use monofil_transport::Endpoint;
+
+use crate::{Name, Subscription};
+
+/// Knows which nodes run a component. The one place a container asks; what stands behind it may be a
+/// configuration file or a membership protocol.
+pub trait Directory {
+    /// Returns where a component (`app/name`) can be reached, best first; empty when nobody is known.
+    fn locate(&self, component: &str) -> &[Endpoint];
+
+    /// Returns the components subscribed to a topic, each with the operation it wants called.
+    fn subscribers(&self, topic: &str) -> &[(Name, Name)];
+
+    /// Returns every endpoint that is known, to connect to before anything is sent there.
+    fn endpoints(&self) -> Vec<Endpoint>;
+
+    /// Returns every component that is known, to name them when one is not found.
+    fn components(&self) -> Vec<Name>;
+}
+
+/// A directory that was written down beforehand.
+#[derive(Clone, Debug, Default)]
+pub struct StaticDirectory {
+    components: BTreeMap<Name, Vec<Endpoint>>,
+    topics: BTreeMap<Name, Vec<(Name, Name)>>,
+}
+
+impl StaticDirectory {
+    /// Makes an empty directory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a place where a component runs, and what it is subscribed to.
+    pub fn add(
+        &mut self,
+        component: impl Into<Name>,
+        endpoint: Endpoint,
+        subscriptions: &[Subscription],
+    ) {
+        let component = component.into();
+        for subscription in subscriptions {
+            let subscriber = (component.clone(), subscription.method.clone());
+            let subscribers = self.topics.entry(subscription.topic.clone()).or_default();
+            if !subscribers.contains(&subscriber) {
+                subscribers.push(subscriber);
+            }
+        }
+        let endpoints = self.components.entry(component).or_default();
+        if !endpoints.contains(&endpoint) {
+            endpoints.push(endpoint);
+        }
+    }
+}
+
+impl Directory for StaticDirectory {
+    fn locate(&self, component: &str) -> &[Endpoint] {
+        self.components.get(component).map_or(&[], Vec::as_slice)
+    }
+
+    fn subscribers(&self, topic: &str) -> &[(Name, Name)] {
+        self.topics.get(topic).map_or(&[], Vec::as_slice)
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let mut all: Vec<_> = self.components.values().flatten().cloned().collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    fn components(&self) -> Vec<Name> {
+        self.components.keys().cloned().collect()
+    }
+}

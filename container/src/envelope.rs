@@ -1,0 +1,204 @@
+//! A record on its way between two nodes, with names that are cheap to clone.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use monofil_proto::wire;
+use monofil_transport::Instant;
+
+use crate::error::micros;
+use crate::{CallError, Message, MessageKind, Name, NodeId, Payload, Trace};
+
+/// An instance that waits for an answer, and those that wait for it in turn.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) node: NodeId,
+    pub(crate) component: Name,
+    pub(crate) instance: u32,
+    pub(crate) before: Chain,
+}
+
+/// Who waits, the nearest first; `None` at the end.
+pub(crate) type Chain = Option<Rc<Waiting>>;
+
+/// Walks a chain, the nearest first.
+pub(crate) fn chain_links(chain: &Chain) -> impl Iterator<Item = &Waiting> {
+    std::iter::successors(chain.as_deref(), |waiting| waiting.before.as_deref())
+}
+
+/// One record; see `wire.proto` for what each field means.
+#[derive(Clone, Debug)]
+pub(crate) struct Envelope {
+    pub(crate) kind: wire::Kind,
+    pub(crate) id: u64,
+    pub(crate) source: Name,
+    pub(crate) target: Name,
+    pub(crate) method: Name,
+    pub(crate) flow: Name,
+    pub(crate) topic: Name,
+    /// Only requests have one.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) payload: Payload,
+    pub(crate) trace: Trace,
+    pub(crate) waiting: Chain,
+    pub(crate) outcome: Option<Box<CallError>>,
+    pub(crate) credit: u32,
+    pub(crate) item: u64,
+    pub(crate) key: Bytes,
+    pub(crate) idempotent: bool,
+}
+
+impl Envelope {
+    /// Makes a record that belongs to a call: an answer, a cancellation, an item, credit.
+    pub(crate) fn about(kind: wire::Kind, id: u64) -> Self {
+        Self {
+            kind,
+            id,
+            source: Name::empty(),
+            target: Name::empty(),
+            method: Name::empty(),
+            flow: Name::empty(),
+            topic: Name::empty(),
+            deadline: None,
+            payload: Payload::default(),
+            trace: Trace::default(),
+            waiting: None,
+            outcome: None,
+            credit: 0,
+            item: 0,
+            key: Bytes::new(),
+            idempotent: false,
+        }
+    }
+
+    pub(crate) fn failure(id: u64, error: CallError) -> Self {
+        Self {
+            outcome: Some(Box::new(error)),
+            ..Self::about(wire::Kind::Failure, id)
+        }
+    }
+
+    /// Requests need credit; everything else was paid for by the request it belongs to.
+    pub(crate) const fn is_request(&self) -> bool {
+        matches!(
+            self.kind,
+            wire::Kind::Call | wire::Kind::Cast | wire::Kind::Publish
+        )
+    }
+
+    /// A rough upper bound of the encoded length: names and fixed parts, and the payload.
+    pub(crate) fn encoded_len_hint(&self) -> usize {
+        const FIXED: usize = 128;
+        FIXED
+            + self.source.as_str().len()
+            + self.target.as_str().len()
+            + self.method.as_str().len()
+            + self.flow.as_str().len()
+            + self.topic.as_str().len()
+            + self.key.len()
+            + self.payload.bytes.len()
+    }
+
+    /// Writes the record as it leaves at `now`, with the time that is left then.
+    pub(crate) fn to_record(&self, now: Instant) -> wire::Record {
+        let remaining = |deadline: Instant| micros(now.until(deadline)).max(1);
+        let text = |name: &Name| name.as_str().to_owned();
+        let mut waiting: Vec<_> = chain_links(&self.waiting)
+            .map(|link| wire::Waiting {
+                node: link.node.0.to_vec(),
+                component: text(&link.component),
+                instance: link.instance,
+            })
+            .collect();
+        waiting.reverse();
+        wire::Record {
+            kind: self.kind.into(),
+            id: self.id,
+            source: text(&self.source),
+            target: text(&self.target),
+            method: text(&self.method),
+            flow: text(&self.flow),
+            topic: text(&self.topic),
+            content_type: text(&self.payload.content_type),
+            remaining_micros: self.deadline.map_or(0, remaining),
+            payload: self.payload.bytes.clone(),
+            trace: self.trace.to_wire(),
+            waiting,
+            outcome: self.outcome.as_ref().map(|error| Box::new(error.to_wire())),
+            credit: self.credit,
+            item: self.item,
+            key: self.key.clone(),
+            idempotent: self.idempotent,
+            ..wire::Record::default()
+        }
+    }
+
+    /// Reads a record that arrived at `now`. `None` for a kind this release does not know.
+    pub(crate) fn from_record(
+        record: wire::Record,
+        now: Instant,
+        default_deadline: Duration,
+    ) -> Option<Self> {
+        let kind = wire::Kind::try_from(record.kind).ok()?;
+        if kind == wire::Kind::Unspecified {
+            return None;
+        }
+        let mut waiting = None;
+        for link in record.waiting {
+            waiting = Some(Rc::new(Waiting {
+                node: NodeId::from_wire(&link.node)?,
+                component: link.component.into(),
+                instance: link.instance,
+                before: waiting,
+            }));
+        }
+        let mut envelope = Self {
+            kind,
+            id: record.id,
+            source: record.source.into(),
+            target: record.target.into(),
+            method: record.method.into(),
+            flow: record.flow.into(),
+            topic: record.topic.into(),
+            deadline: None,
+            payload: Payload {
+                content_type: record.content_type.into(),
+                bytes: record.payload,
+            },
+            trace: Trace::from_wire(record.trace.as_ref()),
+            waiting,
+            outcome: record
+                .outcome
+                .map(|outcome| Box::new(CallError::from_wire(*outcome))),
+            credit: record.credit,
+            item: record.item,
+            key: record.key,
+            idempotent: record.idempotent,
+        };
+        if envelope.is_request() {
+            let remaining = match record.remaining_micros {
+                0 => default_deadline,
+                micros => Duration::from_micros(micros),
+            };
+            envelope.deadline = Some(now + remaining);
+        }
+        Some(envelope)
+    }
+
+    /// Turns a request into the message that a handler gets.
+    pub(crate) fn into_message(self, kind: MessageKind) -> Message {
+        Message {
+            kind,
+            id: self.id,
+            source: self.source,
+            method: self.method,
+            topic: self.topic,
+            flow: self.flow,
+            deadline: self.deadline.unwrap_or(Instant::FAR_FUTURE),
+            trace: self.trace,
+            key: self.key,
+            payload: self.payload,
+        }
+    }
+}

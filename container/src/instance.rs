@@ -1,0 +1,228 @@
+//! One running copy of a component: its queue, its state, its restarts.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use monofil_transport::{HandlerId, Instant};
+
+use crate::calls::Origin;
+use crate::envelope::Chain;
+use crate::environment::Environment;
+use crate::{
+    CallError, Component, ComponentSpec, InstanceLimits, Interface, Message, Name, StartReason,
+    Subscription, Undelivered,
+};
+
+/// Makes an instance. Shared with the handler that is running it, so that a panic does not lose it.
+pub(crate) type Factory = Rc<RefCell<Box<dyn FnMut() -> Box<dyn Component>>>>;
+
+/// A message in the queue.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) message: Message,
+    pub(crate) origin: Origin,
+    pub(crate) waiting: Chain,
+    /// For a call that wants a stream: how many items it takes at first.
+    pub(crate) credit: u32,
+}
+
+/// What an instance does next.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Message(Box<Queued>),
+    Undelivered(Undelivered),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Is to be built and started.
+    New(StartReason),
+    Idle,
+    Busy,
+    /// Crashed too often; waits before it is built again.
+    BackingOff(StartReason),
+    /// Its `stop` has run.
+    Stopped,
+}
+
+pub(crate) struct Instance {
+    pub(crate) name: Name,
+    pub(crate) number: u32,
+    pub(crate) limits: InstanceLimits,
+    pub(crate) interfaces: Vec<&'static Interface>,
+    pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) factory: Factory,
+    /// Invariant: `Some` exactly while [`State::Idle`], or not yet stopped.
+    pub(crate) component: Option<Box<dyn Component>>,
+    /// `None` while a handler has it.
+    pub(crate) environment: Option<Environment>,
+    pub(crate) state: State,
+    pub(crate) queue: VecDeque<(u64, Work)>,
+    pub(crate) queued_bytes: usize,
+    /// Queued casts that came back; bounded apart from what others send.
+    pub(crate) returned: usize,
+    pub(crate) handlers: BTreeMap<Name, HandlerId>,
+    crashes: VecDeque<Instant>,
+    backoffs: u32,
+    pub(crate) handled: u64,
+    pub(crate) rejected: u64,
+    pub(crate) panics: u64,
+    pub(crate) restarts: u64,
+    /// How long a handler takes: an exponential average, for `retry_after`.
+    pub(crate) handling: Duration,
+}
+
+impl Instance {
+    pub(crate) fn new(spec: ComponentSpec, environment: Environment) -> Self {
+        Self {
+            name: spec.name,
+            number: 0,
+            limits: spec.limits,
+            interfaces: spec.interfaces,
+            subscriptions: spec.subscriptions,
+            factory: Rc::new(RefCell::new(spec.factory)),
+            component: None,
+            environment: Some(environment),
+            state: State::New(StartReason::First),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            returned: 0,
+            handlers: BTreeMap::new(),
+            crashes: VecDeque::new(),
+            backoffs: 0,
+            handled: 0,
+            rejected: 0,
+            panics: 0,
+            restarts: 0,
+            handling: Duration::ZERO,
+        }
+    }
+
+    /// Tells whether it could begin its next work now.
+    pub(crate) fn wants_thread(&self) -> bool {
+        match self.state {
+            State::New(_) => true,
+            State::Idle => !self.queue.is_empty(),
+            State::Busy | State::BackingOff(_) | State::Stopped => false,
+        }
+    }
+
+    /// Refuses what is over a bound of this instance.
+    pub(crate) fn check_room(&self, payload_bytes: usize) -> Result<(), CallError> {
+        let refuse = |limit: &str, value: usize, observed: usize| {
+            let mut error = CallError::rejected(limit, value as u64, observed as u64, &self.name);
+            if let CallError::Rejected(rejection) = &mut error {
+                rejection.retry_after = Some(self.retry_after());
+            }
+            Err(error)
+        };
+        let messages = self.queue.len() - self.returned;
+        if matches!(self.state, State::BackingOff(_)) {
+            return refuse(
+                "instance.restarts",
+                self.limits.restarts,
+                self.crashes.len(),
+            );
+        }
+        if messages >= self.limits.queue_messages {
+            return refuse(
+                "instance.queue_messages",
+                self.limits.queue_messages,
+                messages,
+            );
+        }
+        let bytes = self.queued_bytes + payload_bytes;
+        if messages > 0 && bytes > self.limits.queue_bytes {
+            return refuse("instance.queue_bytes", self.limits.queue_bytes, bytes);
+        }
+        Ok(())
+    }
+
+    /// Half of what is queued should be done by then.
+    fn retry_after(&self) -> Duration {
+        const LEAST: Duration = Duration::from_millis(1);
+        const MOST: Duration = Duration::from_secs(5);
+        let half = u32::try_from(self.queue.len() / 2).unwrap_or(u32::MAX);
+        self.handling.saturating_mul(half).clamp(LEAST, MOST)
+    }
+
+    pub(crate) fn push(&mut self, arrival: u64, work: Work) {
+        match &work {
+            Work::Message(queued) => self.queued_bytes += queued.message.payload.bytes.len(),
+            Work::Undelivered(_) => self.returned += 1,
+        }
+        self.queue.push_back((arrival, work));
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Work> {
+        let (_, work) = self.queue.pop_front()?;
+        self.left(&work);
+        Some(work)
+    }
+
+    /// Takes a queued call back whose caller no longer wants it.
+    pub(crate) fn remove(&mut self, arrival: u64) -> Option<Work> {
+        let at = self
+            .queue
+            .binary_search_by_key(&arrival, |(number, _)| *number)
+            .ok()?;
+        let (_, work) = self.queue.remove(at)?;
+        self.left(&work);
+        Some(work)
+    }
+
+    fn left(&mut self, work: &Work) {
+        match work {
+            Work::Message(queued) => self.queued_bytes -= queued.message.payload.bytes.len(),
+            Work::Undelivered(_) => self.returned -= 1,
+        }
+    }
+
+    /// Notes how long a handler took.
+    pub(crate) fn took(&mut self, duration: Duration) {
+        self.handling = (self.handling * 7 + duration) / 8;
+    }
+
+    /// Notes a crash and says how long to wait before the instance is built again: not at all within its
+    /// restart intensity, then 1 s doubling to 60 s.
+    pub(crate) fn crashed(&mut self, now: Instant) -> Option<Duration> {
+        self.crashes.push_back(now);
+        let window = self.limits.restart_window;
+        while self
+            .crashes
+            .front()
+            .is_some_and(|at| now.since(*at) > window)
+        {
+            self.crashes.pop_front();
+            self.backoffs = 0;
+        }
+        if self.crashes.len() <= self.limits.restarts {
+            return None;
+        }
+        self.crashes.truncate(self.limits.restarts + 1);
+        let delay = Duration::from_secs(1 << self.backoffs.min(6)).min(Duration::from_secs(60));
+        self.backoffs += 1;
+        Some(delay)
+    }
+
+    /// Ends the wait of an instance that crashed too often; tells whether it was waiting.
+    pub(crate) fn resume_start(&mut self) -> bool {
+        let State::BackingOff(reason) = &self.state else {
+            return false;
+        };
+        self.state = State::New(reason.clone());
+        true
+    }
+
+    pub(crate) const fn state_word(&self) -> &'static str {
+        match self.state {
+            State::New(_) => "starting",
+            State::Idle => "idle",
+            State::Busy => "busy",
+            State::BackingOff(_) => "backing-off",
+            State::Stopped => "stopped",
+        }
+    }
+}

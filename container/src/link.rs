@@ -1,0 +1,606 @@
+//! The link between two incarnations of two nodes: each record once, in order, or reported as lost.
+//!
+//! ZeroMQ may lose what it accepted when a peer restarts, so the promise is kept here. Records are numbered
+//! when they first leave; copies are kept until the other side says `received`, and sent again after a
+//! reconnect. For each cast a small entry is kept until the other side says `settled`, so that a loss can be
+//! reported to the component that sent it. *Requests* (calls, casts) leave within the credit that the other
+//! side granted; answers never wait for it, because the request they answer paid for their room.
+//!
+//! ```text
+//!   offer ─▶ fresh ── poll_frame ─▶ sent ── received ─▶ (ledger, casts only) ── settled ─▶ gone
+//!              │ withdraw, expire      └── resend ──┘
+//! ```
+//!
+//! Sans-IO: methods take `now` and what arrived, and say what to do. Call them in this order: `handle_*`
+//! for what arrived, commands, then `poll_frame` until it returns `None`; and again by `next_deadline`.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use monofil_transport::Instant;
+
+use crate::envelope::Envelope;
+use crate::{CallError, Name};
+
+/// The bounds of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// Requests that may be under way unacknowledged, each way. Default 4096.
+    pub window_records: u64,
+    /// Their payloads, in bytes. Default 16 MiB.
+    pub window_bytes: u64,
+    /// Casts whose end is not known yet. Default 65,536.
+    pub unsettled_max: usize,
+    /// A frame is sent when it has reached this size. Default 16 KiB.
+    pub frame_bytes: usize,
+    /// How long an acknowledgement waits for a frame to ride on. Default 20 ms.
+    pub acknowledge_within: Duration,
+    /// Records that are not acknowledged within this time are sent again; it doubles up to eightfold.
+    /// Default 1 s.
+    pub resend_after: Duration,
+}
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        Self {
+            window_records: 4096,
+            window_bytes: 16 << 20,
+            unsettled_max: 65_536,
+            frame_bytes: 16 << 10,
+            acknowledge_within: Duration::from_millis(20),
+            resend_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The marks that ride on each frame of a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) received: u64,
+    pub(crate) settled: u64,
+    pub(crate) credit_records: u64,
+    pub(crate) credit_bytes: u64,
+    pub(crate) resend: bool,
+}
+
+/// What leaves next.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The number of the first record; 0 when there is none, or on an unnumbered link.
+    pub(crate) first_sequence: u64,
+    pub(crate) records: Vec<Envelope>,
+    pub(crate) marks: Marks,
+    pub(crate) resent: bool,
+}
+
+/// What is remembered of a cast until its end is known.
+#[derive(Clone, Debug)]
+pub(crate) struct LedgerEntry {
+    sequence: u64,
+    pub(crate) id: u64,
+    pub(crate) source: Name,
+    pub(crate) target: Name,
+    pub(crate) method: Name,
+    pub(crate) flow: Name,
+}
+
+impl LedgerEntry {
+    pub(crate) fn of(envelope: &Envelope, sequence: u64) -> Self {
+        Self {
+            sequence,
+            id: envelope.id,
+            source: envelope.source.clone(),
+            target: envelope.target.clone(),
+            method: envelope.method.clone(),
+            flow: envelope.flow.clone(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Outbound {
+    envelope: Envelope,
+    /// The other side's record that ends with this one; see [`Link::answer`].
+    settles: Option<u64>,
+}
+
+/// What a frame's records are, seen from the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Handle all but the first so many, which were received before. Numbers start at `sequence`.
+    New { skip: usize, sequence: u64 },
+    /// Some before them are missing: handle none; they will come again.
+    Gap,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Link {
+    config: LinkConfig,
+    /// Both sides number their records.
+    numbered: bool,
+    outbound: Out,
+    inbound: In,
+}
+
+#[derive(Debug, Default)]
+struct Out {
+    answers: VecDeque<Outbound>,
+    requests: VecDeque<Outbound>,
+    /// Invariant: the front has the sequence `received + 1`; the rest follow without gaps.
+    sent: VecDeque<Outbound>,
+    /// Invariant: `received <= transmitted <= received + sent.len()`. Those after it leave next.
+    transmitted: u64,
+    received: u64,
+    ledger: VecDeque<LedgerEntry>,
+    /// Requests numbered so far, and their payload bytes.
+    requests_sent: u64,
+    request_bytes_sent: u64,
+    /// Requests offered and not yet received by the other side.
+    requests_open: u64,
+    request_bytes_open: u64,
+    credit_records: u64,
+    credit_bytes: u64,
+    resend_at: Option<Instant>,
+    /// How often in a row the resend timer went off.
+    resends: u32,
+}
+
+#[derive(Debug, Default)]
+struct In {
+    received: u64,
+    /// All up to this one have ended.
+    settled: u64,
+    /// Of those after it: which have.
+    ended: VecDeque<bool>,
+    requests: u64,
+    request_bytes: u64,
+    /// What was last said to the other side.
+    said: Marks,
+    acknowledge_at: Option<Instant>,
+    acknowledge_now: bool,
+    missing: bool,
+}
+
+impl Link {
+    pub(crate) fn new(config: LinkConfig) -> Self {
+        Self {
+            config,
+            numbered: true,
+            outbound: Out::default(),
+            inbound: In::default(),
+        }
+    }
+
+    /// Says that the other side numbers nothing: at most once, both ways.
+    pub(crate) const fn set_unnumbered(&mut self) {
+        self.numbered = false;
+    }
+
+    /// Tells whether everything that was offered has arrived, as far as this side can know.
+    pub(crate) fn is_flushed(&self) -> bool {
+        let out = &self.outbound;
+        out.answers.is_empty() && out.requests.is_empty() && out.sent.is_empty()
+    }
+
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.outbound.sent.len() + self.outbound.requests.len() + self.outbound.answers.len()
+    }
+
+    /// Takes a request, or says which limit is reached. A full link is known before anything is sent.
+    pub(crate) fn offer(
+        &mut self,
+        envelope: Envelope,
+        place: &Name,
+    ) -> Result<(), Box<(CallError, Envelope)>> {
+        let out = &self.outbound;
+        let bytes = envelope.payload.bytes.len() as u64;
+        let (limit, value, observed) = if out.requests_open >= self.config.window_records {
+            (
+                "link.records",
+                self.config.window_records,
+                out.requests_open,
+            )
+        } else if out.requests_open > 0 && out.request_bytes_open + bytes > self.config.window_bytes
+        {
+            (
+                "link.bytes",
+                self.config.window_bytes,
+                out.request_bytes_open + bytes,
+            )
+        } else if out.ledger.len() >= self.config.unsettled_max {
+            (
+                "link.unsettled",
+                self.config.unsettled_max as u64,
+                out.ledger.len() as u64,
+            )
+        } else {
+            self.outbound.requests_open += 1;
+            self.outbound.request_bytes_open += bytes;
+            self.outbound.requests.push_back(Outbound {
+                envelope,
+                settles: None,
+            });
+            return Ok(());
+        };
+        Err(Box::new((
+            CallError::rejected(limit, value, observed, place),
+            envelope,
+        )))
+    }
+
+    /// Takes anything but a request. `settles` is the other side's record that ends with it: its end is
+    /// announced no sooner than this leaves, so that the reason comes first.
+    pub(crate) fn answer(&mut self, envelope: Envelope, settles: Option<u64>) {
+        self.outbound
+            .answers
+            .push_back(Outbound { envelope, settles });
+    }
+
+    /// Says that a record of the other side has ended.
+    pub(crate) fn settle(&mut self, sequence: u64) {
+        self.inbound.settle(sequence);
+    }
+
+    /// Takes back a request that has not left yet.
+    pub(crate) fn withdraw(&mut self, id: u64) -> Option<Envelope> {
+        let at = self
+            .outbound
+            .requests
+            .iter()
+            .position(|out| out.envelope.id == id)?;
+        let taken = self.outbound.requests.remove(at)?;
+        self.outbound.request_left(&taken.envelope);
+        Some(taken.envelope)
+    }
+
+    /// Takes back the requests that have not left and whose deadline has passed.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Envelope> {
+        let due = |out: &Outbound| {
+            out.envelope
+                .deadline
+                .is_some_and(|deadline| deadline <= now)
+        };
+        let mut expired = Vec::new();
+        let mut kept = VecDeque::with_capacity(self.outbound.requests.len());
+        for outbound in std::mem::take(&mut self.outbound.requests) {
+            if due(&outbound) {
+                self.outbound.request_left(&outbound.envelope);
+                expired.push(outbound.envelope);
+            } else {
+                kept.push_back(outbound);
+            }
+        }
+        self.outbound.requests = kept;
+        expired
+    }
+
+    pub(crate) fn has_fresh_requests(&self) -> bool {
+        !self.outbound.requests.is_empty()
+    }
+
+    /// Looks at the number of a frame's first record. `records` is how many there are.
+    pub(crate) fn handle_records(&mut self, now: Instant, first: u64, records: usize) -> Arrival {
+        let inbound = &mut self.inbound;
+        let next = inbound.received + 1;
+        if first > next {
+            inbound.missing = true;
+            inbound.acknowledge_now = true;
+            return Arrival::Gap;
+        }
+        let skip = usize::try_from(next - first)
+            .unwrap_or(usize::MAX)
+            .min(records);
+        let fresh = records - skip;
+        inbound.received += fresh as u64;
+        inbound.ended.extend(std::iter::repeat_n(false, fresh));
+        if fresh > 0 {
+            inbound.missing = false;
+        } else {
+            // A repetition: the other side has not heard that we have these.
+            inbound.acknowledge_now = true;
+        }
+        let due = now + self.config.acknowledge_within;
+        inbound.acknowledge_at = Some(inbound.acknowledge_at.map_or(due, |at| at.min(due)));
+        let behind = inbound.received - inbound.said.received;
+        if behind >= self.config.window_records / 4 {
+            inbound.acknowledge_now = true;
+        }
+        Arrival::New {
+            skip,
+            sequence: next,
+        }
+    }
+
+    /// Counts a request against the credit that was granted.
+    pub(crate) fn handle_request(&mut self, payload_bytes: usize) {
+        self.inbound.requests += 1;
+        self.inbound.request_bytes += payload_bytes as u64;
+        let granted = self.inbound.said.credit_bytes;
+        if granted < self.inbound.request_bytes + self.config.window_bytes / 2 {
+            self.inbound.acknowledge_now = true;
+        }
+    }
+
+    /// Takes the marks of a frame. `settled` only counts when the frame's records were handled: the reason
+    /// for an end travels before its mark.
+    pub(crate) fn handle_marks(&mut self, now: Instant, marks: &Marks, records_handled: bool) {
+        let out = &mut self.outbound;
+        out.credit_records = out.credit_records.max(marks.credit_records);
+        out.credit_bytes = out.credit_bytes.max(marks.credit_bytes);
+        let newest = out.received + out.sent.len() as u64;
+        let received = marks.received.min(newest);
+        let progress = received > out.received;
+        while out.received < received {
+            if let Some(gone) = out.sent.pop_front()
+                && gone.envelope.is_request()
+            {
+                out.request_left(&gone.envelope);
+            }
+            out.received += 1;
+        }
+        out.transmitted = out.transmitted.max(out.received);
+        if records_handled {
+            let settled = marks.settled.min(out.received);
+            while out
+                .ledger
+                .front()
+                .is_some_and(|entry| entry.sequence <= settled)
+            {
+                out.ledger.pop_front();
+            }
+        }
+        if marks.resend {
+            out.transmitted = out.received;
+        }
+        if progress || out.sent.is_empty() {
+            out.resends = 0;
+            out.resend_at = (!out.sent.is_empty()).then(|| now + self.config.resend_after);
+        }
+    }
+
+    /// Sends everything again that is not acknowledged: the connection is new.
+    pub(crate) const fn reconnected(&mut self) {
+        self.outbound.transmitted = self.outbound.received;
+        self.outbound.resends = 0;
+        self.inbound.acknowledge_now = true;
+    }
+
+    /// Finds and forgets a cast by its id, when its end is reported.
+    pub(crate) fn take_cast(&mut self, id: u64) -> Option<LedgerEntry> {
+        let at = self
+            .outbound
+            .ledger
+            .binary_search_by_key(&id, |entry| entry.id)
+            .ok()?;
+        self.outbound.ledger.remove(at)
+    }
+
+    /// Begins anew with another incarnation. Returns the casts whose end will never be known; requests that
+    /// never left stay, answers to the old incarnation do not.
+    pub(crate) fn end(&mut self) -> Vec<LedgerEntry> {
+        let mut fresh = Self::new(self.config);
+        let out = &mut self.outbound;
+        fresh.outbound.requests = std::mem::take(&mut out.requests);
+        fresh.outbound.requests_open = fresh.outbound.requests.len() as u64;
+        fresh.outbound.request_bytes_open = fresh
+            .outbound
+            .requests
+            .iter()
+            .map(|out| out.envelope.payload.bytes.len() as u64)
+            .sum();
+        let lost = std::mem::take(&mut out.ledger);
+        *self = fresh;
+        lost.into()
+    }
+
+    /// Takes the requests that have not left.
+    pub(crate) fn take_requests(&mut self) -> Vec<Envelope> {
+        let requests = std::mem::take(&mut self.outbound.requests);
+        self.outbound.requests_open = 0;
+        self.outbound.request_bytes_open = 0;
+        requests.into_iter().map(|out| out.envelope).collect()
+    }
+
+    pub(crate) fn is_fresh(&self, id: u64) -> bool {
+        self.outbound
+            .requests
+            .iter()
+            .any(|out| out.envelope.id == id)
+    }
+
+    /// Returns when the link needs attention although nothing arrives.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let resend = self
+            .outbound
+            .resend_at
+            .filter(|_| !self.outbound.sent.is_empty());
+        [self.inbound.acknowledge_at, resend]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Takes the next frame's content; `None` when there is nothing to say now.
+    pub(crate) fn poll_frame(&mut self, now: Instant) -> Option<Batch> {
+        self.handle_timeout(now);
+        let (records, first_sequence, resent) = self.next_records();
+        let acknowledge =
+            self.inbound.acknowledge_now || self.inbound.acknowledge_at.is_some_and(|at| at <= now);
+        if records.is_empty() && !acknowledge {
+            return None;
+        }
+        if !records.is_empty() && self.numbered && self.outbound.resend_at.is_none() {
+            self.outbound.resend_at = Some(now + self.config.resend_after);
+        }
+        Some(Batch {
+            first_sequence,
+            records,
+            marks: self.marks(),
+            resent,
+        })
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let out = &mut self.outbound;
+        if out.sent.is_empty() {
+            out.resend_at = None;
+        } else if out.resend_at.is_some_and(|at| at <= now) {
+            out.transmitted = out.received;
+            out.resends = (out.resends + 1).min(3);
+            out.resend_at = Some(now + self.config.resend_after * (1 << out.resends));
+        }
+    }
+
+    /// Takes what is to be sent again first, then answers, then requests within the credit.
+    fn next_records(&mut self) -> (Vec<Envelope>, u64, bool) {
+        let again = usize::try_from(self.outbound.transmitted - self.outbound.received)
+            .unwrap_or(usize::MAX);
+        let resent = again < self.outbound.sent.len();
+        let first = self.outbound.transmitted + 1;
+        let mut batch = Budget::new(self.config.frame_bytes);
+        if resent {
+            let rest = self.outbound.sent.range(again..);
+            let records: Vec<_> = rest
+                .map(|out| &out.envelope)
+                .take_while(|e| batch.takes(e))
+                .cloned()
+                .collect();
+            self.outbound.transmitted += records.len() as u64;
+            return (records, first, true);
+        }
+        let mut records = Vec::new();
+        while let Some(outbound) = self.next_fresh(&mut batch) {
+            if let Some(sequence) = outbound.settles {
+                self.inbound.settle(sequence);
+            }
+            let envelope = outbound.envelope;
+            if self.numbered {
+                self.outbound.number(&envelope);
+                self.outbound.sent.push_back(Outbound {
+                    envelope: envelope.clone(),
+                    settles: None,
+                });
+            } else if envelope.is_request() {
+                self.outbound.request_left(&envelope);
+            }
+            records.push(envelope);
+        }
+        let numbered = self.numbered && !records.is_empty();
+        (records, if numbered { first } else { 0 }, false)
+    }
+
+    fn next_fresh(&mut self, batch: &mut Budget) -> Option<Outbound> {
+        let out = &mut self.outbound;
+        if let Some(answer) = out.answers.front() {
+            return if batch.takes(&answer.envelope) {
+                out.answers.pop_front()
+            } else {
+                None
+            };
+        }
+        let request = &out.requests.front()?.envelope;
+        let bytes = request.payload.bytes.len() as u64;
+        // A payload larger than all credit may leave when nothing else is under way.
+        let idle = out.sent.is_empty();
+        let within = out.requests_sent < out.credit_records
+            && (out.request_bytes_sent + bytes <= out.credit_bytes || idle);
+        if (within || !self.numbered) && batch.takes(request) {
+            out.requests.pop_front()
+        } else {
+            None
+        }
+    }
+
+    /// Returns the marks as they are, without counting them as said.
+    pub(crate) const fn peek_marks(&self) -> Marks {
+        let inbound = &self.inbound;
+        Marks {
+            received: inbound.received,
+            settled: inbound.settled,
+            credit_records: inbound.requests + self.config.window_records,
+            credit_bytes: inbound.request_bytes + self.config.window_bytes,
+            resend: inbound.missing,
+        }
+    }
+
+    fn marks(&mut self) -> Marks {
+        let marks = self.peek_marks();
+        let inbound = &mut self.inbound;
+        inbound.said = marks;
+        inbound.acknowledge_at = None;
+        inbound.acknowledge_now = false;
+        marks
+    }
+}
+
+impl Out {
+    fn number(&mut self, envelope: &Envelope) {
+        self.transmitted += 1;
+        if envelope.is_request() {
+            self.requests_sent += 1;
+            self.request_bytes_sent += envelope.payload.bytes.len() as u64;
+        }
+        if matches!(
+            envelope.kind,
+            monofil_proto::wire::Kind::Cast | monofil_proto::wire::Kind::Publish
+        ) {
+            self.ledger
+                .push_back(LedgerEntry::of(envelope, self.transmitted));
+        }
+    }
+
+    fn request_left(&mut self, envelope: &Envelope) {
+        self.requests_open -= 1;
+        self.request_bytes_open -= envelope.payload.bytes.len() as u64;
+    }
+}
+
+impl In {
+    fn settle(&mut self, sequence: u64) {
+        let Some(offset) = sequence.checked_sub(self.settled + 1) else {
+            return;
+        };
+        let Some(ended) = usize::try_from(offset)
+            .ok()
+            .and_then(|at| self.ended.get_mut(at))
+        else {
+            return;
+        };
+        *ended = true;
+        while self.ended.front() == Some(&true) {
+            self.ended.pop_front();
+            self.settled += 1;
+        }
+    }
+}
+
+/// How much fits into one frame.
+struct Budget {
+    left: usize,
+    records: usize,
+}
+
+impl Budget {
+    const fn new(bytes: usize) -> Self {
+        Self {
+            left: bytes,
+            records: 0,
+        }
+    }
+
+    /// A record that does not fit travels alone, in the next frame.
+    fn takes(&mut self, envelope: &Envelope) -> bool {
+        let bytes = envelope.encoded_len_hint();
+        let fits = self.records == 0
+            || (bytes <= self.left && self.records < monofil_proto::Bounds::DEFAULT.records);
+        if fits {
+            self.left = self.left.saturating_sub(bytes);
+            self.records += 1;
+        }
+        fits
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! Asking other nodes whether they live, and answering.
+//!
+//! Probes are datagrams, so that they are answered even when a handler holds the node's thread: the
+//! backend's sentinel answers in its place, with `busy` and the handler's name. A node that is busy is not
+//! silent, and a silent one is only a hint: nothing is given up because of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use monofil_proto::control::{Alive, Busy, Datagram, Probe, datagram::Body};
+use monofil_proto::{Bounds, VERSION, decode_datagram, encode};
+use monofil_transport::{Io, Running, WatchAnswer};
+
+use crate::core::{Core, Timer};
+use crate::counters::Counter;
+use crate::error::micros;
+use crate::peers::Health;
+use crate::{Name, NodeId};
+
+impl Core {
+    /// Sends this turn's probes, if it is time for them.
+    pub(crate) fn probe(&mut self, io: &mut dyn Io) {
+        if !self.peers.probe_due {
+            return;
+        }
+        self.peers.probe_due = false;
+        self.timers
+            .set(self.now + self.probe_interval, Timer::Probe);
+        for index in self.peers.indices() {
+            let now = self.now;
+            let (interval, silent_after) = (self.probe_interval, self.silent_after);
+            let Some(peer) = self.peers.get_mut(index) else {
+                continue;
+            };
+            let quiet = now.since(peer.heard);
+            let Some(address) = peer.datagram.filter(|_| quiet >= interval / 2) else {
+                continue;
+            };
+            if quiet >= silent_after && peer.health != Health::Silent {
+                peer.health = Health::Silent;
+                peer.health_since = now;
+                tracing::warn!(node = %self.name, peer = %peer.place(), ?quiet, "peer is silent");
+            }
+            let probe = self.datagram(Body::Probe(Probe {
+                nonce: index as u64,
+            }));
+            // A probe that is not sent is like one that is lost.
+            let _ = io.send_datagram(address, &encode(&probe));
+        }
+    }
+
+    fn datagram(&self, body: Body) -> Datagram {
+        Datagram {
+            version: VERSION,
+            network: self.network,
+            sender: self.node.0.to_vec(),
+            sender_incarnation: self.incarnation,
+            body: Some(body),
+        }
+    }
+
+    pub(crate) fn handle_datagram(&mut self, io: &mut dyn Io, from: SocketAddr, payload: &[u8]) {
+        self.counters.add(Counter::DatagramsReceived);
+        let datagram = match decode_datagram(payload, &self.bounds) {
+            Ok(datagram) => datagram,
+            Err(error) => {
+                self.counters.malformed(error.reason);
+                return;
+            }
+        };
+        if self.network != 0 && datagram.network != 0 && datagram.network != self.network {
+            self.counters.add(Counter::FramesForeignNetwork);
+            return;
+        }
+        if let Some(Body::Probe(Probe { nonce })) = datagram.body {
+            let alive = self.datagram(Body::Alive(Alive { nonce }));
+            let _ = io.send_datagram(from, &encode(&alive));
+            return;
+        }
+        let known = NodeId::from_wire(&datagram.sender).and_then(|node| self.peers.by_node(&node));
+        // An answer for an earlier incarnation says nothing of this one.
+        let Some(index) = known
+            .filter(|index| self.peers.incarnation(*index) == Some(datagram.sender_incarnation))
+        else {
+            return;
+        };
+        match datagram.body {
+            Some(Body::Alive(_)) => self.heard_of(index),
+            Some(Body::Busy(busy)) => self.peer_busy(index, &busy),
+            Some(Body::Probe(_)) | None => {}
+        }
+    }
+
+    fn peer_busy(&mut self, index: usize, busy: &Busy) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        peer.heard = now;
+        let health = Health::Busy {
+            handler: busy.handler.as_str().into(),
+        };
+        if peer.health != health {
+            let since = Duration::from_micros(busy.since_micros);
+            tracing::warn!(
+                node = %self.name,
+                peer = %peer.place(),
+                handler = %busy.handler,
+                ?since,
+                "peer is busy: a handler holds its thread"
+            );
+            peer.health = health;
+            peer.health_since = now - since;
+        }
+    }
+}
+
+/// Answers probes while a handler holds the thread; runs on the backend's sentinel.
+pub(crate) struct BusyAnswer {
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: u64,
+    pub(crate) network: u64,
+}
+
+impl WatchAnswer for BusyAnswer {
+    fn busy(
+        &mut self,
+        _from: SocketAddr,
+        datagram: &[u8],
+        running: &Running,
+        since: Duration,
+    ) -> Option<Vec<u8>> {
+        let probe = decode_datagram(datagram, &Bounds::DEFAULT).ok()?;
+        let Some(Body::Probe(Probe { nonce })) = probe.body else {
+            return None;
+        };
+        let handler = Name::from(&*running.handler)
+            .as_str()
+            .chars()
+            .take(256)
+            .collect();
+        let busy = Datagram {
+            version: VERSION,
+            network: self.network,
+            sender: self.node.0.to_vec(),
+            sender_incarnation: self.incarnation,
+            body: Some(Body::Busy(Busy {
+                nonce,
+                handler,
+                since_micros: micros(since),
+            })),
+        };
+        Some(encode(&busy).to_vec())
+    }
+}

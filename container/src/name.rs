@@ -1,0 +1,99 @@
+//! Names of components, methods, flows and topics.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+/// A name that is cheap to clone: a component (`shop/orders`), a method (`shop.Orders/Place`), a flow, a
+/// topic, a content type. At most [`Name::BYTES_MAX`] bytes when it is to travel.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Arc<str>);
+
+static EMPTY: LazyLock<Name> = LazyLock::new(|| Name(Arc::from("")));
+
+impl Name {
+    /// The longest name that travels, in bytes.
+    pub const BYTES_MAX: usize = monofil_proto::Bounds::DEFAULT.name_bytes;
+
+    /// Returns the name that says nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        EMPTY.clone()
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Tells whether the name says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Default for Name {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
+        if text.is_empty() {
+            Self::empty()
+        } else {
+            Self(text.into())
+        }
+    }
+}
+
+impl From<String> for Name {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl From<&Self> for Name {
+    fn from(name: &Self) -> Self {
+        name.clone()
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Name {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        &*self.0 == other
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, other: &&str) -> bool {
+        &*self.0 == *other
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}

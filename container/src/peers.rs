@@ -1,0 +1,283 @@
+//! The other nodes a container has to do with.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use monofil_transport::{ConnectionId, Endpoint, Instant, Route};
+
+use crate::link::{Link, LinkConfig};
+use crate::{Name, NodeId};
+
+/// How another node is, as far as one can tell from here. It is a hint about reachability, never about
+/// data: no link ends because of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It has not introduced itself yet.
+    Unknown,
+    /// It was heard of lately.
+    Alive,
+    /// A handler holds its thread; somebody there says so.
+    Busy {
+        /// `component/method`
+        handler: Name,
+    },
+    /// It says nothing.
+    Silent,
+}
+
+/// One other node.
+pub(crate) struct Peer {
+    /// `None` until it has introduced itself.
+    pub(crate) node: Option<NodeId>,
+    /// 0 until it has introduced itself.
+    pub(crate) incarnation: u64,
+    /// Which of our links to this node the present one is; and which of theirs.
+    pub(crate) epoch: u64,
+    pub(crate) their_epoch: u64,
+    pub(crate) name: Name,
+    pub(crate) application: Option<Endpoint>,
+    pub(crate) control: Option<Endpoint>,
+    pub(crate) datagram: Option<SocketAddr>,
+    pub(crate) components: Vec<Name>,
+    /// The connection this node opened to it.
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) connected: bool,
+    /// The connection it opened to this node.
+    pub(crate) way_back: Option<Route>,
+    /// It has introduced itself since the connection was last made, so that records may leave.
+    pub(crate) established: bool,
+    pub(crate) link: Link,
+    /// A frame that the transport did not take yet.
+    pub(crate) unsent: Option<Bytes>,
+    /// It has something to send.
+    pub(crate) dirty: bool,
+    /// When the link's timer is set for.
+    pub(crate) link_timer: Option<Instant>,
+    /// How often it was greeted in vain.
+    pub(crate) greetings: u32,
+    pub(crate) greeting_set: bool,
+    pub(crate) health: Health,
+    pub(crate) health_since: Instant,
+    pub(crate) heard: Instant,
+}
+
+impl Peer {
+    fn new(link: LinkConfig, epoch: u64, now: Instant) -> Self {
+        Self {
+            node: None,
+            incarnation: 0,
+            epoch,
+            their_epoch: 0,
+            name: Name::empty(),
+            application: None,
+            control: None,
+            datagram: None,
+            components: Vec::new(),
+            connection: None,
+            connected: false,
+            way_back: None,
+            established: false,
+            link: Link::new(link),
+            unsent: None,
+            dirty: false,
+            link_timer: None,
+            greetings: 0,
+            greeting_set: false,
+            health: Health::Unknown,
+            health_since: now,
+            heard: now,
+        }
+    }
+
+    /// Returns where its frames go: along our own connection, or back along its.
+    pub(crate) fn route(&self) -> Option<Route> {
+        self.connection
+            .map(Route::Connection)
+            .or_else(|| self.way_back.clone())
+    }
+
+    /// Returns what it is called in texts for people.
+    pub(crate) fn place(&self) -> Name {
+        match (&self.application, self.name.is_empty()) {
+            (_, false) => self.name.clone(),
+            (Some(endpoint), true) => endpoint.as_str().into(),
+            (None, true) => "a node without a name".into(),
+        }
+    }
+
+    /// Nothing would be lost by forgetting it: it keeps no link, or says it will never speak again.
+    fn is_forgettable(&self) -> bool {
+        self.connection.is_none() && self.link.is_flushed()
+    }
+}
+
+/// All of them, by what one may know of them.
+#[derive(Default)]
+pub(crate) struct Peers {
+    all: Vec<Option<Peer>>,
+    by_node: HashMap<NodeId, usize>,
+    by_endpoint: HashMap<Endpoint, usize>,
+    by_connection: HashMap<ConnectionId, usize>,
+    /// Those with something to send, in the order in which they got it.
+    dirty: Vec<usize>,
+    pub(crate) probe_due: bool,
+    pub(crate) sweep_set: bool,
+}
+
+impl Peers {
+    pub(crate) fn get(&self, index: usize) -> Option<&Peer> {
+        self.all.get(index)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut Peer> {
+        self.all.get_mut(index)?.as_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Peer)> {
+        self.all
+            .iter()
+            .enumerate()
+            .filter_map(|(index, peer)| Some((index, peer.as_ref()?)))
+    }
+
+    pub(crate) fn indices(&self) -> Vec<usize> {
+        self.iter().map(|(index, _)| index).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.iter().flatten().count()
+    }
+
+    pub(crate) fn by_node(&self, node: &NodeId) -> Option<usize> {
+        self.by_node.get(node).copied()
+    }
+
+    pub(crate) fn by_endpoint(&self, endpoint: &Endpoint) -> Option<usize> {
+        self.by_endpoint.get(endpoint).copied()
+    }
+
+    pub(crate) fn by_connection(&self, connection: ConnectionId) -> Option<usize> {
+        self.by_connection.get(&connection).copied()
+    }
+
+    pub(crate) fn node(&self, index: usize) -> Option<NodeId> {
+        self.get(index)?.node
+    }
+
+    pub(crate) fn incarnation(&self, index: usize) -> Option<u64> {
+        self.get(index).map(|peer| peer.incarnation)
+    }
+
+    pub(crate) fn is_established(&self, index: usize) -> bool {
+        self.get(index).is_some_and(|peer| peer.established)
+    }
+
+    pub(crate) fn place(&self, index: usize) -> Name {
+        self.get(index).map_or_else(Name::empty, Peer::place)
+    }
+
+    /// Adds a node. When there are too many, one that nothing would be lost by forgetting makes room: the
+    /// one that was heard of least lately.
+    pub(crate) fn add(
+        &mut self,
+        link: LinkConfig,
+        epoch: u64,
+        now: Instant,
+        most: usize,
+    ) -> Option<usize> {
+        if self.len() >= most {
+            let oldest = self
+                .iter()
+                .filter(|(_, peer)| peer.is_forgettable())
+                .min_by_key(|(_, peer)| peer.heard)
+                .map(|(index, _)| index)?;
+            self.remove(oldest);
+        }
+        let peer = Some(Peer::new(link, epoch, now));
+        if let Some(free) = self.all.iter().position(Option::is_none) {
+            self.all[free] = peer;
+            return Some(free);
+        }
+        self.all.push(peer);
+        Some(self.all.len() - 1)
+    }
+
+    pub(crate) fn remove(&mut self, index: usize) -> Option<Peer> {
+        let peer = self.all.get_mut(index)?.take()?;
+        if let Some(node) = &peer.node {
+            self.by_node.remove(node);
+        }
+        if let Some(connection) = &peer.connection {
+            self.by_connection.remove(connection);
+        }
+        self.by_endpoint.retain(|_, known| *known != index);
+        self.dirty.retain(|known| *known != index);
+        Some(peer)
+    }
+
+    pub(crate) fn name_node(&mut self, index: usize, node: NodeId) {
+        if let Some(peer) = self.get_mut(index) {
+            peer.node = Some(node);
+            self.by_node.insert(node, index);
+        }
+    }
+
+    pub(crate) fn forget_node(&mut self, index: usize) {
+        if let Some(peer) = self.get_mut(index) {
+            peer.incarnation = 0;
+            if let Some(node) = peer.node.take() {
+                self.by_node.remove(&node);
+            }
+        }
+    }
+
+    pub(crate) fn name_endpoint(&mut self, index: usize, endpoint: Endpoint) {
+        if let Some(peer) = self.get_mut(index) {
+            peer.application = Some(endpoint.clone());
+            self.by_endpoint.insert(endpoint, index);
+        }
+    }
+
+    /// Lets a second endpoint lead to the same node.
+    pub(crate) fn alias(&mut self, endpoint: Endpoint, index: usize) {
+        self.by_endpoint.insert(endpoint, index);
+    }
+
+    pub(crate) fn name_connection(&mut self, index: usize, connection: ConnectionId) {
+        if let Some(peer) = self.get_mut(index) {
+            peer.connection = Some(connection);
+            self.by_connection.insert(connection, index);
+        }
+    }
+
+    pub(crate) fn mark_dirty(&mut self, index: usize) {
+        if let Some(peer) = self.get_mut(index)
+            && !peer.dirty
+        {
+            peer.dirty = true;
+            self.dirty.push(index);
+        }
+    }
+
+    pub(crate) fn take_dirty(&mut self) -> Vec<usize> {
+        let dirty = std::mem::take(&mut self.dirty);
+        for index in &dirty {
+            if let Some(peer) = self.get_mut(*index) {
+                peer.dirty = false;
+            }
+        }
+        dirty
+    }
+
+    pub(crate) const fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Takes back a request that has not left; tells whether there was one.
+    pub(crate) fn withdraw(&mut self, index: usize, id: u64) -> bool {
+        self.get_mut(index)
+            .is_some_and(|peer| peer.link.withdraw(id).is_some())
+    }
+}

@@ -1,0 +1,534 @@
+//! Sending: who gets a message, and how a call that was started here ends.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use monofil_proto::wire::Kind;
+use monofil_transport::Instant;
+
+use crate::calls::{
+    Answer, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, TaskId,
+};
+use crate::core::{Core, Delayed, Sender, Timer};
+use crate::counters::Counter;
+use crate::envelope::{Envelope, Waiting, chain_links};
+use crate::instance::Queued;
+use crate::{CallError, Executed, MessageKind, Name, Payload, Request, Trace, Undelivered};
+
+impl Core {
+    /// Starts a call. Whatever goes wrong is its answer.
+    pub(crate) fn start_call(&mut self, sender: &Sender, request: Request, streaming: bool) -> u64 {
+        let id = self.fresh_id();
+        self.counters.add(Counter::CallsStarted);
+        let deadline = self.deadline(sender, request.deadline);
+        let target = self.qualified(&request.target);
+        self.calls.insert(
+            id,
+            OutgoingCall {
+                target: target.clone(),
+                method: request.method.clone(),
+                destination: Destination::Nowhere,
+                timer: None,
+                waiter: None,
+                caller: sender.instance,
+                answer: if streaming {
+                    Answer::Stream(IncomingStream::default())
+                } else {
+                    Answer::Pending
+                },
+            },
+        );
+        if let Err(error) = self.try_call(id, sender, request, target, deadline, streaming) {
+            self.end_call(id, Err(error));
+        }
+        id
+    }
+
+    fn try_call(
+        &mut self,
+        id: u64,
+        sender: &Sender,
+        request: Request,
+        target: Name,
+        deadline: Instant,
+        streaming: bool,
+    ) -> Result<(), CallError> {
+        if self.calls.len() > self.limits.calls {
+            let observed = self.calls.len() as u64;
+            return Err(CallError::rejected(
+                "node.calls",
+                self.limits.calls as u64,
+                observed,
+                &self.name,
+            ));
+        }
+        if deadline <= self.now {
+            return Err(CallError::Expired(
+                "no time was left when the call was made".into(),
+            ));
+        }
+        let mut envelope = self.envelope(Kind::Call, id, sender, request, target, deadline)?;
+        envelope.waiting = sender.waiting.clone();
+        envelope.credit = if streaming { STREAM_CREDIT } else { 0 };
+        let destination = self.route(envelope, Origin::LocalCall { id })?;
+        let timer = self.timers.set(deadline, Timer::Call(id));
+        match self.calls.get_mut(&id) {
+            // It may have been answered on the spot.
+            Some(call) if !call.is_over() => {
+                call.destination = destination;
+                call.timer = Some(timer);
+            }
+            _ => drop(self.timers.cancel(timer)),
+        }
+        Ok(())
+    }
+
+    /// Sends a cast. Returns its id, too, for what may come back later.
+    pub(crate) fn send_cast(
+        &mut self,
+        sender: &Sender,
+        request: Request,
+    ) -> (u64, Result<(), CallError>) {
+        let id = self.fresh_id();
+        self.counters.add(Counter::CastsStarted);
+        // A cast may outlive the message that caused it: its time is its own.
+        let deadline = self.now + request.deadline.unwrap_or(self.default_deadline);
+        let target = self.qualified(&request.target);
+        let sent = self
+            .envelope(Kind::Cast, id, sender, request, target, deadline)
+            .and_then(|envelope| self.route(envelope, Origin::LocalCast))
+            .map(drop);
+        (id, sent)
+    }
+
+    /// Sends to every subscriber of a topic, and returns how many there are.
+    pub(crate) fn publish(&mut self, sender: &Sender, topic: &Name, payload: &Payload) -> usize {
+        let mut subscribers = self.local_topics.get(topic).cloned().unwrap_or_default();
+        for subscriber in self.directory.subscribers(topic.as_str()) {
+            if !subscribers.contains(subscriber) {
+                subscribers.push(subscriber.clone());
+            }
+        }
+        for (component, method) in &subscribers {
+            let id = self.fresh_id();
+            self.counters.add(Counter::CastsStarted);
+            let request = Request::new(component, method, payload.clone());
+            let deadline = self.now + self.default_deadline;
+            let sent = self
+                .envelope(
+                    Kind::Publish,
+                    id,
+                    sender,
+                    request,
+                    component.clone(),
+                    deadline,
+                )
+                .and_then(|mut envelope| {
+                    envelope.topic = topic.clone();
+                    self.route(envelope, Origin::LocalCast)
+                });
+            if let Err(error) = sent {
+                let undelivered = Undelivered {
+                    id,
+                    target: component.clone(),
+                    method: method.clone(),
+                    flow: sender.flow.clone(),
+                    error,
+                };
+                self.return_cast(sender.instance, undelivered);
+            }
+        }
+        subscribers.len()
+    }
+
+    /// Sends a message later.
+    pub(crate) fn send_after(
+        &mut self,
+        sender: Sender,
+        delay: Duration,
+        request: Request,
+    ) -> Result<(), CallError> {
+        if self.delayed >= self.limits.delayed {
+            let (limit, observed) = (self.limits.delayed as u64, self.delayed as u64);
+            return Err(CallError::rejected(
+                "node.delayed",
+                limit,
+                observed,
+                &self.name,
+            ));
+        }
+        self.delayed += 1;
+        let at = self.now + delay;
+        self.timers
+            .set(at, Timer::Delayed(Box::new(Delayed { request, sender })));
+        Ok(())
+    }
+
+    /// A call ends no later than the message that its sender is handling.
+    fn deadline(&self, sender: &Sender, asked: Option<Duration>) -> Instant {
+        let own = self.now + asked.unwrap_or(self.default_deadline);
+        sender.deadline.map_or(own, |inherited| inherited.min(own))
+    }
+
+    fn envelope(
+        &mut self,
+        kind: Kind,
+        id: u64,
+        sender: &Sender,
+        request: Request,
+        target: Name,
+        deadline: Instant,
+    ) -> Result<Envelope, CallError> {
+        let length = request.payload.bytes.len();
+        // Room for the names and the rest of the frame.
+        let most = self.frame_bytes_max.saturating_sub(8 << 10);
+        if length > most {
+            let text = format!("a payload of {length} bytes is longer than the {most} that travel");
+            return Err(CallError::TooLarge(text));
+        }
+        let flow = request.flow.unwrap_or_else(|| sender.flow.clone());
+        let names = [
+            &target,
+            &request.method,
+            &flow,
+            &request.payload.content_type,
+        ];
+        if let Some(long) = names
+            .into_iter()
+            .find(|name| name.as_str().len() > Name::BYTES_MAX)
+        {
+            let text = format!("a name of {} bytes is longer than 256", long.as_str().len());
+            return Err(CallError::TooLarge(text));
+        }
+        if request.key.len() > Name::BYTES_MAX {
+            return Err(CallError::TooLarge("a key is longer than 256 bytes".into()));
+        }
+        Ok(Envelope {
+            source: sender.component.clone(),
+            target,
+            method: request.method,
+            flow,
+            deadline: Some(deadline),
+            payload: request.payload,
+            trace: self.child_trace(sender.trace),
+            key: request.key,
+            idempotent: request.idempotent,
+            ..Envelope::about(kind, id)
+        })
+    }
+
+    /// Each message is a span of its own, in its sender's trace.
+    fn child_trace(&mut self, parent: Trace) -> Trace {
+        let trace_id = if parent.is_set() {
+            parent.trace_id
+        } else {
+            u128::from(self.random.bits()) << 64 | u128::from(self.random.bits() | 1)
+        };
+        Trace {
+            trace_id,
+            span_id: self.random.bits() | 1,
+            flags: parent.flags,
+        }
+    }
+
+    /// Gives a request to an instance here, or else to a node that runs one.
+    fn route(&mut self, envelope: Envelope, origin: Origin) -> Result<Destination, CallError> {
+        if self.by_name.contains_key(&envelope.target) {
+            self.deliver(envelope, origin)?;
+            return Ok(Destination::Local);
+        }
+        let peer = self.choose_peer(&envelope)?;
+        self.offer(peer, envelope)?;
+        Ok(Destination::Peer(peer))
+    }
+
+    fn choose_peer(&mut self, envelope: &Envelope) -> Result<usize, CallError> {
+        let target = &envelope.target;
+        let endpoints = self.directory.locate(target.as_str()).to_vec();
+        if endpoints.is_empty() {
+            let known = self.directory.components();
+            let known: Vec<_> = known.iter().map(Name::as_str).collect();
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            };
+            return Err(CallError::Unreachable(format!(
+                "no node is known to run `{target}`; known are: {known}"
+            )));
+        }
+        let candidates: Vec<_> = endpoints
+            .iter()
+            .filter_map(|endpoint| self.peers.by_endpoint(endpoint))
+            .filter(|peer| !self.waits_for(*peer, envelope))
+            .collect();
+        // The first that is there; if none is, the first, which may come up in time.
+        let ready = candidates
+            .iter()
+            .copied()
+            .find(|peer| self.peers.is_established(*peer));
+        match ready.or(candidates.first().copied()) {
+            Some(peer) => Ok(peer),
+            None if envelope.waiting.is_some() => Err(self.cycle(envelope)),
+            None => Err(CallError::Unreachable(format!(
+                "`{target}` is at {}, which this node cannot connect to",
+                endpoints[0]
+            ))),
+        }
+    }
+
+    /// Tells whether the only instance there waits for this call.
+    fn waits_for(&self, peer: usize, envelope: &Envelope) -> bool {
+        let Some(node) = self.peers.node(peer) else {
+            return false;
+        };
+        chain_links(&envelope.waiting)
+            .any(|link| link.node == node && link.component == envelope.target)
+    }
+
+    /// Builds the refusal of a call that only an instance could answer that waits for it.
+    pub(crate) fn cycle(&self, envelope: &Envelope) -> CallError {
+        let mut chain: Vec<_> = chain_links(&envelope.waiting)
+            .map(|link| link.component.clone())
+            .collect();
+        chain.reverse();
+        chain.push(envelope.target.clone());
+        CallError::Cycle(chain)
+    }
+
+    /// Puts a request into the queue of an instance here.
+    pub(crate) fn deliver(&mut self, envelope: Envelope, origin: Origin) -> Result<(), CallError> {
+        let index = self.choose_instance(&envelope)?;
+        let bytes = envelope.payload.bytes.len();
+        if let Err(error) = self.check_room(index, bytes) {
+            self.instances[index].rejected += 1;
+            return Err(error);
+        }
+        let kind = match envelope.kind {
+            Kind::Call => MessageKind::Call,
+            Kind::Publish => MessageKind::Publish,
+            _ => MessageKind::Cast,
+        };
+        let (waiting, credit) = (envelope.waiting.clone(), envelope.credit);
+        let message = envelope.into_message(kind);
+        let queued = Queued {
+            message,
+            origin,
+            waiting,
+            credit,
+        };
+        self.enqueue(index, queued, bytes);
+        Ok(())
+    }
+
+    fn choose_instance(&self, envelope: &Envelope) -> Result<usize, CallError> {
+        let Some(instances) = self.by_name.get(&envelope.target) else {
+            let text = format!("node `{}` runs no `{}`", self.name, envelope.target);
+            return Err(CallError::Unimplemented(text));
+        };
+        let is_free = |index: &&usize| {
+            let number = self.instances[**index].number;
+            !chain_links(&envelope.waiting).any(|link| {
+                link.node == self.node
+                    && link.component == envelope.target
+                    && link.instance == number
+            })
+        };
+        // The one with the shortest queue; the first of equals.
+        let chosen = instances
+            .iter()
+            .filter(is_free)
+            .min_by_key(|index| self.instances[**index].queue.len());
+        chosen.copied().ok_or_else(|| self.cycle(envelope))
+    }
+
+    /// An instance's bounds, and the node's: within its guarantee an instance may always queue.
+    fn check_room(&self, index: usize, bytes: usize) -> Result<(), CallError> {
+        let instance = &self.instances[index];
+        instance.check_room(bytes)?;
+        if instance.queue.len() < self.limits.guaranteed_messages {
+            return Ok(());
+        }
+        let table = [
+            (
+                "node.queue_messages",
+                self.limits.queue_messages,
+                self.queued_messages + 1,
+            ),
+            (
+                "node.queue_bytes",
+                self.limits.queue_bytes,
+                self.queued_bytes + bytes,
+            ),
+        ];
+        for (name, value, observed) in table {
+            if observed > value {
+                let (value, observed) = (value as u64, observed as u64 - 1);
+                return Err(CallError::rejected(name, value, observed, &self.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// A call started here has its answer.
+    pub(crate) fn end_call(&mut self, id: u64, result: Result<Payload, CallError>) {
+        let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_over()) else {
+            self.late_answer(id);
+            return;
+        };
+        match &result {
+            Ok(_) => self.counters.add(Counter::CallsReplied),
+            Err(error) => {
+                self.counters.add(Counter::CallsFailed);
+                if matches!(error, CallError::Timeout(_)) {
+                    self.counters.add(Counter::CallsTimedOut);
+                }
+            }
+        }
+        match &mut call.answer {
+            Answer::Stream(stream) => stream.end = Some(result.map(drop)),
+            answer => *answer = Answer::Done(result),
+        }
+        if let Some(timer) = call.timer.take() {
+            self.timers.cancel(timer);
+        }
+        if let Some(waiter) = call.waiter.take() {
+            self.wake(waiter);
+        }
+    }
+
+    fn late_answer(&mut self, id: u64) {
+        if let Some(deadline) = self.lapsed.deadline(id) {
+            self.counters.add(Counter::RepliesLate);
+            let late = crate::error::micros(self.now.since(deadline));
+            self.counters.raise(Counter::RepliesLateMicrosMax, late);
+        }
+    }
+
+    pub(crate) fn call_timed_out(&mut self, id: u64) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        call.timer = None;
+        let (destination, target, method) =
+            (call.destination, call.target.clone(), call.method.clone());
+        let mut error = None;
+        if let Destination::Peer(peer) = destination {
+            if self.peers.withdraw(peer, id) {
+                error = Some(CallError::Unreachable(format!(
+                    "`{target}` at {} could not be reached before the deadline",
+                    self.peers.place(peer)
+                )));
+            } else {
+                self.answer_peer(peer, Envelope::about(Kind::Cancel, id), None);
+            }
+        }
+        let error = error.unwrap_or_else(|| {
+            CallError::Timeout(match self.waiting_loop(id) {
+                Some(chain) => format!("`{target}` waits for its caller: {chain}"),
+                None => format!("`{target}` did not answer `{method}` in time"),
+            })
+        });
+        self.lapsed.remember(id, self.now);
+        self.end_call(id, Err(error));
+        self.cancel_served_locally(destination, id);
+    }
+
+    /// Looks whether the instance a call went to waits, by way of others here, for its caller.
+    fn waiting_loop(&self, id: u64) -> Option<String> {
+        let first = self.calls.get(&id)?.caller?;
+        let mut chain = vec![self.instances[first].name.as_str()];
+        let mut at = self.calls.get(&id)?.target.clone();
+        for _ in 0..self.instances.len() {
+            let index = *self.by_name.get(&at)?.first()?;
+            chain.push(self.instances[index].name.as_str());
+            if index == first {
+                return Some(chain.join(" -> "));
+            }
+            let waits = |call: &&OutgoingCall| {
+                call.caller == Some(index) && call.waiter.is_some() && !call.is_over()
+            };
+            // Which of several does not matter; the least name, so that it is always the same.
+            at = self
+                .calls
+                .values()
+                .filter(waits)
+                .map(|call| &call.target)
+                .min()?
+                .clone();
+        }
+        None
+    }
+
+    /// Forgets a call whose caller no longer wants it, and tells whoever works on it.
+    pub(crate) fn drop_call(&mut self, id: u64) {
+        let Some(mut call) = self.calls.remove(&id) else {
+            return;
+        };
+        if let Some(timer) = call.timer.take() {
+            self.timers.cancel(timer);
+        }
+        if call.is_over() {
+            return;
+        }
+        self.counters.add(Counter::Cancelled);
+        if let Destination::Peer(peer) = call.destination
+            && !self.peers.withdraw(peer, id)
+        {
+            self.answer_peer(peer, Envelope::about(Kind::Cancel, id), None);
+        }
+        self.cancel_served_locally(call.destination, id);
+    }
+
+    fn cancel_served_locally(&mut self, destination: Destination, id: u64) {
+        if destination == Destination::Local {
+            self.cancel_served(crate::calls::ServedKey { peer: None, id });
+        }
+    }
+
+    /// A cast of this container was not handled.
+    pub(crate) fn return_cast(&mut self, sender: Option<usize>, undelivered: Undelivered) {
+        match sender {
+            Some(index) => self.give_back(index, undelivered),
+            None => {
+                self.counters.add(Counter::CastsUndelivered);
+                tracing::warn!(
+                    target_component = %undelivered.target,
+                    error = %undelivered.error,
+                    "a cast was not delivered"
+                );
+            }
+        }
+    }
+
+    /// The handler of a cast failed; that it ran is not its sender's business.
+    pub(crate) fn cast_failed(&mut self, component: &Name, method: &Name, error: &CallError) {
+        self.counters.add(Counter::CastsFailed);
+        if error.executed() != Executed::No {
+            tracing::warn!(%component, %method, %error, "a cast was handled and failed");
+        }
+    }
+
+    /// Makes the chain that the calls of a handler carry: who waits for it, and itself.
+    pub(crate) fn chain_with(&self, queued: &Queued, index: usize) -> crate::envelope::Chain {
+        // Nobody waits for a cast, but a call it makes can still come back to its own instance.
+        let instance = &self.instances[index];
+        Some(Rc::new(Waiting {
+            node: self.node,
+            component: instance.name.clone(),
+            instance: instance.number,
+            before: queued.waiting.clone(),
+        }))
+    }
+
+    /// Registers who waits for a call; tells whether there is something to take already.
+    pub(crate) fn await_call(&mut self, id: u64, task: TaskId) -> bool {
+        match self.calls.get_mut(&id) {
+            Some(call) if !call.is_ready() => {
+                call.waiter = Some(task);
+                false
+            }
+            _ => true,
+        }
+    }
+}

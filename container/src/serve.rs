@@ -1,0 +1,370 @@
+//! Serving: from an instance's queue to the end of its message.
+
+use monofil_proto::wire::Kind;
+use monofil_transport::{HandlerId, Progress};
+
+use crate::calls::{Origin, Served, ServedKey, TaskId};
+use crate::core::{Core, Purpose, Sender, Task};
+use crate::counters::Counter;
+use crate::envelope::Envelope;
+use crate::instance::{Queued, State, Work};
+use crate::{
+    CallError, Executed, HandlerError, Message, Name, Payload, Reply, StartReason, Status,
+    Undelivered,
+};
+
+impl Core {
+    pub(crate) fn enqueue(&mut self, index: usize, queued: Queued, bytes: usize) {
+        let arrival = self.arrival();
+        self.queued_messages += 1;
+        self.queued_bytes += bytes;
+        if let Some(key) = queued.origin.served_key() {
+            self.served.insert(
+                key,
+                Served::Queued {
+                    instance: index,
+                    arrival,
+                },
+            );
+        }
+        let instance = &mut self.instances[index];
+        let was_empty = instance.queue.is_empty();
+        instance.push(arrival, Work::Message(Box::new(queued)));
+        if was_empty {
+            self.make_ready(index);
+        }
+    }
+
+    /// Takes an instance's next work. What has expired meanwhile ends here.
+    pub(crate) fn next_work(&mut self, index: usize) -> Option<Work> {
+        loop {
+            let work = self.instances[index].pop()?;
+            let Work::Message(queued) = work else {
+                return Some(work);
+            };
+            self.dequeued(&queued);
+            if queued.message.deadline > self.now {
+                return Some(Work::Message(queued));
+            }
+            self.counters.add(Counter::Expired);
+            let text = format!(
+                "waited too long in the queue of `{}`",
+                self.instances[index].name
+            );
+            self.conclude_queued(*queued, index, CallError::Expired(text));
+        }
+    }
+
+    fn dequeued(&mut self, queued: &Queued) {
+        self.queued_messages -= 1;
+        self.queued_bytes -= queued.message.payload.bytes.len();
+        if let Some(key) = queued.origin.served_key() {
+            self.served.remove(&key);
+        }
+    }
+
+    /// Ends a message that was queued and never handled.
+    fn conclude_queued(&mut self, queued: Queued, index: usize, error: CallError) {
+        if queued.origin == Origin::LocalCast {
+            let undelivered = Undelivered {
+                id: queued.message.id,
+                target: self.instances[index].name.clone(),
+                method: queued.message.method.clone(),
+                flow: queued.message.flow.clone(),
+                error,
+            };
+            let sender = self
+                .by_name
+                .get(&queued.message.source)
+                .and_then(|all| all.first());
+            self.return_cast(sender.copied(), undelivered);
+        } else {
+            self.conclude(&queued.origin, Err(error));
+        }
+    }
+
+    /// Reports the end of a message to where it came from.
+    pub(crate) fn conclude(&mut self, origin: &Origin, result: Result<Payload, CallError>) {
+        match *origin {
+            Origin::LocalCall { id } => self.end_call(id, result),
+            Origin::LocalCast => {}
+            Origin::Remote {
+                peer,
+                incarnation,
+                id,
+                sequence,
+                answer,
+            } => {
+                let settles = (sequence > 0).then_some(sequence);
+                if self.peers.incarnation(peer) != Some(incarnation) {
+                    self.counters.add(Counter::AnswersUndeliverable);
+                    return;
+                }
+                let reply = match result {
+                    Ok(payload) if answer => Some(self.reply(id, payload)),
+                    Err(error) if answer || error.executed() == Executed::No => {
+                        Some(Envelope::failure(id, error))
+                    }
+                    _ => None,
+                };
+                match reply {
+                    Some(envelope) => self.answer_peer(peer, envelope, settles),
+                    None => self.settle_peer(peer, sequence),
+                }
+            }
+        }
+    }
+
+    fn reply(&self, id: u64, payload: Payload) -> Envelope {
+        let length = payload.bytes.len();
+        let most = self.frame_bytes_max.saturating_sub(8 << 10);
+        if length > most {
+            let text = format!("a reply of {length} bytes is longer than the {most} that travel");
+            return Envelope::failure(id, CallError::TooLarge(text));
+        }
+        Envelope {
+            payload,
+            ..Envelope::about(Kind::Reply, id)
+        }
+    }
+
+    /// A caller gave up: what is queued for it ends, what runs for it is told.
+    pub(crate) fn cancel_served(&mut self, key: ServedKey) {
+        match self.served.get(&key).copied() {
+            Some(Served::Queued { instance, arrival }) => {
+                if let Some(Work::Message(queued)) = self.instances[instance].remove(arrival) {
+                    self.dequeued(&queued);
+                    self.make_ready(instance);
+                    self.conclude(&queued.origin, Err(CallError::Cancelled));
+                }
+            }
+            Some(Served::Running(task)) => self.cancel_task(task),
+            Some(Served::Streaming(stream)) => self.cancel_stream(stream),
+            None => {}
+        }
+    }
+
+    /// Hands a cast that was not delivered back to the instance that sent it.
+    pub(crate) fn give_back(&mut self, index: usize, undelivered: Undelivered) {
+        self.counters.add(Counter::CastsUndelivered);
+        let instance = &self.instances[index];
+        if instance.returned >= instance.limits.queue_messages || instance.state == State::Stopped {
+            self.counters.add(Counter::CastsUndeliveredDropped);
+            return;
+        }
+        let arrival = self.arrival();
+        let instance = &mut self.instances[index];
+        let was_empty = instance.queue.is_empty();
+        instance.push(arrival, Work::Undelivered(undelivered));
+        if was_empty {
+            self.make_ready(index);
+        }
+    }
+
+    /// An instance's handler panicked, or its `start` failed: it is built again, at once or later.
+    pub(crate) fn instance_crashed(&mut self, index: usize, reason: StartReason) {
+        let now = self.now;
+        let instance = &mut self.instances[index];
+        instance.component = None;
+        instance.restarts += 1;
+        self.counters.add(Counter::InstanceRestarts);
+        let backoff = instance.crashed(now);
+        // Equal jitter: half of the delay is fixed.
+        let delay = backoff.map(|delay| {
+            let half = delay / 2;
+            half + self.random.between(std::time::Duration::ZERO, half)
+        });
+        let instance = &mut self.instances[index];
+        if let Some(delay) = delay {
+            tracing::error!(
+                component = %instance.name,
+                retry_in = ?delay,
+                "crashed too often; waits before it is built again"
+            );
+            instance.state = State::BackingOff(reason);
+            self.timers
+                .set(now + delay, crate::core::Timer::Restart(index));
+        } else {
+            instance.state = State::New(reason);
+            self.make_ready(index);
+        }
+    }
+
+    pub(crate) fn restart_instance(&mut self, index: usize) {
+        if self.instances[index].resume_start() {
+            self.make_ready(index);
+        }
+    }
+
+    /// An instance is free again.
+    pub(crate) fn instance_idle(&mut self, index: usize) {
+        self.instances[index].state = State::Idle;
+        self.make_ready(index);
+    }
+
+    /// What a handler is called in logs: its method, or the topic it listens to.
+    pub(crate) fn label(message: &Message) -> Name {
+        if message.method.is_empty() {
+            message.topic.clone()
+        } else {
+            message.method.clone()
+        }
+    }
+
+    /// On whose behalf an instance acts when no message causes it.
+    pub(crate) fn plain_sender(&self, index: usize) -> Sender {
+        Sender {
+            component: self.instances[index].name.clone(),
+            instance: Some(index),
+            ..Sender::default()
+        }
+    }
+
+    /// Notes a handler that is about to run.
+    pub(crate) fn new_task(
+        &mut self,
+        instance: Option<usize>,
+        method: Name,
+        purpose: Purpose,
+        sender: Sender,
+        origin: Option<(Origin, u32)>,
+        progress: Option<&Progress>,
+    ) -> TaskId {
+        let id = TaskId(self.fresh_id());
+        let handler = self.handler_number(instance, &sender.component, &method, progress);
+        let (origin, credit) = origin.map_or((None, 0), |(origin, credit)| (Some(origin), credit));
+        if let Some(key) = origin.as_ref().and_then(Origin::served_key) {
+            self.served.insert(key, Served::Running(id));
+        }
+        let task = Task {
+            purpose,
+            component: sender.component.clone(),
+            method,
+            handler,
+            instance,
+            origin,
+            sender,
+            credit,
+            started: self.now,
+            asleep: false,
+            cancelled: false,
+            timer: None,
+            job: None,
+        };
+        self.tasks.insert(id, task);
+        id
+    }
+
+    /// Finds the number under which a handler is published to the sentinel.
+    fn handler_number(
+        &mut self,
+        instance: Option<usize>,
+        component: &Name,
+        method: &Name,
+        progress: Option<&Progress>,
+    ) -> HandlerId {
+        let register = || {
+            let progress =
+                progress.expect("invariant: handlers run after the first turn has begun");
+            progress.register(&format!("{component}/{method}"))
+        };
+        let Some(index) = instance else {
+            return register();
+        };
+        let handlers = &mut self.instances[index].handlers;
+        if let Some(known) = handlers.get(method) {
+            return *known;
+        }
+        if handlers.len() >= HANDLER_NAMES_MAX {
+            // Methods that do not exist are named by whoever calls them: no table grows from that.
+            return progress.map_or_else(register, |progress| progress.register("other"));
+        }
+        let number = register();
+        handlers.insert(method.clone(), number);
+        number
+    }
+
+    pub(crate) fn end_task(&mut self, id: TaskId) -> Option<Task> {
+        let mut task = self.tasks.remove(&id)?;
+        if let Some(timer) = task.timer.take() {
+            self.timers.cancel(timer);
+        }
+        if let Some(key) = task.origin.as_ref().and_then(Origin::served_key) {
+            self.served.remove(&key);
+        }
+        Some(task)
+    }
+
+    /// `start` returned.
+    pub(crate) fn started(&mut self, index: usize, result: Result<(), Status>) {
+        match result {
+            Ok(()) => self.instance_idle(index),
+            Err(status) => {
+                let component = &self.instances[index].name;
+                tracing::error!(%component, error = %status, "a component could not start");
+                self.instance_crashed(index, StartReason::StartFailed(status));
+            }
+        }
+    }
+
+    /// A handler returned.
+    pub(crate) fn handled(&mut self, mut task: Task, result: Result<Reply, HandlerError>) {
+        let Some(origin) = task.origin.take() else {
+            return;
+        };
+        let is_call = origin.served_key().is_some();
+        match result {
+            Ok(Reply::Stream(source)) if is_call => {
+                let Task {
+                    component,
+                    method,
+                    sender,
+                    credit,
+                    ..
+                } = task;
+                self.serve_stream(component, method, origin, sender, credit, source);
+            }
+            Ok(Reply::Payload(payload)) => self.conclude(&origin, Ok(payload)),
+            Ok(Reply::Empty | Reply::Stream(_)) => self.conclude(&origin, Ok(Payload::default())),
+            Err(error) => {
+                let error = CallError::from(error);
+                self.counters.add(Counter::HandlersFailed);
+                if !is_call {
+                    self.cast_failed(&task.component, &task.method, &error);
+                }
+                if error.executed() == Executed::No && origin == Origin::LocalCast {
+                    self.local_cast_refused(&task, error);
+                } else {
+                    self.conclude(&origin, Err(error));
+                }
+            }
+        }
+    }
+
+    /// A cast of this container reached its instance, which knows no such method or cannot read it.
+    fn local_cast_refused(&mut self, task: &Task, error: CallError) {
+        let undelivered = Undelivered {
+            id: 0,
+            target: task.component.clone(),
+            method: task.method.clone(),
+            flow: task.sender.flow.clone(),
+            error,
+        };
+        self.return_cast(None, undelivered);
+    }
+
+    /// Returns the instance whose `stop` is to run next: the last that is still there.
+    pub(crate) fn next_to_stop(&self) -> Option<usize> {
+        self.instances
+            .iter()
+            .rposition(|instance| instance.state == State::Idle)
+    }
+
+    pub(crate) fn stopped(&mut self, index: usize) {
+        self.instances[index].state = State::Stopped;
+        self.instances[index].component = None;
+    }
+}
+
+/// How many methods of one instance the sentinel tells apart.
+const HANDLER_NAMES_MAX: usize = 256;

@@ -1,0 +1,280 @@
+//! Streamed replies, at both ends.
+
+use std::cmp::Reverse;
+
+use monofil_proto::wire::Kind;
+
+use crate::calls::{Answer, Destination, Origin, Served, ServedKey};
+use crate::component::ReplySource;
+use crate::core::{Core, Ready, Sender};
+use crate::envelope::Envelope;
+use crate::{CallError, Name, Payload, Status};
+
+/// A stream that an instance here is producing.
+pub(crate) struct ServedStream {
+    pub(crate) component: Name,
+    pub(crate) method: Name,
+    pub(crate) origin: Origin,
+    pub(crate) sender: Sender,
+    /// `None` while its next item is being made.
+    pub(crate) source: Option<ReplySource>,
+    /// How many more items its reader has room for.
+    pub(crate) credit: u32,
+    pub(crate) sent: u64,
+    /// It has its place in line.
+    ready: bool,
+    cancelled: bool,
+}
+
+impl Core {
+    /// Begins to serve a stream that a handler returned.
+    pub(crate) fn serve_stream(
+        &mut self,
+        component: Name,
+        method: Name,
+        origin: Origin,
+        sender: Sender,
+        credit: u32,
+        source: ReplySource,
+    ) {
+        if credit == 0 {
+            let text = format!("`{method}` answers with a stream; ask for one");
+            self.conclude(&origin, Err(CallError::Unimplemented(text)));
+            return;
+        }
+        if self.streams.len() >= self.limits.streams {
+            let (limit, observed) = (self.limits.streams as u64, self.streams.len() as u64);
+            let error = CallError::rejected("node.streams", limit, observed, &self.name);
+            self.conclude(&origin, Err(error));
+            return;
+        }
+        let id = self.fresh_id();
+        if let Some(key) = origin.served_key() {
+            self.served.insert(key, Served::Streaming(id));
+        }
+        let source = Some(source);
+        let stream = ServedStream {
+            component,
+            method,
+            origin,
+            sender,
+            source,
+            credit,
+            sent: 0,
+            ready: false,
+            cancelled: false,
+        };
+        self.streams.insert(id, stream);
+        self.stream_ready(id);
+    }
+
+    /// Gives a stream its place in line if its reader has room and nobody makes an item already.
+    fn stream_ready(&mut self, id: u64) {
+        let arrival = self.arrival();
+        if let Some(stream) = self.streams.get_mut(&id)
+            && stream.credit > 0
+            && stream.source.is_some()
+            && !stream.ready
+        {
+            stream.ready = true;
+            self.ready.push(Reverse((arrival, Ready::Stream(id))));
+        }
+    }
+
+    /// Takes the source of a stream whose turn it is, to make an item.
+    pub(crate) fn take_source(&mut self, id: u64) -> Option<(ReplySource, Name, Name, Sender)> {
+        let now = self.now;
+        let stream = self.streams.get_mut(&id)?;
+        stream.ready = false;
+        if stream
+            .sender
+            .deadline
+            .is_some_and(|deadline| deadline <= now)
+        {
+            let text = format!("`{}` was still streaming at its deadline", stream.method);
+            self.end_stream(id, Err(CallError::Incomplete(text)));
+            return None;
+        }
+        let source = stream.source.take()?;
+        Some((
+            source,
+            stream.component.clone(),
+            stream.method.clone(),
+            stream.sender.clone(),
+        ))
+    }
+
+    /// An item was made, or there is none left.
+    pub(crate) fn stream_item(
+        &mut self,
+        id: u64,
+        source: ReplySource,
+        item: Option<Result<Payload, Status>>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.cancelled {
+            self.end_stream(id, Err(CallError::Cancelled));
+            return;
+        }
+        let payload = match item {
+            Some(Ok(payload)) => payload,
+            Some(Err(status)) => return self.end_stream(id, Err(CallError::Remote(status))),
+            None => return self.end_stream(id, Ok(())),
+        };
+        stream.credit -= 1;
+        stream.sent += 1;
+        stream.source = Some(source);
+        let (origin, sent) = (stream.origin.clone(), stream.sent);
+        match origin {
+            Origin::LocalCall { id: call } => self.item_arrived(None, call, sent, payload),
+            Origin::Remote {
+                peer,
+                incarnation,
+                id: call,
+                ..
+            } if self.peers.incarnation(peer) == Some(incarnation) => {
+                let item = Envelope {
+                    payload,
+                    item: sent,
+                    ..Envelope::about(Kind::Item, call)
+                };
+                self.answer_peer(peer, item, None);
+            }
+            _ => return self.end_stream(id, Err(CallError::Cancelled)),
+        }
+        self.stream_ready(id);
+    }
+
+    /// Ends a stream that is served here.
+    pub(crate) fn end_stream(&mut self, id: u64, result: Result<(), CallError>) {
+        let Some(stream) = self.streams.remove(&id) else {
+            return;
+        };
+        if let Some(key) = stream.origin.served_key() {
+            self.served.remove(&key);
+        }
+        match (result, &stream.origin) {
+            (
+                Ok(()),
+                Origin::Remote {
+                    peer,
+                    incarnation,
+                    id: call,
+                    sequence,
+                    ..
+                },
+            ) if self.peers.incarnation(*peer) == Some(*incarnation) => {
+                let end = Envelope {
+                    item: stream.sent,
+                    ..Envelope::about(Kind::End, *call)
+                };
+                self.answer_peer(*peer, end, (*sequence > 0).then_some(*sequence));
+            }
+            (Ok(()), origin) => self.conclude(origin, Ok(Payload::default())),
+            (Err(error), origin) => self.conclude(origin, Err(error)),
+        }
+    }
+
+    /// The reader has gone. An item that is being made is finished first.
+    pub(crate) fn cancel_stream(&mut self, id: u64) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.cancelled = true;
+        if stream.source.is_some() {
+            self.end_stream(id, Err(CallError::Cancelled));
+        }
+    }
+
+    /// The reader has room for more.
+    pub(crate) fn stream_credit(&mut self, key: ServedKey, credit: u32) {
+        if let Some(Served::Streaming(id)) = self.served.get(&key).copied() {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.credit = stream.credit.saturating_add(credit).min(1 << 16);
+            }
+            self.stream_ready(id);
+        }
+    }
+
+    /// An item of a stream that was asked for here. `peer` is whom it came from; items are believed only
+    /// from where the call went.
+    pub(crate) fn item_arrived(
+        &mut self,
+        peer: Option<usize>,
+        id: u64,
+        number: u64,
+        payload: Payload,
+    ) {
+        let expected = peer.map_or(Destination::Local, Destination::Peer);
+        let Some(call) = self.calls.get_mut(&id).filter(|call| {
+            // A local stream may produce before its call has noted where it went.
+            call.destination == expected || call.destination == Destination::Nowhere
+        }) else {
+            return;
+        };
+        let Answer::Stream(stream) = &mut call.answer else {
+            return;
+        };
+        if stream.end.is_some() {
+            return;
+        }
+        let room = stream.items.len() < 2 * crate::calls::STREAM_CREDIT as usize;
+        if number != stream.received + 1 || !room {
+            let text = format!("item {number} came after item {}", stream.received);
+            self.end_call(id, Err(CallError::Incomplete(text)));
+            return;
+        }
+        stream.received = number;
+        stream.items.push_back(payload);
+        if let Some(waiter) = call.waiter.take() {
+            self.wake(waiter);
+        }
+    }
+
+    /// All items of a stream were sent.
+    pub(crate) fn stream_ended(&mut self, id: u64, items: u64) {
+        let received = match self.calls.get(&id).map(|call| &call.answer) {
+            Some(Answer::Stream(stream)) => stream.received,
+            _ => items,
+        };
+        if received == items {
+            self.end_call(id, Ok(Payload::default()));
+        } else {
+            let text = format!("{received} of {items} items came");
+            self.end_call(id, Err(CallError::Incomplete(text)));
+        }
+    }
+
+    /// Takes the next item of a stream that was asked for here. `None`: it has ended.
+    pub(crate) fn take_item(&mut self, id: u64) -> Option<Result<Payload, CallError>> {
+        let call = self.calls.get_mut(&id)?;
+        let destination = call.destination;
+        let Answer::Stream(stream) = &mut call.answer else {
+            return None;
+        };
+        let Some(payload) = stream.items.pop_front() else {
+            // After an error there is nothing more.
+            return match stream.end.replace(Ok(())) {
+                Some(Err(error)) => Some(Err(error)),
+                _ => None,
+            };
+        };
+        stream.taken += 1;
+        if stream.taken >= crate::calls::STREAM_CREDIT / 2 && stream.end.is_none() {
+            let credit = std::mem::take(&mut stream.taken);
+            match destination {
+                Destination::Peer(peer) => {
+                    let more = Envelope {
+                        credit,
+                        ..Envelope::about(Kind::Credit, id)
+                    };
+                    self.answer_peer(peer, more, None);
+                }
+                _ => self.stream_credit(ServedKey { peer: None, id }, credit),
+            }
+        }
+        Some(Ok(payload))
+    }
+}
