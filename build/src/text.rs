@@ -8,9 +8,9 @@ use prost_build::Comments;
 use crate::descriptors;
 use crate::service::{Method, Service};
 
-/// What the lints of a user's crate need not look at: nobody uses all of it.
-const ALLOW: &str = "#[allow(dead_code, unreachable_pub, unused_variables, clippy::all, \
-                     clippy::pedantic, reason = \"generated\")]";
+/// What the lints of a user's crate need not say: nobody uses all that is generated.
+const ALLOW: &str =
+    r#"#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]"#;
 
 /// Writes one service. Types and traits of the standard library go by their full paths: a message may be
 /// called `Result`. So do calls of the trait's methods: one may be called `into`.
@@ -225,10 +225,21 @@ impl<T: {name}> {name}Server<T> {{
             }}"
             );
         }
+        let body = if arms.is_empty() {
+            format!(
+                "        let _ = cx;
+        {m}::codegen::unimplemented(&message)"
+            )
+        } else {
+            format!(
+                "        match message.method().as_str() {{{arms}
+            _ => {m}::codegen::unimplemented(&message),
+        }}"
+            )
+        };
         let prefix = format!("{full_name}/");
         format!(
             "
-{ALLOW}
 impl<T: {name}> {m}::Component for {name}Server<T> {{
     fn interfaces() -> ::std::vec::Vec<&'static {m}::Interface> {{
         ::std::vec::Vec::from([&{constant}])
@@ -251,9 +262,7 @@ impl<T: {name}> {m}::Component for {name}Server<T> {{
         cx: &mut {m}::Context,
         message: {m}::Message,
     ) -> ::core::result::Result<{m}::Reply, {m}::HandlerError> {{
-        match message.method().as_str() {{{arms}
-            _ => {m}::codegen::unimplemented(&message),
-        }}
+{body}
     }}
 
     fn undelivered(&mut self, cx: &mut {m}::Context, undelivered: {m}::Undelivered) {{

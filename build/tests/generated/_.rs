@@ -6,14 +6,7 @@ pub struct Text {
     pub text: ::monofil::prost::alloc::string::String,
 }
 /// Describes the service `Bare`.
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub const BARE: ::monofil::Interface = ::monofil::Interface {
     service: "Bare",
     methods: &[
@@ -31,14 +24,7 @@ pub const BARE: ::monofil::Interface = ::monofil::Interface {
 /// The service `Bare`.
 ///
 /// [`BareServer`] makes a component of what implements it.
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub trait Bare: 'static {
     /// Handles `Bare/Echo`.
     fn echo(
@@ -75,23 +61,9 @@ pub trait Bare: 'static {
 }
 /// Makes a component of a [`Bare`], to serve `Bare`.
 #[derive(Clone, Debug, Default)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub struct BareServer<T>(T);
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 impl<T: Bare> BareServer<T> {
     /// Serves with these handlers.
     #[must_use]
@@ -109,14 +81,6 @@ impl<T: Bare> BareServer<T> {
         self.0
     }
 }
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
 impl<T: Bare> ::monofil::Component for BareServer<T> {
     fn interfaces() -> ::std::vec::Vec<&'static ::monofil::Interface> {
         ::std::vec::Vec::from([&BARE])
@@ -161,23 +125,9 @@ impl<T: Bare> ::monofil::Component for BareServer<T> {
 }
 /// Calls the service `Bare`.
 #[derive(Clone, Debug)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub struct BareClient(::monofil::codegen::Target);
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 impl BareClient {
     /// Calls a component: `shop/orders`, or `orders` for one of the caller's own app.
     pub fn new(component: impl ::core::convert::Into<::monofil::Name>) -> Self {

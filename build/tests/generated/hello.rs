@@ -12,14 +12,7 @@ pub struct HelloReply {
     pub text: ::monofil::prost::alloc::string::String,
 }
 /// Describes the service `hello.Greeter`.
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub const GREETER: ::monofil::Interface = ::monofil::Interface {
     service: "hello.Greeter",
     methods: &[
@@ -51,14 +44,7 @@ pub const GREETER: ::monofil::Interface = ::monofil::Interface {
 /// Not a \[Link], nor \<html>.
 ///
 /// [`GreeterServer`] makes a component of what implements it.
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub trait Greeter: 'static {
     /// Says hello.
     ///
@@ -103,23 +89,9 @@ pub trait Greeter: 'static {
 }
 /// Makes a component of a [`Greeter`], to serve `hello.Greeter`.
 #[derive(Clone, Debug, Default)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub struct GreeterServer<T>(T);
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 impl<T: Greeter> GreeterServer<T> {
     /// Serves with these handlers.
     #[must_use]
@@ -137,14 +109,6 @@ impl<T: Greeter> GreeterServer<T> {
         self.0
     }
 }
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
 impl<T: Greeter> ::monofil::Component for GreeterServer<T> {
     fn interfaces() -> ::std::vec::Vec<&'static ::monofil::Interface> {
         ::std::vec::Vec::from([&GREETER])
@@ -205,23 +169,9 @@ impl<T: Greeter> ::monofil::Component for GreeterServer<T> {
 ///
 /// Not a \[Link], nor \<html>.
 #[derive(Clone, Debug)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub struct GreeterClient(::monofil::codegen::Target);
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 impl GreeterClient {
     /// Calls a component: `shop/orders`, or `orders` for one of the caller's own app.
     pub fn new(component: impl ::core::convert::Into<::monofil::Name>) -> Self {

@@ -30,14 +30,7 @@ pub struct Money {
     pub words: ::monofil::prost::alloc::string::String,
 }
 /// Describes the service `shop.orders.Orders`.
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub const ORDERS: ::monofil::Interface = ::monofil::Interface {
     service: "shop.orders.Orders",
     methods: &[
@@ -103,14 +96,7 @@ pub const ORDERS: ::monofil::Interface = ::monofil::Interface {
 /// The service `shop.orders.Orders`.
 ///
 /// [`OrdersServer`] makes a component of what implements it.
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub trait Orders: 'static {
     /// Handles `shop.orders.Orders/Place`.
     fn place(
@@ -183,23 +169,9 @@ pub trait Orders: 'static {
 }
 /// Makes a component of a [`Orders`], to serve `shop.orders.Orders`.
 #[derive(Clone, Debug, Default)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub struct OrdersServer<T>(T);
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 impl<T: Orders> OrdersServer<T> {
     /// Serves with these handlers.
     #[must_use]
@@ -217,14 +189,6 @@ impl<T: Orders> OrdersServer<T> {
         self.0
     }
 }
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
 impl<T: Orders> ::monofil::Component for OrdersServer<T> {
     fn interfaces() -> ::std::vec::Vec<&'static ::monofil::Interface> {
         ::std::vec::Vec::from([&ORDERS])
@@ -317,23 +281,9 @@ impl<T: Orders> ::monofil::Component for OrdersServer<T> {
 }
 /// Calls the service `shop.orders.Orders`.
 #[derive(Clone, Debug)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub struct OrdersClient(::monofil::codegen::Target);
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 impl OrdersClient {
     /// Calls a component: `shop/orders`, or `orders` for one of the caller's own app.
     pub fn new(component: impl ::core::convert::Into<::monofil::Name>) -> Self {
@@ -609,14 +559,7 @@ impl OrdersClient {
     }
 }
 /// Describes the service `shop.orders.Audit`.
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub const AUDIT: ::monofil::Interface = ::monofil::Interface {
     service: "shop.orders.Audit",
     methods: &[
@@ -634,14 +577,7 @@ pub const AUDIT: ::monofil::Interface = ::monofil::Interface {
 /// The service `shop.orders.Audit`.
 ///
 /// [`AuditServer`] makes a component of what implements it.
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub trait Audit: 'static {
     /// Handles `shop.orders.Audit/Saw`.
     fn saw(
@@ -678,23 +614,9 @@ pub trait Audit: 'static {
 }
 /// Makes a component of a [`Audit`], to serve `shop.orders.Audit`.
 #[derive(Clone, Debug, Default)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub struct AuditServer<T>(T);
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 impl<T: Audit> AuditServer<T> {
     /// Serves with these handlers.
     #[must_use]
@@ -712,14 +634,6 @@ impl<T: Audit> AuditServer<T> {
         self.0
     }
 }
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
 impl<T: Audit> ::monofil::Component for AuditServer<T> {
     fn interfaces() -> ::std::vec::Vec<&'static ::monofil::Interface> {
         ::std::vec::Vec::from([&AUDIT])
@@ -764,23 +678,9 @@ impl<T: Audit> ::monofil::Component for AuditServer<T> {
 }
 /// Calls the service `shop.orders.Audit`.
 #[derive(Clone, Debug)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub struct AuditClient(::monofil::codegen::Target);
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 impl AuditClient {
     /// Calls a component: `shop/orders`, or `orders` for one of the caller's own app.
     pub fn new(component: impl ::core::convert::Into<::monofil::Name>) -> Self {
@@ -852,14 +752,7 @@ impl AuditClient {
     }
 }
 /// Describes the service `shop.orders.Idle`.
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub const IDLE: ::monofil::Interface = ::monofil::Interface {
     service: "shop.orders.Idle",
     methods: &[],
@@ -868,14 +761,7 @@ pub const IDLE: ::monofil::Interface = ::monofil::Interface {
 /// The service `shop.orders.Idle`.
 ///
 /// [`IdleServer`] makes a component of what implements it.
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub trait Idle: 'static {
     /// Runs before the first message, and again after each restart of the instance.
     ///
@@ -906,23 +792,9 @@ pub trait Idle: 'static {
 }
 /// Makes a component of a [`Idle`], to serve `shop.orders.Idle`.
 #[derive(Clone, Debug, Default)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub struct IdleServer<T>(T);
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 impl<T: Idle> IdleServer<T> {
     /// Serves with these handlers.
     #[must_use]
@@ -940,14 +812,6 @@ impl<T: Idle> IdleServer<T> {
         self.0
     }
 }
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
 impl<T: Idle> ::monofil::Component for IdleServer<T> {
     fn interfaces() -> ::std::vec::Vec<&'static ::monofil::Interface> {
         ::std::vec::Vec::from([&IDLE])
@@ -967,9 +831,8 @@ impl<T: Idle> ::monofil::Component for IdleServer<T> {
         cx: &mut ::monofil::Context,
         message: ::monofil::Message,
     ) -> ::core::result::Result<::monofil::Reply, ::monofil::HandlerError> {
-        match message.method().as_str() {
-            _ => ::monofil::codegen::unimplemented(&message),
-        }
+        let _ = cx;
+        ::monofil::codegen::unimplemented(&message)
     }
     fn undelivered(
         &mut self,
@@ -984,23 +847,9 @@ impl<T: Idle> ::monofil::Component for IdleServer<T> {
 }
 /// Calls the service `shop.orders.Idle`.
 #[derive(Clone, Debug)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub struct IdleClient(::monofil::codegen::Target);
-#[allow(
-    dead_code,
-    unreachable_pub,
-    unused_variables,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated"
-)]
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]
 impl IdleClient {
     /// Calls a component: `shop/orders`, or `orders` for one of the caller's own app.
     pub fn new(component: impl ::core::convert::Into<::monofil::Name>) -> Self {
