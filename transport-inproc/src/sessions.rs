@@ -91,6 +91,8 @@ impl Fabric {
         self.node(target).accepted.insert(slot);
         self.fly_held(slot);
         self.report(slot, Change::Connected);
+        // What the other end had not received of the last session takes no room in this one.
+        self.tell_room(slot, Way::Forth);
     }
 
     /// Tries everything again that waits for a node.

@@ -149,6 +149,38 @@ fn full_connections_push_back_and_nothing_is_lost() {
 }
 
 #[test]
+fn of_what_a_killed_node_sent_only_the_first_few_arrive() {
+    let mut counts = std::collections::BTreeSet::new();
+    for seed in 0..40 {
+        let mut world = World::new(WorldConfig {
+            link: LinkModel::with_latency(Latency::Constant(ms(10))),
+            ..WorldConfig::with_seed(seed)
+        });
+        let (said, heard) = (Log::default(), Log::default());
+        let log = heard.clone();
+        world
+            .add_node(NodeSpec::new("listener"), move |_| {
+                Box::new(Listener::new(&log))
+            })
+            .unwrap();
+        let talker = world
+            .add_node(NodeSpec::new("talker"), move |_| {
+                Box::new(Talker::new("listener", &said, Duration::ZERO, 9))
+            })
+            .unwrap();
+        // The handshake took 20 ms; all nine are on the way.
+        world.apply_at(at(25), Fault::Crash(talker));
+        world.run_until(at(100));
+        let heard = lines(&heard);
+        let first: Vec<String> = (0..heard.len()).map(|number| number.to_string()).collect();
+        assert_eq!(heard, first);
+        counts.insert(heard.len());
+    }
+    assert_eq!(counts.first(), Some(&0));
+    assert_eq!(counts.last(), Some(&9));
+}
+
+#[test]
 fn the_vanished_are_missed_only_after_silence() {
     let mut pair = pair();
     pair.world.run_until(at(100));

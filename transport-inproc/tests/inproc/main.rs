@@ -8,4 +8,5 @@ mod faults;
 mod nodes;
 mod paced;
 mod scale;
+mod storm;
 mod time;
