@@ -15,7 +15,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use monofil_transport::{Event, Inbox, Instant, Io, JobOutcome, Next, Node, Plane, Progress};
+use monofil_transport::{Event, Inbox, Instant, Io, JobOutcome, Next, Node, Plane, Progress, Stream};
 
 use crate::calls::{Origin, TaskId};
 use crate::component::ReplySource;
