@@ -1,9 +1,12 @@
 //! What is generated: that it stays the same, that it compiles, that it does what it says, and what is
 //! said about services that cannot be served.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod clients;
 mod golden;
 mod refusals;
+mod served;
 
 // The generated code reaches everything through `::monofil`.
 extern crate self as monofil;
