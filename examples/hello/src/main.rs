@@ -1,2 +1,26 @@
-//! Placeholder.
-fn main() {}
+//! The smallest thing that answers.
+
+use std::process::ExitCode;
+
+use monofil::prelude::*;
+
+mod proto {
+    monofil::include_proto!();
+}
+use proto::hello::{Greeter, GreeterServer, HelloReply, HelloRequest};
+
+struct Hello;
+
+impl Greeter for Hello {
+    fn say_hello(&mut self, _: &mut Context, request: HelloRequest) -> Result<HelloReply, Status> {
+        Ok(HelloReply {
+            text: format!("Hello, {}!", request.name),
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    App::new("hello")
+        .component("greeter", || GreeterServer::new(Hello))
+        .main()
+}
