@@ -100,6 +100,11 @@ impl Connection {
         Err(SendError::Full(frame))
     }
 
+    /// Tells whether the node waits for [`Event::Writable`].
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.wants_writable
+    }
+
     /// Returns the event that a node waits for which was refused, once there is room.
     pub(crate) fn take_writable(&mut self, writable: bool) -> Option<Event> {
         if !(writable && self.wants_writable) {

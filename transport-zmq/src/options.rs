@@ -26,7 +26,7 @@ pub struct Listen {
 pub struct Options {
     /// Frames that wait in one connection's buffer, per direction. It bounds memory, not the flow: keep
     /// it small, because what waits in a dead connection's buffer may still run later.
-    /// Default 32, from 1 to 10,000.
+    /// Default 64, from 1 to 10,000.
     pub frames_buffered_max: u32,
     /// The longest frame, in bytes. A peer that sends a longer one loses its connection.
     /// Default 16 MiB, from 1 KiB to 1 GiB.
@@ -80,7 +80,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            frames_buffered_max: 32,
+            frames_buffered_max: 64,
             frame_bytes_max: 16 << 20,
             datagram_bytes_max: 1400,
             reconnect_interval: Duration::from_millis(100),

@@ -1,6 +1,7 @@
 //! Handing over what sockets hold.
 
 use bytes::Bytes;
+use mio::Token;
 use monofil_transport::{Event, Inbox, Plane, Route};
 
 use crate::ZmqIo;
@@ -79,15 +80,34 @@ impl ZmqIo {
             }
             left.frames -= before.frames - budget.frames;
             left.bytes -= before.bytes - budget.bytes;
-            let Some(port) = self.sockets.port(token) else {
-                continue;
-            };
             if budget.is_spent() {
                 self.ready.readable.push_back(token);
             } else {
-                port.readable = false;
-                self.ready.mark_dirty(port);
+                self.drained(token);
             }
+        }
+    }
+
+    /// Takes note that a read found nothing more.
+    ///
+    /// Such a read has made the socket take in all that was signalled, so that whatever comes next is
+    /// signalled anew: the port is clean. Unless it took in that there is room again, which only asking
+    /// tells.
+    fn drained(&mut self, token: Token) {
+        let waits_for_room = match Place::of(token) {
+            Some(Place::Connection(slot)) => {
+                let connection = self.sockets.connection_at(slot);
+                connection.is_some_and(|connection| connection.waits_for_room())
+            }
+            _ => false,
+        };
+        let Some(port) = self.sockets.port(token) else {
+            return;
+        };
+        port.readable = false;
+        port.touched = true;
+        if waits_for_room {
+            self.ready.mark_dirty(port);
         }
     }
 }

@@ -4,8 +4,9 @@
 //! any call on the socket may swallow the signal. So the loop keeps two lists. A port is *dirty* after
 //! an event of its descriptor and after any call on it; before the loop sleeps it asks every dirty
 //! port what it can do. A port that can be read is *readable* until a read finds nothing, and while
-//! there is one the loop does not sleep. The sweep looks at all ports now and then, in case these
-//! rules have a hole, and counts what it finds.
+//! there is one the loop does not sleep. (A read that finds nothing leaves its port clean: it is the
+//! one call that takes in everything that was signalled.) The sweep looks at all ports now and then,
+//! in case these rules have a hole, and counts what it finds.
 
 use std::io::ErrorKind;
 use std::time::Duration;

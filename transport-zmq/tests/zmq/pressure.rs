@@ -140,3 +140,35 @@ fn endpoints_that_can_never_work_are_refused() {
     let error = connect("tcp://127.0.0.1:7700").expect_err("one is open");
     assert!(error.to_string().contains("connections_max"), "{error}");
 }
+
+#[test]
+fn connections_come_and_go_without_a_trace() {
+    let mut server = node(quick());
+    let endpoint = server.local().application.expect("bound");
+    let nobody = Nobody::new();
+    let mut peer = client(quick());
+    for round in 0..150_u32 {
+        let to = if round % 3 == 0 {
+            nobody.endpoint()
+        } else {
+            endpoint.clone()
+        };
+        let connection = peer.connect(Plane::Application, &to).expect("an endpoint");
+        let route = Route::Connection(connection);
+        peer.send(&route, Bytes::copy_from_slice(&round.to_le_bytes()))
+            .expect("there is room");
+        if round % 5 == 1 {
+            drive(&mut [&mut server, &mut peer], |_, event| match event {
+                Event::Frame { frame, .. } => frame[..] == round.to_le_bytes(),
+                _ => false,
+            });
+        }
+        peer.disconnect(connection);
+        assert!(matches!(
+            peer.send(&route, Bytes::new()),
+            Err(SendError::Gone(_))
+        ));
+    }
+    // Room is given back: as many again fit under the default bound.
+    assert!(format!("{peer:?}").contains("connections: 0"), "{peer:?}");
+}
