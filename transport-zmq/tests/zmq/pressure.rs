@@ -157,7 +157,7 @@ fn connections_come_and_go_without_a_trace() {
         let route = Route::Connection(connection);
         peer.send(&route, Bytes::copy_from_slice(&round.to_le_bytes()))
             .expect("there is room");
-        if round % 5 == 1 {
+        if round % 3 != 0 && round % 5 == 1 {
             drive(&mut [&mut server, &mut peer], |_, event| match event {
                 Event::Frame { frame, .. } => frame[..] == round.to_le_bytes(),
                 _ => false,
@@ -169,6 +169,5 @@ fn connections_come_and_go_without_a_trace() {
             Err(SendError::Gone(_))
         ));
     }
-    // Room is given back: as many again fit under the default bound.
     assert!(format!("{peer:?}").contains("connections: 0"), "{peer:?}");
 }
