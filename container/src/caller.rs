@@ -118,7 +118,8 @@ pub mod codegen {
     use super::{Caller, Pending, ReplyStream};
     use crate::component::malformed;
     use crate::{
-        CallError, HandlerError, Message, Method, Name, Payload, Replies, Reply, Request, Status,
+        CallError, Context, HandlerError, Message, Method, Name, Payload, Replies, Reply, Request,
+        Status, Undelivered,
     };
 
     /// Where a generated client sends to, and how.
@@ -215,6 +216,16 @@ pub mod codegen {
         result: Result<Replies<T>, Status>,
     ) -> Result<Reply, HandlerError> {
         Ok(Reply::Stream(result?.map(|item| Payload::protobuf(&item))))
+    }
+
+    /// Logs a cast that came back, for components that do nothing about it.
+    pub fn undelivered(_: &mut Context, undelivered: Undelivered) {
+        tracing::warn!(
+            target_component = %undelivered.target,
+            method = %undelivered.method,
+            error = %undelivered.error,
+            "a cast was not delivered"
+        );
     }
 
     /// Refuses a method that is not there.

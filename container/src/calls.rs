@@ -16,8 +16,8 @@ pub(crate) struct TaskId(pub(crate) u64);
 pub(crate) enum Origin {
     /// A call of this container.
     LocalCall { id: u64 },
-    /// A cast or publication of this container.
-    LocalCast,
+    /// A cast or publication of this container, and the instance that sent it.
+    LocalCast { id: u64, sender: Option<usize> },
     /// A message of another node.
     Remote {
         peer: usize,
@@ -157,7 +157,7 @@ impl Origin {
                 peer: Some(peer),
                 id,
             }),
-            Self::LocalCast | Self::Remote { .. } => None,
+            Self::LocalCast { .. } | Self::Remote { .. } => None,
         }
     }
 }

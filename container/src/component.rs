@@ -47,13 +47,7 @@ pub trait Component: 'static {
     /// A cast or publication of this component was not handled. Without an implementation it is logged;
     /// it is counted in any case.
     fn undelivered(&mut self, cx: &mut Context, undelivered: Undelivered) {
-        let _ = cx;
-        tracing::warn!(
-            target_component = %undelivered.target,
-            method = %undelivered.method,
-            error = %undelivered.error,
-            "a cast was not delivered"
-        );
+        crate::codegen::undelivered(cx, undelivered);
     }
 
     /// Runs last, when the node ends in an orderly way.

@@ -15,7 +15,9 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use monofil_transport::{Event, Inbox, Instant, Io, JobOutcome, Next, Node, Plane, Progress, Stream};
+use monofil_transport::{
+    Event, Inbox, Instant, Io, JobOutcome, Next, Node, Plane, Progress, Stream,
+};
 
 use crate::calls::{Origin, TaskId};
 use crate::component::ReplySource;
@@ -108,6 +110,11 @@ impl Container {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.core.borrow().node_state() == monofil_proto::control::NodeState::Ready
+    }
+
+    /// Asks the node to finish what it has and end; the next turns do so.
+    pub fn shut_down(&mut self) {
+        self.core.borrow_mut().stop_requested = Some(monofil_transport::Shutdown::Drain);
     }
 
     fn first_turn(&mut self, io: &mut dyn Io) {
@@ -247,7 +254,7 @@ impl Container {
                 flow: queued.message.flow.clone(),
                 deadline: Some(queued.message.deadline),
                 trace: queued.message.trace,
-                waiting: core.chain_with(&queued, index),
+                waiting: core.chain_with(queued.waiting.clone(), index),
             };
             let method = Core::label(&queued.message);
             let origin = Some((queued.origin, queued.credit));

@@ -164,12 +164,15 @@ struct In {
 
 impl Link {
     pub(crate) fn new(config: LinkConfig) -> Self {
-        Self {
+        let mut link = Self {
             config,
             numbered: true,
             outbound: Out::default(),
             inbound: In::default(),
-        }
+        };
+        // The hello that introduces this side says so much.
+        link.inbound.said = link.peek_marks();
+        link
     }
 
     /// Says that the other side numbers nothing: at most once, both ways.

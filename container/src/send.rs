@@ -11,7 +11,7 @@ use crate::calls::{
 };
 use crate::core::{Core, Delayed, Sender, Timer};
 use crate::counters::Counter;
-use crate::envelope::{Envelope, Waiting, chain_links};
+use crate::envelope::{Chain, Envelope, Waiting, chain_links};
 use crate::instance::Queued;
 use crate::{CallError, Executed, MessageKind, Name, Payload, Request, Trace, Undelivered};
 
@@ -94,9 +94,13 @@ impl Core {
         // A cast may outlive the message that caused it: its time is its own.
         let deadline = self.now + request.deadline.unwrap_or(self.default_deadline);
         let target = self.qualified(&request.target);
+        let origin = Origin::LocalCast {
+            id,
+            sender: sender.instance,
+        };
         let sent = self
             .envelope(Kind::Cast, id, sender, request, target, deadline)
-            .and_then(|envelope| self.route(envelope, Origin::LocalCast))
+            .and_then(|envelope| self.route(envelope, origin))
             .map(drop);
         (id, sent)
     }
@@ -114,6 +118,10 @@ impl Core {
             self.counters.add(Counter::CastsStarted);
             let request = Request::new(component, method, payload.clone());
             let deadline = self.now + self.default_deadline;
+            let origin = Origin::LocalCast {
+                id,
+                sender: sender.instance,
+            };
             let sent = self
                 .envelope(
                     Kind::Publish,
@@ -125,7 +133,7 @@ impl Core {
                 )
                 .and_then(|mut envelope| {
                     envelope.topic = topic.clone();
-                    self.route(envelope, Origin::LocalCast)
+                    self.route(envelope, origin)
                 });
             if let Err(error) = sent {
                 let undelivered = Undelivered {
@@ -509,15 +517,15 @@ impl Core {
         }
     }
 
-    /// Makes the chain that the calls of a handler carry: who waits for it, and itself.
-    pub(crate) fn chain_with(&self, queued: &Queued, index: usize) -> crate::envelope::Chain {
-        // Nobody waits for a cast, but a call it makes can still come back to its own instance.
+    /// Makes the chain that the calls of a handler carry: who waits for it, and itself. Nobody waits for a
+    /// cast, but a call it makes can still come back to its own instance.
+    pub(crate) fn chain_with(&self, before: Chain, index: usize) -> Chain {
         let instance = &self.instances[index];
         Some(Rc::new(Waiting {
             node: self.node,
             component: instance.name.clone(),
             instance: instance.number,
-            before: queued.waiting.clone(),
+            before,
         }))
     }
 

@@ -65,19 +65,17 @@ impl Core {
 
     /// Ends a message that was queued and never handled.
     fn conclude_queued(&mut self, queued: Queued, index: usize, error: CallError) {
-        if queued.origin == Origin::LocalCast {
+        if let Origin::LocalCast { id, sender } = queued.origin {
+            let target = self.instances[index].name.clone();
+            let Message { method, flow, .. } = queued.message;
             let undelivered = Undelivered {
-                id: queued.message.id,
-                target: self.instances[index].name.clone(),
-                method: queued.message.method.clone(),
-                flow: queued.message.flow.clone(),
+                id,
+                target,
+                method,
+                flow,
                 error,
             };
-            let sender = self
-                .by_name
-                .get(&queued.message.source)
-                .and_then(|all| all.first());
-            self.return_cast(sender.copied(), undelivered);
+            self.return_cast(sender, undelivered);
         } else {
             self.conclude(&queued.origin, Err(error));
         }
@@ -87,7 +85,7 @@ impl Core {
     pub(crate) fn conclude(&mut self, origin: &Origin, result: Result<Payload, CallError>) {
         match *origin {
             Origin::LocalCall { id } => self.end_call(id, result),
-            Origin::LocalCast => {}
+            Origin::LocalCast { .. } => {}
             Origin::Remote {
                 peer,
                 incarnation,
@@ -216,6 +214,7 @@ impl Core {
         Sender {
             component: self.instances[index].name.clone(),
             instance: Some(index),
+            waiting: self.chain_with(None, index),
             ..Sender::default()
         }
     }
@@ -332,25 +331,28 @@ impl Core {
                 if !is_call {
                     self.cast_failed(&task.component, &task.method, &error);
                 }
-                if error.executed() == Executed::No && origin == Origin::LocalCast {
-                    self.local_cast_refused(&task, error);
-                } else {
-                    self.conclude(&origin, Err(error));
+                match origin {
+                    // It reached its instance, which knows no such method or cannot read it.
+                    Origin::LocalCast { id, sender } if error.executed() == Executed::No => {
+                        let Task {
+                            component: target,
+                            method,
+                            sender: own,
+                            ..
+                        } = task;
+                        let undelivered = Undelivered {
+                            id,
+                            target,
+                            method,
+                            flow: own.flow,
+                            error,
+                        };
+                        self.return_cast(sender, undelivered);
+                    }
+                    origin => self.conclude(&origin, Err(error)),
                 }
             }
         }
-    }
-
-    /// A cast of this container reached its instance, which knows no such method or cannot read it.
-    fn local_cast_refused(&mut self, task: &Task, error: CallError) {
-        let undelivered = Undelivered {
-            id: 0,
-            target: task.component.clone(),
-            method: task.method.clone(),
-            flow: task.sender.flow.clone(),
-            error,
-        };
-        self.return_cast(None, undelivered);
     }
 
     /// Returns the instance whose `stop` is to run next: the last that is still there.

@@ -1,1 +1,26 @@
-//! Placeholder.
+//! Helpers of the whole-system tests: nodes with components made of closures, on either backend.
+//!
+//! A test describes nodes, starts them on a [`Net`], and is itself a handler on one more node, so that it
+//! uses exactly what users use:
+//!
+//! ```
+//! use monofil_tests::{NodeSpec, component, on_both, text};
+//! use monofil_container::{Caller, Reply};
+//!
+//! on_both(|net| {
+//!     let echo = component("echo", || |_, message| Ok(Reply::Payload(message.payload().clone())));
+//!     net.start(vec![NodeSpec::new("one", vec![echo])]);
+//!     let answer = net.run(|cx| cx.call(text("test/echo", "Say", "hi")));
+//!     assert_eq!(answer.unwrap().bytes, "hi");
+//! });
+//! ```
+
+mod component;
+mod net;
+mod sim;
+mod zmq;
+
+pub use component::{ComponentDef, Hooks, component, hooked, text};
+pub use net::{Net, NodeSpec, on_both};
+pub use sim::SimNet;
+pub use zmq::{Scheme, ZmqNet};

@@ -1,1 +1,282 @@
+use std::collections::BTreeSet;
 
+use monofil_proto::wire::Kind;
+use monofil_transport::{Probability, Stream};
+
+use super::*;
+use crate::Payload;
+
+fn cast(id: u64) -> Envelope {
+    let payload = Payload::bytes(vec![0; 10]);
+    Envelope {
+        payload,
+        ..Envelope::about(Kind::Cast, id)
+    }
+}
+
+fn place() -> Name {
+    "peer".into()
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::from_nanos(millis * 1_000_000)
+}
+
+/// Lets each side know the other's credit.
+fn introduce(one: &mut Link, two: &mut Link) {
+    let (first, second) = (one.peek_marks(), two.peek_marks());
+    one.handle_marks(at(0), &second, true);
+    two.handle_marks(at(0), &first, true);
+}
+
+/// Hands a frame to the other side; returns the ids that are new there.
+fn arrive(link: &mut Link, now: Instant, batch: &Batch) -> Vec<u64> {
+    let mut ids = Vec::new();
+    let mut handled = true;
+    if !batch.records.is_empty() {
+        match link.handle_records(now, batch.first_sequence, batch.records.len()) {
+            Arrival::New { skip, sequence } => {
+                for (offset, envelope) in batch.records.iter().skip(skip).enumerate() {
+                    link.handle_request(envelope.payload.bytes.len());
+                    link.settle(sequence + offset as u64);
+                    ids.push(envelope.id);
+                }
+            }
+            Arrival::Gap => handled = false,
+        }
+    }
+    link.handle_marks(now, &batch.marks, handled);
+    ids
+}
+
+#[test]
+fn records_arrive_once_in_order_and_are_forgotten_when_they_have() {
+    let (mut one, mut two) = (
+        Link::new(LinkConfig::default()),
+        Link::new(LinkConfig::default()),
+    );
+    introduce(&mut one, &mut two);
+    for id in 1..=100 {
+        one.offer(cast(id), &place()).expect("room");
+    }
+    let mut arrived = Vec::new();
+    while let Some(batch) = one.poll_frame(at(1)) {
+        arrived.extend(arrive(&mut two, at(1), &batch));
+    }
+    assert_eq!(arrived, (1..=100).collect::<Vec<_>>());
+    assert!(!one.is_flushed());
+    let acknowledgement = two
+        .poll_frame(at(30))
+        .expect("an acknowledgement within 20 ms");
+    assert!(acknowledgement.records.is_empty());
+    arrive(&mut one, at(30), &acknowledgement);
+    assert!(one.is_flushed());
+    assert!(one.end().is_empty(), "all were settled");
+}
+
+#[test]
+fn an_acknowledgement_rides_on_an_answer_and_waits_no_longer_than_it_may() {
+    let (mut one, mut two) = (
+        Link::new(LinkConfig::default()),
+        Link::new(LinkConfig::default()),
+    );
+    introduce(&mut one, &mut two);
+    one.offer(cast(1), &place()).expect("room");
+    let batch = one.poll_frame(at(0)).expect("a frame");
+    arrive(&mut two, at(0), &batch);
+    assert!(two.poll_frame(at(0)).is_none(), "nothing to ride on yet");
+    assert_eq!(two.next_deadline(), Some(at(20)));
+    two.answer(Envelope::about(Kind::Reply, 1), None);
+    let answer = two.poll_frame(at(1)).expect("the answer");
+    assert_eq!((answer.records.len(), answer.marks.received), (1, 1));
+}
+
+#[test]
+fn a_full_link_says_which_limit_before_anything_is_sent() {
+    let config = LinkConfig {
+        window_records: 2,
+        window_bytes: 25,
+        ..LinkConfig::default()
+    };
+    let mut link = Link::new(config);
+    link.offer(cast(1), &place()).expect("room");
+    link.offer(cast(2), &place()).expect("room");
+    let (error, back) = *link.offer(cast(3), &place()).expect_err("full");
+    assert_eq!(back.id, 3);
+    assert!(
+        error.to_string().contains("link.records of peer is 2"),
+        "{error}"
+    );
+    assert!(link.withdraw(2).is_some());
+    let big = Envelope {
+        payload: Payload::bytes(vec![0; 20]),
+        ..cast(4)
+    };
+    let (error, _) = *link.offer(big, &place()).expect_err("full");
+    assert!(
+        error.to_string().contains("link.bytes of peer is 25"),
+        "{error}"
+    );
+}
+
+#[test]
+fn requests_wait_for_credit_and_answers_do_not() {
+    let config = LinkConfig {
+        window_records: 2,
+        ..LinkConfig::default()
+    };
+    let mut one = Link::new(LinkConfig::default());
+    let mut two = Link::new(config);
+    introduce(&mut one, &mut two);
+    for id in 1..=5 {
+        one.offer(cast(id), &place()).expect("room");
+    }
+    one.answer(Envelope::about(Kind::Reply, 77), None);
+    let batch = one.poll_frame(at(0)).expect("a frame");
+    let ids: Vec<_> = batch.records.iter().map(|envelope| envelope.id).collect();
+    assert_eq!(ids, [77, 1, 2]);
+    assert!(one.poll_frame(at(0)).is_none());
+}
+
+#[test]
+fn what_a_lost_peer_never_settled_is_reported_and_what_never_left_stays() {
+    let (mut one, mut two) = (
+        Link::new(LinkConfig::default()),
+        Link::new(LinkConfig::default()),
+    );
+    introduce(&mut one, &mut two);
+    for id in 1..=3 {
+        one.offer(cast(id), &place()).expect("room");
+    }
+    assert!(one.poll_frame(at(0)).is_some());
+    one.offer(cast(4), &place()).expect("room");
+    let lost: Vec<_> = one.end().iter().map(|entry| entry.id).collect();
+    assert_eq!(lost, [1, 2, 3]);
+    assert!(one.is_fresh(4));
+}
+
+#[test]
+fn a_reported_end_comes_before_its_mark() {
+    let (mut one, mut two) = (
+        Link::new(LinkConfig::default()),
+        Link::new(LinkConfig::default()),
+    );
+    introduce(&mut one, &mut two);
+    one.offer(cast(1), &place()).expect("room");
+    let batch = one.poll_frame(at(0)).expect("a frame");
+    assert!(matches!(
+        two.handle_records(at(0), batch.first_sequence, 1),
+        Arrival::New { .. }
+    ));
+    two.answer(Envelope::failure(1, CallError::Cancelled), Some(1));
+    assert_eq!(two.peek_marks().settled, 0);
+    let failure = two.poll_frame(at(0)).expect("the reason");
+    assert_eq!(failure.marks.settled, 1);
+    assert!(
+        one.take_cast(1).is_some(),
+        "the sender still knows whose it was"
+    );
+}
+
+/// Two links over a connection that loses what was in flight each time it breaks.
+struct Pair {
+    links: [Link; 2],
+    flight: [Vec<Batch>; 2],
+    now: u64,
+    random: Stream,
+}
+
+impl Pair {
+    fn new(seed: u64) -> Self {
+        let config = LinkConfig {
+            window_records: 16,
+            ..LinkConfig::default()
+        };
+        let (mut one, mut two) = (Link::new(config), Link::new(config));
+        introduce(&mut one, &mut two);
+        Self {
+            links: [one, two],
+            flight: [Vec::new(), Vec::new()],
+            now: 0,
+            random: Stream::new(seed, "pair"),
+        }
+    }
+
+    fn pump(&mut self, side: usize) {
+        while let Some(batch) = self.links[side].poll_frame(at(self.now)) {
+            self.flight[1 - side].push(batch);
+        }
+    }
+
+    fn deliver(&mut self, side: usize) -> Vec<u64> {
+        let batches = std::mem::take(&mut self.flight[side]);
+        let now = at(self.now);
+        batches
+            .iter()
+            .flat_map(|batch| arrive(&mut self.links[side], now, batch))
+            .collect()
+    }
+
+    fn break_connection(&mut self) {
+        self.flight = [Vec::new(), Vec::new()];
+        for link in &mut self.links {
+            link.reconnected();
+        }
+    }
+}
+
+/// Offers casts on one side while the connection breaks, and checks that each arrives once, in order.
+fn survive(seed: u64) {
+    let mut pair = Pair::new(seed);
+    let mut offered = BTreeSet::new();
+    let mut arrived = Vec::new();
+    let mut next = 1;
+    for step in 0..400 {
+        pair.now += pair.random.below(30);
+        if step < 300 {
+            for _ in 0..pair.random.below(8) {
+                if pair.links[0].offer(cast(next), &place()).is_ok() {
+                    offered.insert(next);
+                }
+                next += 1;
+            }
+            if pair.random.chance(Probability::percent(15)) {
+                pair.break_connection();
+            }
+        }
+        pair.pump(0);
+        if pair.random.chance(Probability::percent(60)) {
+            arrived.extend(pair.deliver(1));
+        }
+        pair.pump(1);
+        if pair.random.chance(Probability::percent(60)) {
+            pair.deliver(0);
+        }
+    }
+    for _ in 0..20 {
+        pair.now += 2_000;
+        pair.pump(0);
+        arrived.extend(pair.deliver(1));
+        pair.pump(1);
+        pair.deliver(0);
+    }
+    assert_eq!(
+        arrived,
+        offered.into_iter().collect::<Vec<_>>(),
+        "seed {seed}"
+    );
+    assert!(pair.links[0].is_flushed(), "seed {seed}");
+    assert!(
+        pair.links[0].end().is_empty(),
+        "seed {seed}: all were settled"
+    );
+}
+
+#[test]
+fn nothing_is_lost_doubled_or_swapped_while_connections_break() {
+    if let Ok(seed) = std::env::var("SEED") {
+        survive(seed.parse().expect("SEED is a number"));
+        return;
+    }
+    (0..500).for_each(survive);
+}

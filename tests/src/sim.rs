@@ -1,0 +1,106 @@
+//! Containers in a simulated world.
+
+use std::time::Duration;
+
+use monofil_container::Container;
+use monofil_inproc::{
+    Latency, LinkModel, NodeKey, NodeSpec as WorldNode, World, WorldConfig, application_endpoint,
+};
+use monofil_transport::Shutdown;
+
+use crate::net::{Net, NodeSpec, Test, directory};
+
+/// A simulated world with a latency of one to two milliseconds.
+pub struct SimNet {
+    world: World,
+    nodes: Vec<NodeSpec>,
+    tests: usize,
+}
+
+impl SimNet {
+    /// Makes an empty world.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let (least, most) = (Duration::from_millis(1), Duration::from_millis(2));
+        let link = LinkModel::with_latency(Latency::Uniform {
+            min: least,
+            max: most,
+        });
+        let world = World::new(WorldConfig {
+            link,
+            ..WorldConfig::with_seed(seed)
+        });
+        Self {
+            world,
+            nodes: Vec::new(),
+            tests: 0,
+        }
+    }
+
+    /// Returns the world, to do things to it.
+    pub fn world(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    fn add(&mut self, name: String, spec: NodeSpec) -> NodeKey {
+        let nodes = self.nodes.clone();
+        let factory = move |start: &monofil_inproc::NodeStart| {
+            let at = |node: &str| application_endpoint(node).expect("a short name");
+            let config = spec.config(start.incarnation, directory(&nodes, at));
+            Box::new(Container::new(config)) as Box<dyn monofil_transport::Node>
+        };
+        self.world
+            .add_node(WorldNode::new(name), factory)
+            .expect("a new name")
+    }
+
+    fn key(&self, name: &str) -> NodeKey {
+        self.world.node(name).expect("a node of this test")
+    }
+}
+
+impl Net for SimNet {
+    fn label(&self) -> &'static str {
+        "sim"
+    }
+
+    fn start(&mut self, nodes: Vec<NodeSpec>) {
+        self.nodes = nodes;
+        for node in self.nodes.clone() {
+            self.add(node.name.to_owned(), node);
+        }
+    }
+
+    fn kill(&mut self, name: &str) {
+        let key = self.key(name);
+        self.world.crash(key);
+    }
+
+    fn restart(&mut self, name: &str) {
+        let key = self.key(name);
+        self.world.restart(key);
+    }
+
+    fn drain(&mut self, name: &str) {
+        let key = self.key(name);
+        self.world.shutdown(key, Shutdown::Drain);
+        let limit = self.world.now() + Duration::from_secs(60);
+        while !self.world.has_ended(key) && self.world.now() < limit {
+            self.world.run_for(Duration::from_millis(1));
+        }
+        assert!(self.world.has_ended(key), "{name} did not end");
+    }
+
+    fn run_dyn(&mut self, test: Test) {
+        self.tests += 1;
+        let name = format!("test-{}", self.tests);
+        let node = NodeSpec::new("test", vec![test.component]);
+        self.add(name, node);
+        let limit = self.world.now() + Duration::from_secs(600);
+        while !(test.done)() && self.world.now() < limit {
+            if !self.world.step() {
+                break;
+            }
+        }
+    }
+}

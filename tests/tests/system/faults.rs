@@ -1,0 +1,217 @@
+//! What happens when nodes die, connections break and peers come back.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use monofil_container::{Caller, Context, Payload, Reply};
+use monofil_inproc::{Fault, World};
+use monofil_tests::{Hooks, Net, NodeSpec, SimNet, component, hooked, on_both, text};
+use monofil_transport::{Probability, Stream};
+
+#[test]
+fn a_restarted_peer_is_used_again() {
+    on_both(|net| {
+        let echo = component("echo", || |_, _| Ok(Reply::Empty));
+        net.start(vec![NodeSpec::new("one", vec![echo])]);
+        net.run(|cx| cx.call(text("echo", "Do", "")).expect("an answer"));
+        net.kill("one");
+        net.restart("one");
+        net.run(|cx| {
+            cx.call(text("echo", "Do", ""))
+                .expect("an answer after the restart")
+        });
+    });
+}
+
+/// A run in the simulated world: a caller makes calls and casts while nodes crash and links break. Every
+/// call ends once, every cast is handled at most once and in order, and what neither arrived nor was
+/// reported is nothing.
+fn survive(seed: u64) {
+    let mut net = SimNet::new(seed);
+    let handled: Rc<RefCell<Vec<u64>>> = Rc::default();
+    let reported: Rc<RefCell<Vec<u64>>> = Rc::default();
+    let seen = handled.clone();
+    let sink = component("sink", move || {
+        let seen = seen.clone();
+        move |_, message| {
+            let number = String::from_utf8_lossy(&message.payload().bytes)
+                .parse()
+                .expect("a number");
+            seen.borrow_mut().push(number);
+            Ok(Reply::Empty)
+        }
+    });
+    let back = reported.clone();
+    // Each cast carries its number as its method, so that what comes back can be told apart.
+    let source = hooked("source", move || {
+        let back = back.clone();
+        Hooks::new(|cx: &mut Context, message| {
+            let numbers = String::from_utf8_lossy(&message.payload().bytes).into_owned();
+            let mut accepted = Vec::new();
+            for number in numbers.split(',') {
+                if cx.cast(text("sink", number, number)).is_ok() {
+                    accepted.push(number.to_owned());
+                }
+            }
+            Ok(Reply::Payload(Payload::bytes(accepted.join(","))))
+        })
+        .undelivered(move |_, undelivered| {
+            back.borrow_mut()
+                .push(undelivered.method.as_str().parse().expect("a number"));
+        })
+    });
+    net.start(vec![
+        NodeSpec::new("one", vec![source]),
+        NodeSpec::new("two", vec![sink]),
+    ]);
+    plan_faults(net.world(), seed);
+    let net: &mut dyn Net = &mut net;
+    let (accepted, outcomes) = net.run(move |cx| {
+        let mut accepted = Vec::new();
+        let mut outcomes: BTreeMap<&str, u32> = BTreeMap::new();
+        for round in 0..200_u64 {
+            let numbers: Vec<_> = (0..10).map(|n| (round * 10 + n).to_string()).collect();
+            match cx.call(text("source", "Send", &numbers.join(","))) {
+                Ok(payload) => {
+                    let list = String::from_utf8_lossy(&payload.bytes).into_owned();
+                    accepted.extend(list.split(',').filter_map(|n| n.parse::<u64>().ok()));
+                    *outcomes.entry("ok").or_default() += 1;
+                }
+                Err(error) => *outcomes.entry(error.kind()).or_default() += 1,
+            }
+            cx.sleep(Duration::from_millis(5)).expect("time");
+        }
+        // Everything has expired or arrived by then.
+        cx.sleep(Duration::from_secs(30)).expect("time");
+        (accepted, outcomes)
+    });
+    assert_eq!(
+        outcomes.values().sum::<u32>(),
+        200,
+        "seed {seed}: {outcomes:?}"
+    );
+    let handled = handled.borrow();
+    let reported = reported.borrow();
+    let mut once = handled.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(
+        once.len(),
+        handled.len(),
+        "seed {seed}: a cast was handled twice"
+    );
+    assert!(
+        handled.is_sorted(),
+        "seed {seed}: casts were handled out of order"
+    );
+    let ended = |number: &u64| handled.contains(number) || reported.contains(number);
+    let lost: Vec<_> = accepted.iter().filter(|number| !ended(number)).collect();
+    assert!(
+        lost.is_empty(),
+        "seed {seed}: {} casts without an end: {lost:?}",
+        lost.len()
+    );
+}
+
+/// Only the receiver dies: what dies in a killed sender's own memory arrives at most once.
+fn plan_faults(world: &mut World, seed: u64) {
+    let mut random = Stream::new(seed, "faults");
+    let (one, two) = (
+        world.node("one").expect("one"),
+        world.node("two").expect("two"),
+    );
+    let mut at = world.now();
+    for _ in 0..12 {
+        at += random.between(Duration::from_millis(10), Duration::from_millis(150));
+        if random.chance(Probability::percent(40)) {
+            world.apply_at(at, Fault::Crash(two));
+            at += random.between(Duration::from_millis(1), Duration::from_millis(300));
+            world.apply_at(at, Fault::Restart(two));
+        } else {
+            world.at(at, move |world| world.disconnect(one, two));
+        }
+    }
+}
+
+#[test]
+fn nothing_accepted_is_lost_silently_while_the_receiver_dies_and_links_break() {
+    if let Ok(seed) = std::env::var("SEED") {
+        survive(seed.parse().expect("SEED is a number"));
+        return;
+    }
+    (1..=60).for_each(survive);
+}
+
+#[test]
+fn calls_under_way_at_a_peer_that_restarts_end_with_peer_lost() {
+    on_both(|net| {
+        let ends: Rc<RefCell<Vec<&'static str>>> = Rc::default();
+        let slow = component("slow", || {
+            |cx, message| {
+                if message.method() == &"Hang" {
+                    cx.sleep(Duration::from_secs(3600))?;
+                }
+                Ok(Reply::Empty)
+            }
+        });
+        let seen = ends.clone();
+        let caller = hooked("caller", move || {
+            let seen = seen.clone();
+            Hooks::new(move |cx, _| {
+                let ask = text("slow", "Hang", "").with_deadline(Duration::from_secs(50));
+                let end = cx
+                    .call(ask)
+                    .map_or_else(|error| error.kind(), |_| "replied");
+                seen.borrow_mut().push(end);
+                Ok(Reply::Empty)
+            })
+        });
+        net.start(vec![
+            NodeSpec::new("one", vec![caller]),
+            NodeSpec::new("two", vec![slow]),
+        ]);
+        net.run(|cx| {
+            cx.call(text("slow", "Answer", "")).expect("an answer");
+            cx.cast(text("caller", "Go", "")).expect("sent");
+            cx.sleep(Duration::from_millis(500)).expect("time");
+        });
+        net.kill("two");
+        net.restart("two");
+        net.run(|cx| cx.sleep(Duration::from_secs(3)).expect("time"));
+        assert_eq!(*ends.borrow(), ["peer_lost"]);
+    });
+}
+
+#[test]
+fn a_node_that_drains_finishes_what_it_has_and_refuses_the_rest() {
+    on_both(|net| {
+        let log: Rc<RefCell<Vec<&'static str>>> = Rc::default();
+        let seen = log.clone();
+        let worker = hooked("worker", move || {
+            let (handled, stopped) = (seen.clone(), seen.clone());
+            Hooks::new(move |cx, _| {
+                cx.sleep(Duration::from_millis(50))?;
+                handled.borrow_mut().push("handled");
+                Ok(Reply::Empty)
+            })
+            .stop(move |_| stopped.borrow_mut().push("stopped"))
+        });
+        net.start(vec![NodeSpec::new("one", vec![worker])]);
+        net.run(|cx| {
+            for _ in 0..5 {
+                cx.cast(text("worker", "Do", "")).expect("sent");
+            }
+            // They have arrived; the first is being handled.
+            cx.sleep(Duration::from_millis(100)).expect("time");
+        });
+        net.drain("one");
+        let log = log.borrow();
+        assert_eq!(log.last(), Some(&"stopped"), "{log:?}");
+        assert!(
+            log.iter().filter(|entry| **entry == "handled").count() >= 1,
+            "{log:?}"
+        );
+    });
+}
