@@ -1,2 +1,46 @@
-//! Placeholder.
-fn main() {}
+//! A shop of five components, and customers who place orders.
+
+mod analytics;
+mod catalogue;
+mod chance;
+mod customers;
+mod inventory;
+mod orders;
+mod payments;
+mod recent;
+mod shipping;
+
+use std::process::ExitCode;
+
+use monofil::prelude::*;
+
+/// What `build.rs` makes of `proto/orders.proto`.
+#[allow(unreachable_pub, reason = "generated")]
+mod proto {
+    monofil::include_proto!();
+}
+use proto::orders::{
+    AnalyticsServer, InventoryServer, OrdersServer, PaymentsServer, PricingServer, ShippingServer,
+};
+
+fn main() -> ExitCode {
+    App::new("orders")
+        .about("A shop of five components, and customers who place orders")
+        .component("analytics", || {
+            AnalyticsServer::new(analytics::Tally::default())
+        })
+        .component("shipping", || {
+            ShippingServer::new(shipping::PackingTable::new())
+        })
+        .component("payments", || PaymentsServer::new(payments::Bank::new()))
+        .component("inventory", || {
+            // Two services under one name.
+            (
+                InventoryServer::new(inventory::Warehouse::new()),
+                PricingServer::new(inventory::PriceList),
+            )
+        })
+        .component("orders", || OrdersServer::new(orders::Desk::new()))
+        .job::<customers::Args>("customers", customers::run)
+        .main()
+}

@@ -1,0 +1,156 @@
+//! Judges whether what the components say fits together.
+
+use std::fmt;
+use std::time::Duration;
+
+use monofil::prelude::*;
+use serde::Serialize;
+
+use super::reports::Reports;
+use super::tally::Confirmed;
+
+/// How long casts and events that are still on their way are waited for.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// How often is looked whether they have come.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// What different components say about the same things.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Books {
+    pub(crate) balanced: bool,
+    confirmed: Confirmed,
+    stock: Stock,
+    charged: Charged,
+    shipped: u64,
+    published: u64,
+    seen: u64,
+}
+
+/// In pieces.
+#[derive(Clone, Debug, Serialize)]
+struct Stock {
+    initial: u64,
+    sold: u64,
+    left: u64,
+    reserved: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Charged {
+    orders: u64,
+    cents: u64,
+}
+
+/// Two figures that should be the same.
+pub(crate) struct Check {
+    pub(crate) what: &'static str,
+    pub(crate) found: u64,
+    pub(crate) expected: u64,
+}
+
+impl Books {
+    pub(crate) fn new(confirmed: Confirmed, reports: &Reports) -> Self {
+        let Reports {
+            orders,
+            inventory,
+            payments,
+            shipping,
+            ..
+        } = reports;
+        let mut books = Self {
+            balanced: false,
+            confirmed,
+            stock: Stock {
+                initial: inventory.initial,
+                sold: inventory.sold,
+                left: inventory.left,
+                reserved: inventory.reserved,
+            },
+            charged: Charged {
+                orders: payments.charged,
+                cents: payments.charged_cents,
+            },
+            shipped: shipping.dispatched,
+            published: orders.published,
+            seen: reports.seen(),
+        };
+        books.balanced = reports.missing.is_empty() && books.checks().iter().all(Check::holds);
+        books
+    }
+
+    pub(crate) fn checks(&self) -> [Check; 6] {
+        let check = |what, found, expected| Check {
+            what,
+            found,
+            expected,
+        };
+        let there = self.stock.sold + self.stock.left;
+        [
+            check(
+                "pieces sold and left, of all there were",
+                there,
+                self.stock.initial,
+            ),
+            check(
+                "pieces sold, of those confirmed",
+                self.stock.sold,
+                self.confirmed.pieces,
+            ),
+            check(
+                "orders charged, of those confirmed",
+                self.charged.orders,
+                self.confirmed.orders,
+            ),
+            check(
+                "cents charged, of those confirmed",
+                self.charged.cents,
+                self.confirmed.cents,
+            ),
+            check(
+                "parcels sent, of those confirmed",
+                self.shipped,
+                self.confirmed.orders,
+            ),
+            check("events seen, of those published", self.seen, self.published),
+        ]
+    }
+}
+
+impl Check {
+    pub(crate) const fn holds(&self) -> bool {
+        self.found == self.expected
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            what,
+            found,
+            expected,
+        } = self;
+        write!(f, "{what}: {found} of {expected}")
+    }
+}
+
+/// Waits until everything that was sent has arrived; not for ever, since what is lost never does.
+///
+/// # Errors
+///
+/// This run is being ended.
+pub(crate) fn settled(
+    cx: &mut Context,
+    before: &Reports,
+    confirmed: Confirmed,
+) -> Result<(), CallError> {
+    let began = cx.now();
+    loop {
+        let reports = Reports::ask(cx).since(before);
+        let balanced = Books::new(confirmed, &reports).balanced;
+        if balanced || cx.now().since(began) > SETTLE {
+            return Ok(());
+        }
+        cx.sleep(INTERVAL)?;
+    }
+}

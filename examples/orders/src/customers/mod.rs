@@ -1,0 +1,138 @@
+//! Customers: places orders, then looks whether everybody's books agree.
+
+mod books;
+mod generate;
+mod input;
+mod progress;
+mod reports;
+mod summary;
+mod tally;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use monofil::prelude::*;
+
+use crate::proto::orders::{Confirmation, InventoryClient, OrderId, OrdersClient, ShippingClient};
+use input::Source;
+use progress::Progress;
+use reports::Reports;
+use summary::Summary;
+use tally::{Placed, Tally};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Reads orders from a file, a JSON object a line; `-` is standard input [default: a few hundred
+    /// orders that come with the program]
+    #[arg(long, value_name = "FILE", conflicts_with = "generate")]
+    input: Option<PathBuf>,
+
+    /// Makes up so many orders from the seed
+    #[arg(long, value_name = "N")]
+    generate: Option<u64>,
+
+    /// Goods delivered before made up orders, in percent of the usual
+    #[arg(long, value_name = "PERCENT", default_value_t = 100)]
+    stock: u32,
+
+    /// Orders under way at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+
+    /// Writes a line for each order, in their order: its id, a tab, how it ended
+    #[arg(long, value_name = "FILE")]
+    outcomes: Option<PathBuf>,
+
+    /// Shows no progress bar
+    #[arg(long)]
+    no_progress: bool,
+}
+
+/// An order on its way.
+struct Flight {
+    placed: Placed,
+    /// Since the first.
+    sent: Duration,
+    answer: Pending<Confirmation>,
+}
+
+/// Places orders and judges what came of them.
+///
+/// # Errors
+///
+/// The input cannot be read, a component does not answer, or the books do not balance.
+pub(crate) fn run(cx: &mut Context, job: &Job<Args>) -> Result<(), Status> {
+    let args = job.args();
+    let orders = Source::open(args, job.seed())?;
+    let mut tally = Tally::new(args.outcomes.as_deref())?;
+    let before = Reports::when_all_answer(cx)?;
+    if let Some(number) = args.generate {
+        let delivery = generate::delivery(number, args.stock);
+        InventoryClient::new("inventory").deliver(cx, delivery)?;
+    }
+
+    let took = place_all(cx, job, orders, &mut tally)?;
+    books::settled(cx, &before, tally.confirmed)?;
+    let ways = tally.latest.iter().map(|id| track(cx, id)).collect();
+    let reports = Reports::ask(cx).since(&before);
+    let summary = Summary::new(job, tally, reports, ways, took);
+    summary.print(job.json())?;
+    summary.verdict()
+}
+
+/// Keeps as many orders under way as were asked for, and returns how long all took.
+fn place_all(
+    cx: &mut Context,
+    job: &Job<Args>,
+    mut orders: Source,
+    tally: &mut Tally,
+) -> Result<Duration, Status> {
+    let began = cx.now();
+    let desk = OrdersClient::new("orders");
+    let progress = Progress::new(job, orders.number());
+    let limit = usize::from(job.args().concurrency);
+    let mut flights: Vec<Flight> = Vec::new();
+    loop {
+        // Answers that are there are not kept waiting for orders that have not been written yet.
+        while flights.len() < limit && (flights.is_empty() || orders.at_hand()) {
+            let order = match orders.next(cx)? {
+                Some(Ok(order)) => order,
+                Some(Err(wrong)) => {
+                    progress.say(&wrong);
+                    tally.wrong_lines += 1;
+                    continue;
+                }
+                None => break,
+            };
+            flights.push(Flight {
+                placed: tally.place(&order),
+                sent: cx.now().since(began),
+                answer: desk.start_place(cx, order),
+            });
+        }
+        if flights.is_empty() {
+            tally.close()?;
+            return Ok(cx.now().since(began));
+        }
+        let answers: Vec<_> = flights.iter().map(|flight| flight.answer.raw()).collect();
+        let first = cx.wait_any(&answers)?;
+        let flight = flights.remove(first);
+        let waited = cx.now().since(began).saturating_sub(flight.sent);
+        tally.ended(flight.placed, waited, flight.answer.wait(cx))?;
+        progress.advance();
+    }
+}
+
+/// Follows a parcel until it is delivered, and says where it has been.
+fn track(cx: &mut Context, id: &str) -> String {
+    let order = OrderId { id: id.into() };
+    let mut updates = ShippingClient::new("shipping").track(cx, order);
+    let mut way = Vec::new();
+    while let Some(update) = updates.next(cx) {
+        way.push(match update {
+            Ok(update) => format!("{} ({})", update.status, update.place),
+            Err(error) => error.to_string(),
+        });
+    }
+    format!("{id}: {}", way.join(", "))
+}

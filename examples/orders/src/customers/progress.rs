@@ -1,0 +1,48 @@
+//! Shows how far it is, to whoever sits at a terminal.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use monofil::prelude::*;
+
+use super::Args;
+
+/// A progress bar on standard error; nothing when that is no terminal.
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Begins, for so many orders if that is known.
+    pub(crate) fn new(job: &Job<Args>, orders: Option<u64>) -> Self {
+        // A simulated run must not depend on the real clock, and a bar does.
+        if job.json() || job.args().no_progress || job.layout() == Layout::Sim {
+            return Self(ProgressBar::hidden());
+        }
+        let template = match orders {
+            Some(_) => "{bar:40} {human_pos} of {human_len} orders, {per_sec}, {eta} left",
+            None => "{spinner} {human_pos} orders, {per_sec}",
+        };
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(orders, ProgressDrawTarget::stderr());
+        Self(bar.with_style(style))
+    }
+
+    pub(crate) fn advance(&self) {
+        self.0.inc(1);
+    }
+
+    /// Writes a line on standard error, whether there is a bar or not.
+    pub(crate) fn say(&self, line: &impl Display) {
+        self.0.suspend(|| {
+            // Whoever closed it does not want to know.
+            let _ = writeln!(io::stderr(), "{line}");
+        });
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,229 @@
+//! Takes orders.
+//!
+//! ```text
+//!   Place ──┬─▶ inventory  Reserve ─┐
+//!           └─▶ inventory  Quote   ─┴─▶ payments Charge ─┬─ yes ─▶ inventory Commit, shipping Dispatch
+//!                                                        └─ no ──▶ inventory Release
+//!                                          and, whatever came of it, the topic orders.events
+//! ```
+//!
+//! Calls wait for their answers. What follows from a decision are casts: the customer need not wait for
+//! them. They arrive in the order in which they are sent, so what an order gave back is there for the next.
+
+use monofil::prelude::*;
+
+use crate::proto::orders::{
+    AnalyticsClient, ChargeRequest, Confirmation, InventoryClient, Order, OrderEvent, OrderId,
+    Orders, OrdersReport, Outcome, Parcel, PaymentsClient, PricingClient, QuoteRequest,
+    Reservation, ShippingClient,
+};
+use crate::recent::Recent;
+
+/// Decided orders remembered, to answer the same when the same is asked again.
+const REMEMBERED: usize = 10_000;
+
+/// Lines of an order.
+const LINES_MAX: usize = 100;
+
+/// Pieces in a line.
+const QUANTITY_MAX: u32 = 1000;
+
+/// Where customers place their orders.
+pub(crate) struct Desk {
+    inventory: InventoryClient,
+    pricing: PricingClient,
+    payments: PaymentsClient,
+    shipping: ShippingClient,
+    decided: Recent<(Order, Confirmation)>,
+    counts: OrdersReport,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self {
+            inventory: InventoryClient::new("inventory"),
+            pricing: PricingClient::new("inventory"),
+            payments: PaymentsClient::new("payments"),
+            shipping: ShippingClient::new("shipping"),
+            decided: Recent::new(REMEMBERED),
+            counts: OrdersReport::default(),
+        }
+    }
+}
+
+impl Orders for Desk {
+    fn place(&mut self, cx: &mut Context, order: Order) -> Result<Confirmation, Status> {
+        let confirmation = match self.decided.get(&order.id) {
+            Some((before, confirmation)) if *before == order => {
+                self.counts.repeated += 1;
+                return Ok(Confirmation {
+                    repeated: true,
+                    ..confirmation.clone()
+                });
+            }
+            Some(_) => refused(Outcome::Invalid, "another order has this id"),
+            None => {
+                let confirmation = self.check_out(cx, &order)?;
+                let decided = (order.clone(), confirmation.clone());
+                self.decided.insert(order.id.clone(), decided);
+                confirmation
+            }
+        };
+        self.counts.placed += 1;
+        let event = OrderEvent {
+            order_id: order.id,
+            outcome: confirmation.outcome,
+            total_cents: confirmation.total_cents,
+        };
+        self.counts.published += AnalyticsClient::publish_saw(cx, &event) as u64;
+        Ok(confirmation)
+    }
+
+    fn report(&mut self, _: &mut Context, (): ()) -> Result<OrdersReport, Status> {
+        Ok(self.counts)
+    }
+
+    fn on_undelivered(&mut self, _: &mut Context, _: Undelivered) {
+        self.counts.undelivered += 1;
+    }
+}
+
+impl Desk {
+    /// Decides an order.
+    ///
+    /// # Errors
+    ///
+    /// It could not be decided; nothing is reserved for it and nothing was charged.
+    fn check_out(&mut self, cx: &mut Context, order: &Order) -> Result<Confirmation, Status> {
+        if let Err(reason) = check(order) {
+            return Ok(refused(Outcome::Invalid, reason));
+        }
+        let cents = match self.reserve_and_quote(cx, order) {
+            Ok(cents) => cents,
+            Err(error) => return refusal(error),
+        };
+        if let Err(refused) = self.charge(cx, order, cents) {
+            self.release(cx, order);
+            return Ok(refused);
+        }
+        // The money is here: there is no way back.
+        let committed = self.inventory.cast_commit(cx, id(order));
+        self.count_lost(committed);
+        let dispatched = self.shipping.cast_dispatch(cx, parcel(order));
+        self.count_lost(dispatched);
+        Ok(Confirmation {
+            outcome: Outcome::Confirmed.into(),
+            total_cents: cents,
+            ..Confirmation::default()
+        })
+    }
+
+    /// Puts the goods aside and asks for their price, both at once.
+    fn reserve_and_quote(&mut self, cx: &mut Context, order: &Order) -> Result<u64, CallError> {
+        let reservation = Reservation {
+            order_id: order.id.clone(),
+            lines: order.lines.clone(),
+        };
+        let goods = QuoteRequest {
+            lines: order.lines.clone(),
+        };
+        let reserving = self.inventory.start_reserve(cx, reservation);
+        let quoting = self.pricing.start_quote(cx, goods);
+        match (reserving.wait(cx), quoting.wait(cx)) {
+            (Ok(()), Ok(price)) => Ok(price.total_cents),
+            (Err(error), _) | (Ok(()), Err(error)) => {
+                // They may be put aside even so: an answer can be lost.
+                self.release(cx, order);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the money, or says how the order ends instead.
+    fn charge(&mut self, cx: &mut Context, order: &Order, cents: u64) -> Result<(), Confirmation> {
+        let request = ChargeRequest {
+            order_id: order.id.clone(),
+            cents,
+            seed: order.seed,
+        };
+        match self.payments.charge(cx, request) {
+            Ok(reply) if reply.accepted => Ok(()),
+            Ok(_) => Err(refused(Outcome::Declined, "the bank declined")),
+            Err(error) => {
+                // It may have been taken even so.
+                if error.executed() != Executed::No {
+                    let refunded = self.payments.cast_refund(cx, id(order));
+                    self.count_lost(refunded);
+                }
+                Err(refused(Outcome::PaymentFailed, error.to_string()))
+            }
+        }
+    }
+
+    fn release(&mut self, cx: &mut Context, order: &Order) {
+        let released = self.inventory.cast_release(cx, id(order));
+        self.count_lost(released);
+    }
+
+    /// Counts a cast that could not even be sent with those that come back.
+    fn count_lost(&mut self, sent: Result<(), CallError>) {
+        if sent.is_err() {
+            self.counts.undelivered += 1;
+        }
+    }
+}
+
+/// Says what is wrong with an order, as far as can be told without the catalogue.
+fn check(order: &Order) -> Result<(), String> {
+    if order.id.is_empty() {
+        return Err("it has no id".into());
+    }
+    if order.lines.is_empty() {
+        return Err("nothing is ordered".into());
+    }
+    if order.lines.len() > LINES_MAX {
+        return Err(format!("it has more than {LINES_MAX} lines"));
+    }
+    match order.lines.iter().find(|line| line.quantity > QUANTITY_MAX) {
+        Some(line) => Err(format!("more than {QUANTITY_MAX} of `{}`", line.sku)),
+        None => Ok(()),
+    }
+}
+
+/// Tells a customer's mistake, or bad luck, from a fault of ours.
+fn refusal(error: CallError) -> Result<Confirmation, Status> {
+    match &error {
+        CallError::Remote(status) if status.code() == Code::FailedPrecondition => {
+            Ok(refused(Outcome::OutOfStock, status.message()))
+        }
+        CallError::Remote(status)
+            if matches!(status.code(), Code::InvalidArgument | Code::NotFound) =>
+        {
+            Ok(refused(Outcome::Invalid, status.message()))
+        }
+        _ => Err(error.into()),
+    }
+}
+
+fn refused(outcome: Outcome, reason: impl Into<String>) -> Confirmation {
+    Confirmation {
+        outcome: outcome.into(),
+        reason: reason.into(),
+        ..Confirmation::default()
+    }
+}
+
+fn id(order: &Order) -> OrderId {
+    OrderId {
+        id: order.id.clone(),
+    }
+}
+
+fn parcel(order: &Order) -> Parcel {
+    Parcel {
+        order_id: order.id.clone(),
+        customer: order.customer.clone(),
+        city: order.city.clone(),
+        pieces: order.lines.iter().map(|l| u64::from(l.quantity)).sum(),
+    }
+}
