@@ -231,6 +231,7 @@ impl Core {
             }
             frame.records.clear();
             frame.first_sequence = 0;
+            frame.link_epoch = 0;
             set_marks(&mut frame, &Marks::default());
         }
         let hello = frame.hello.take();
