@@ -1,0 +1,48 @@
+"""Is a component hello/greeter with nothing but ZeroMQ and protobuf; docs/wire.md says why this works.
+
+    python3 component.py tcp://127.0.0.1:7000      # port * takes a free one; it is printed
+"""
+
+import secrets
+import sys
+import time
+
+import zmq
+from google.protobuf.message import DecodeError
+from hello_pb2 import HelloReply, HelloRequest
+from monofil.wire_pb2 import CALL, FAILURE, OUTCOME_MALFORMED, OUTCOME_UNIMPLEMENTED, REPLY
+from monofil.wire_pb2 import Frame, Hello, Outcome, Record
+
+node, incarnation = secrets.token_bytes(16), time.time_ns() // 1000
+
+
+def greet(call):
+    """Answers one call."""
+    try:
+        if (call.target, call.method) == ("hello/greeter", "hello.Greeter/SayHello"):
+            reply = HelloReply(text=f"Hello, {HelloRequest.FromString(call.payload).name}, from Python!")
+            return Record(kind=REPLY, id=call.id, payload=reply.SerializeToString())
+        outcome = Outcome(kind=OUTCOME_UNIMPLEMENTED, message=f"no {call.method} of {call.target} is here")
+    except DecodeError as error:
+        outcome = Outcome(kind=OUTCOME_MALFORMED, message=str(error))
+    return Record(kind=FAILURE, id=call.id, outcome=outcome)
+
+
+socket = zmq.Context().socket(zmq.ROUTER)
+socket.bind(sys.argv[1])
+print(socket.last_endpoint.decode(), flush=True)
+
+while True:
+    connection, *parts = socket.recv_multipart()  # the first part is ZeroMQ's name for the connection
+    try:
+        (frame,) = map(Frame.FromString, parts)
+    except (DecodeError, ValueError):
+        continue  # junk is answered with nothing
+    answer = Frame(version=1, sender=node, sender_incarnation=incarnation)
+    answer.receiver, answer.receiver_incarnation = frame.sender, frame.sender_incarnation
+    if frame.hello.answer:  # a node asks for this when it has connected, and sends nothing before it comes
+        answer.hello.CopyFrom(Hello(cookie=frame.hello.cookie, unnumbered=True, components=["hello/greeter"]))
+    if frame.receiver_incarnation in (0, incarnation):  # else it was meant for who was here before
+        answer.records.extend(greet(record) for record in frame.records if record.kind == CALL)
+    if answer.records or answer.HasField("hello"):
+        socket.send_multipart([connection, answer.SerializeToString()])
