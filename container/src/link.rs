@@ -444,6 +444,13 @@ impl Link {
         })
     }
 
+    /// Lets what was received be acknowledged with the next frame: there is no later. Tells whether
+    /// there is something to say.
+    pub(crate) const fn hurry(&mut self) -> bool {
+        self.inbound.acknowledge_now |= self.inbound.acknowledge_at.is_some();
+        self.inbound.acknowledge_now
+    }
+
     fn handle_timeout(&mut self, now: Instant) {
         let out = &mut self.outbound;
         if out.sent.is_empty() {

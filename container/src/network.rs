@@ -15,7 +15,7 @@ use monofil_proto::{VERSION, decode_frame, encode};
 use monofil_transport::{ConnectionId, Endpoint, Io, Plane, Route, SendError};
 
 use crate::calls::{Destination, Origin, ServedKey};
-use crate::core::{Core, Timer};
+use crate::core::{Core, Stage, Timer};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::link::{Arrival, Marks};
@@ -717,6 +717,9 @@ impl Core {
 
     /// Sends what there is, a frame for each node and as many as it takes.
     pub(crate) fn flush(&mut self, io: &mut dyn Io) {
+        if self.stage == Stage::Flushing {
+            self.acknowledge_all();
+        }
         for index in self.peers.take_dirty() {
             let Some(peer) = self.peers.get(index) else {
                 continue;
@@ -725,6 +728,16 @@ impl Core {
                 self.pump(io, index);
             } else if peer.connected && !peer.greeting_set {
                 self.greet(io, index);
+            }
+        }
+    }
+
+    /// Lets nobody wait for an acknowledgement from a node that is about to end.
+    fn acknowledge_all(&mut self) {
+        for index in self.peers.indices() {
+            let waits = |peer: &mut crate::peers::Peer| peer.link.hurry();
+            if self.peers.get_mut(index).is_some_and(waits) {
+                self.peers.mark_dirty(index);
             }
         }
     }
