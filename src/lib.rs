@@ -2,6 +2,53 @@
 //!
 //! Write a component as plain synchronous code; run it in one process, in a simulated world, or as one
 //! process per component over ZeroMQ. Nothing in its code changes.
+//!
+//! ```no_run
+//! use monofil::prelude::*;
+//!
+//! /// Answers every call with its own payload.
+//! struct Echo;
+//!
+//! impl Component for Echo {
+//!     fn handle(&mut self, _: &mut Context, message: Message) -> Result<Reply, HandlerError> {
+//!         Ok(Reply::Payload(message.payload().clone()))
+//!     }
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     App::new("echoes").component("echo", || Echo).main()
+//! }
+//! ```
+//!
+//! The program that comes of it has the commands `run`, `up`, `sim`, `call`, `components`, `describe` and
+//! `config`; each says more with `--help`. Most components implement a trait that `monofil-build` makes
+//! of a protobuf service; [`include_proto!`] puts it where it is called.
+//!
+//! # Panics
+//!
+//! A handler that panics is caught at its edge, so the crate does not compile with `panic = "abort"`.
+
+#[cfg(panic = "abort")]
+compile_error!(
+    "monofil catches a handler's panic and rebuilds its instance: remove `panic = \"abort\"` from the profile"
+);
+
+mod app;
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod job;
+mod layout;
+mod logging;
+mod suggest;
+
+pub use app::App;
+pub use exit::{
+    EXIT_CALL, EXIT_CANNOT_START, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_STUCK, EXIT_USAGE,
+    EXIT_WATCHDOG,
+};
+pub use job::{Job, Layout};
 
 pub use monofil_container::{
     CallError, Caller, Client, Code, Component, ComponentSpec, Container, ContainerConfig, Context,
@@ -10,3 +57,39 @@ pub use monofil_container::{
     RawPending, RawReplies, Rejection, Replies, Reply, ReplySource, ReplyStream, Request,
     StartReason, StaticDirectory, Status, Subscription, Trace, Undelivered, codegen, current,
 };
+pub use prost;
+
+/// What components, jobs and `main` are written with.
+pub mod prelude {
+    pub use crate::{
+        App, CallError, Caller, Code, Component, Context, Executed, HandlerError, InstanceLimits,
+        Job, Layout, Message, MessageKind, Name, Payload, Pending, Rejection, Replies, Reply,
+        ReplyStream, Request, StartReason, Status, Undelivered,
+    };
+}
+
+/// Puts what `monofil-build` generated where it is called: all packages, each as a module, or the items
+/// of one package without its module.
+///
+/// ```ignore
+/// mod proto {
+///     monofil::include_proto!();           // proto::shop::orders::..
+/// }
+/// mod hello {
+///     monofil::include_proto!("hello");    // hello::..
+/// }
+/// ```
+#[macro_export]
+macro_rules! include_proto {
+    () => {
+        ::core::include!(::core::concat!(::core::env!("OUT_DIR"), "/mod.rs"));
+    };
+    ($package:literal) => {
+        ::core::include!(::core::concat!(
+            ::core::env!("OUT_DIR"),
+            "/",
+            $package,
+            ".rs"
+        ));
+    };
+}

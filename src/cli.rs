@@ -1,0 +1,223 @@
+//! The command line of an app's program.
+
+mod args;
+mod pages;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, FromArgMatches};
+
+use crate::app::App;
+use crate::config::Settings;
+use crate::exit::Failure;
+use crate::job::{JobRun, Told};
+use crate::layout::{self, Run};
+use crate::{Layout, commands, logging, suggest};
+
+pub(crate) use args::{CallArgs, Common, DescribeArgs, Order, Place, RunArgs, SimArgs, UpArgs};
+
+/// Reads the command line and does what it says.
+pub(crate) fn main(app: &App) -> Result<ExitCode, Failure> {
+    let command = pages::command(app)?;
+    let given = with_command(&command, std::env::args_os().collect());
+    let matches = command.get_matches_from(given);
+    let Some((name, matches)) = matches.subcommand() else {
+        return Err(Failure::usage("no command was given"));
+    };
+    let common: Common = parsed(matches)?;
+    let layers = common.layers(app)?;
+    let invocation = Invocation {
+        app,
+        settings: layers.finish()?,
+        common,
+    };
+    match name {
+        "run" => invocation.run(matches),
+        "up" => invocation.up(matches),
+        "sim" => invocation.sim(matches),
+        "call" => commands::call(&invocation, &parsed(matches)?),
+        "describe" => commands::describe(&invocation, &parsed(matches)?),
+        "components" => commands::components(&invocation),
+        "config" => commands::config(&invocation, &layers, matches),
+        _ => Err(Failure::usage(format!("there is no command `{name}`"))),
+    }
+}
+
+/// Puts `run` before the flags of a command line that names no command.
+fn with_command(command: &clap::Command, mut given: Vec<OsString>) -> Vec<OsString> {
+    let is_command = |word: &OsString| {
+        let word = word.to_str();
+        word == Some("help") || word.is_some_and(|word| command.find_subcommand(word).is_some())
+    };
+    let own = ["-h", "--help", "-V", "--version"];
+    let is_own = |word: &OsString| own.iter().any(|flag| word == flag);
+    let words = given.get(1..).unwrap_or_default();
+    let first_is_flag = words
+        .first()
+        .is_none_or(|word| word.to_string_lossy().starts_with('-'));
+    if first_is_flag && !words.iter().any(is_command) && !words.iter().any(is_own) {
+        given.insert(1.min(given.len()), "run".into());
+    }
+    given
+}
+
+fn parsed<T: FromArgMatches>(matches: &ArgMatches) -> Result<T, Failure> {
+    T::from_arg_matches(matches).map_err(|error| usage(&error))
+}
+
+/// Makes a failure of one of clap's.
+fn usage(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    Failure::usage(text.trim_start_matches("error: ").trim_end())
+}
+
+/// One use of the program.
+pub(crate) struct Invocation<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) settings: Settings,
+    pub(crate) common: Common,
+}
+
+impl Invocation<'_> {
+    /// Starts to write log lines. What nobody set depends on what is done: a job's output is to be seen.
+    pub(crate) fn log(&self, usual: &str) -> Result<(), Failure> {
+        let level = self.settings.log_level.as_deref().unwrap_or(usual);
+        logging::start(level, self.settings.log_format)
+    }
+
+    /// Returns the setup of a layout.
+    pub(crate) fn setup(&self, layout: Layout, job: Option<JobRun>) -> Run {
+        Run {
+            app: self.app.name.clone().into(),
+            components: self.app.components.clone(),
+            settings: self.settings.clone(),
+            seed: self.common.seed,
+            layout,
+            job,
+        }
+    }
+
+    fn run(&self, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+        let args: RunArgs = parsed(matches)?;
+        let chosen = self.chosen(&args.names, matches)?;
+        let some = chosen.components.len() < self.app.components.len();
+        let listen = args
+            .listen
+            .as_ref()
+            .map(|endpoint| match endpoint.scheme() {
+                monofil_transport::Scheme::Tcp => Layout::Tcp,
+                _ => Layout::Ipc,
+            });
+        let usual = if some && !chosen.components.is_empty() || some && chosen.job {
+            Layout::Ipc
+        } else {
+            Layout::Memory
+        };
+        let layout = self.settings.transport.or(listen).unwrap_or(usual);
+        if listen.is_some_and(|listen| listen != layout) {
+            return Err(Failure::usage(format!(
+                "--listen does not go with the transport {layout}"
+            ))
+            .note("leave --transport out: the scheme of --listen says it"));
+        }
+        let job = self.bind(chosen.job, matches, layout)?;
+        self.log(if job.is_some() { "warn" } else { "info" })?;
+        let run = self.setup(layout, job);
+        match layout {
+            Layout::Memory => layout::memory(&run, &chosen.components),
+            _ => layout::process(&run, &chosen.components, &args),
+        }
+    }
+
+    fn up(&self, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+        let args: UpArgs = parsed(matches)?;
+        let layout = self.settings.transport.unwrap_or(Layout::Ipc);
+        if layout == Layout::Memory {
+            return Err(Failure::usage("processes share no memory")
+                .note("`up` takes --transport ipc or tcp; `run` has everything in one process"));
+        }
+        let job = self.bind(self.app.job.is_some(), matches, layout)?;
+        self.log(if job.is_some() { "warn" } else { "info" })?;
+        let children = self.common.passed_on(&self.settings, job.is_some());
+        layout::up(&self.setup(layout, job), &args, children)
+    }
+
+    fn sim(&self, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+        let args: SimArgs = parsed(matches)?;
+        if self.app.job.is_none() && args.duration.is_none() {
+            let what = format!("`{}` has no job that would end the run", self.app.name);
+            return Err(Failure::usage(what).note("say how much simulated time passes: --for 60s"));
+        }
+        let job = self.bind(self.app.job.is_some(), matches, Layout::Sim)?;
+        self.log(if job.is_some() { "warn" } else { "info" })?;
+        layout::sim(&self.setup(Layout::Sim, job), &args)
+    }
+
+    /// Makes the job ready, if it is to run.
+    fn bind(
+        &self,
+        wanted: bool,
+        matches: &ArgMatches,
+        layout: Layout,
+    ) -> Result<Option<JobRun>, Failure> {
+        let job = self.app.job.as_ref().filter(|_| wanted);
+        let told = Told {
+            layout,
+            seed: self.common.seed,
+            json: self.common.json,
+        };
+        job.map(|job| job.bind(matches, told))
+            .transpose()
+            .map_err(|error| usage(&error))
+    }
+
+    /// Tells what is to run here.
+    fn chosen(&self, names: &[String], matches: &ArgMatches) -> Result<Chosen, Failure> {
+        let job = self.app.job.as_ref();
+        let mut chosen = Chosen::default();
+        for name in names {
+            let index = self.app.components.iter().position(|it| it.name == *name);
+            match index {
+                Some(index) if !chosen.components.contains(&index) => chosen.components.push(index),
+                Some(_) => {}
+                None if job.is_some_and(|job| job.name == *name) => chosen.job = true,
+                None => return Err(self.no_component(name)),
+            }
+        }
+        let all = chosen.components.len() == self.app.components.len();
+        if names.is_empty() {
+            chosen.components = (0..self.app.components.len()).collect();
+        }
+        chosen.job |= job.is_some_and(|job| names.is_empty() || all || job.is_meant(matches));
+        Ok(chosen)
+    }
+
+    /// Finds a component by its name, with or without the app's.
+    pub(crate) fn component(&self, name: &str) -> Result<&crate::app::Definition, Failure> {
+        let prefix = format!("{}/", self.app.name);
+        let short = name.strip_prefix(&prefix).unwrap_or(name);
+        self.app
+            .definition(short)
+            .ok_or_else(|| self.no_component(name))
+    }
+
+    fn no_component(&self, name: &str) -> Failure {
+        let known: Vec<_> = self.app.components.iter().map(|it| &*it.name).collect();
+        let job = self.app.job.as_ref().map(|job| &*job.name);
+        let all = known.iter().copied().chain(job);
+        Failure::usage(format!("`{}` has no component `{name}`", self.app.name))
+            .maybe(suggest::did_you_mean(name, all))
+            .note(format!(
+                "its components are {}",
+                suggest::list(&known, "and")
+            ))
+    }
+}
+
+/// What is to run in this process.
+#[derive(Default)]
+struct Chosen {
+    components: Vec<usize>,
+    job: bool,
+}

@@ -1,0 +1,190 @@
+//! The flags and arguments of each command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use monofil_transport::Endpoint;
+
+use crate::Layout;
+use crate::app::App;
+use crate::config::{Layers, Settings, parse_time, parse_transport};
+use crate::exit::Failure;
+use crate::logging;
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Common options")]
+pub(crate) struct Common {
+    /// Read settings from this file instead of ./monofil.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set one setting, over the file and the environment; `config show` lists them
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Write output as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Where random numbers begin
+    #[arg(long, global = true, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// error, warn, info, debug, trace, or per target: info,monofil_zmq=debug
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// auto, human or json
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// What carries messages: memory, ipc or tcp
+    #[arg(long, global = true, value_name = "TRANSPORT", value_parser = parse_transport)]
+    pub(crate) transport: Option<Layout>,
+    /// Where a component is, if not at its well-known address
+    #[arg(long, global = true, value_name = "NAME=ENDPOINT")]
+    pub(crate) peer: Vec<String>,
+}
+
+impl Common {
+    /// Puts the layers of settings together.
+    pub(crate) fn layers(&self, app: &App) -> Result<Layers, Failure> {
+        let mut layers = Layers::of(&app.components);
+        layers.file(self.config.as_deref())?;
+        layers.environment(std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }))?;
+        for assignment in &self.set {
+            layers.assignment(assignment)?;
+        }
+        let transport = self.transport.map(|layout| layout.to_string());
+        for (flag, key, value) in [
+            ("--log-level", "log.level", &self.log_level),
+            ("--log-format", "log.format", &self.log_format),
+            ("--transport", "network.transport", &transport),
+        ] {
+            if let Some(value) = value {
+                layers.flag(flag, key, value)?;
+            }
+        }
+        for peer in &self.peer {
+            let Some((name, endpoint)) = peer.split_once('=') else {
+                let what = format!("--peer {peer}: write it as --peer NAME=ENDPOINT");
+                return Err(Failure::usage(what));
+            };
+            layers.flag("--peer", &format!("peers.{name}"), endpoint)?;
+        }
+        Ok(layers)
+    }
+
+    /// Returns what the children of `up` are told in the same words.
+    pub(crate) fn passed_on(&self, settings: &Settings, quiet: bool) -> Vec<String> {
+        let mut flags = vec![format!("--seed={}", self.seed)];
+        if let Some(file) = &self.config {
+            flags.push(format!("--config={}", file.display()));
+        }
+        flags.extend(self.set.iter().map(|it| format!("--set={it}")));
+        flags.extend(self.peer.iter().map(|it| format!("--peer={it}")));
+        let usual = if quiet { "warn" } else { "info" };
+        let level = settings.log_level.as_deref().unwrap_or(usual);
+        flags.push(format!("--log-level={level}"));
+        // A child's standard error is a pipe, so it cannot see what this one is written to.
+        let json = logging::is_json(settings.log_format);
+        let format = if json { "json" } else { "human" };
+        flags.push(format!("--log-format={format}"));
+        flags
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunArgs {
+    /// What to run in this process: components, and perhaps the job; everything if none is named
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Listen here instead of at the well-known address
+    #[arg(long, value_name = "ENDPOINT")]
+    pub(crate) listen: Option<Endpoint>,
+    /// Listen here for the control plane; without it beside --listen
+    #[arg(long, value_name = "ENDPOINT", requires = "listen")]
+    pub(crate) control: Option<Endpoint>,
+    /// The process that started this one and must not be outlived
+    #[arg(long, hide = true, value_name = "PID")]
+    pub(crate) parent: Option<u32>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct UpArgs {
+    /// In which order processes start; it makes no difference
+    #[arg(long, value_enum, default_value_t = Order::Declared)]
+    pub(crate) order: Order,
+}
+
+/// In which order processes start.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Declared,
+    Reversed,
+    /// By the seed
+    Shuffled,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SimArgs {
+    /// How long messages are on the way: one duration, or a range to draw from
+    #[arg(long, value_name = "MIN..MAX", default_value = "200us..2ms", value_parser = parse_range)]
+    pub(crate) latency: (Duration, Duration),
+    /// End when so much simulated time has passed; for a job, fail then
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_time)]
+    pub(crate) duration: Option<Duration>,
+    /// Print a hash of everything that happened: equal seeds give equal hashes
+    #[arg(long)]
+    pub(crate) trace_hash: bool,
+    /// How long a handler may hold the thread, in real time, before the run is given up; 0s for ever
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_time)]
+    pub(crate) patience: Duration,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CallArgs {
+    /// The component to call
+    pub(crate) component: String,
+    /// Its method: SayHello, or hello.Greeter/SayHello
+    pub(crate) method: String,
+    /// The request; `-` reads it from standard input
+    #[arg(value_name = "JSON", default_value = "{}")]
+    pub(crate) request: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "DURATION", value_parser = parse_time)]
+    pub(crate) deadline: Option<Duration>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DescribeArgs {
+    /// The component whose node is asked
+    pub(crate) component: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "DURATION", value_parser = parse_time, default_value = "3s")]
+    pub(crate) deadline: Duration,
+}
+
+/// Which node is asked.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Place {
+    /// Ask the node that listens there
+    #[arg(long, value_name = "ENDPOINT", conflicts_with = "running")]
+    pub(crate) at: Option<Endpoint>,
+    /// Ask the node at the component's well-known address, or where [peers] says it is
+    #[arg(long)]
+    pub(crate) running: bool,
+}
+
+fn parse_range(text: &str) -> Result<(Duration, Duration), String> {
+    let (min, max) = match text.split_once("..") {
+        Some((min, max)) => (parse_time(min)?, parse_time(max)?),
+        None => (parse_time(text)?, parse_time(text)?),
+    };
+    if min > max {
+        return Err(format!("`{text}` begins later than it ends"));
+    }
+    Ok((min, max))
+}

@@ -1,0 +1,145 @@
+//! The commands, what they are for, and examples of each.
+
+use clap::{Arg, ArgAction, Args, Command};
+
+use super::args::{CallArgs, Common, DescribeArgs, RunArgs, SimArgs, UpArgs};
+use crate::app::App;
+use crate::exit::Failure;
+
+/// The whole command line of an app.
+pub(crate) fn command(app: &App) -> Result<Command, Failure> {
+    let it = app.name.as_str();
+    let about = app.about.clone().unwrap_or_else(|| format!("The app {it}"));
+    // Adding arguments also adds what their struct's documentation says, so texts come after them.
+    let mut command = Common::augment_args(Command::new(it.to_owned()))
+        .about(about)
+        .long_about(None)
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .after_help(format!(
+            "Without a command everything runs in this process, as with `{it} run`.\n\n\
+             Exit codes: 0 well, 1 failed, 2 usage, 3 cannot start, 4 a call was not answered,\n\
+             5 a simulated run is stuck, 70 ended by its watchdog, 130 interrupted."
+        ));
+    for page in pages(app) {
+        command = command.subcommand(page?);
+    }
+    Ok(command)
+}
+
+fn pages(app: &App) -> Vec<Result<Command, Failure>> {
+    let it = app.name.as_str();
+    let first = app.components.first().map_or("NAME", |it| &*it.name);
+    let method = app
+        .components
+        .first()
+        .and_then(|it| it.interfaces.first()?.methods.first())
+        .and_then(|method| method.name.rsplit('/').next())
+        .unwrap_or("METHOD");
+    let run = page(
+        with_job(app, RunArgs::augment_args(Command::new("run"))),
+        "Run components in this process: all of them in memory, or some over ZeroMQ",
+        format!(
+            "  {it} run\n  {it} run {first}\n  \
+             {it} run {first} --transport tcp --listen tcp://127.0.0.1:7001\n\n\
+             With names, the other components are looked for at their well-known addresses, or where\n\
+             [peers] says they are."
+        ),
+    );
+    let up = page(
+        with_job(app, UpArgs::augment_args(Command::new("up"))),
+        "Run one process for each component, and the job",
+        format!(
+            "  {it} up\n  {it} up --transport tcp --order shuffled --seed 7\n\n\
+             Standard output is the job's. What the processes say is on standard error, after their names."
+        ),
+    );
+    let sim = page(
+        with_job(app, SimArgs::augment_args(Command::new("sim"))),
+        "Run everything in a simulated world with virtual time",
+        format!("  {it} sim --seed 7 --trace-hash\n  {it} sim --latency 1ms..50ms"),
+    );
+    let call = page(
+        Ok(CallArgs::augment_args(Command::new("call"))),
+        "Call a component, with JSON in and JSON out",
+        format!(
+            "  {it} call {first} {method} '{{}}'\n  \
+             {it} call {first} {method} - --running < request.json\n\n\
+             Without --at or --running the app runs in this process, in memory, for this one call.\n\
+             A stream is printed with one object a line."
+        ),
+    );
+    let describe = page(
+        Ok(DescribeArgs::augment_args(Command::new("describe"))),
+        "Ask a running node what it runs and how it is",
+        format!(
+            "  {it} describe {first}\n  {it} describe {first} --at tcp://127.0.0.1:7001 --json"
+        ),
+    );
+    let components = page(
+        Ok(Command::new("components")),
+        "List the components, their services, methods and topics",
+        format!("  {it} components\n  {it} components --json"),
+    );
+    let config = page(
+        Ok(Command::new("config")
+            .subcommand_required(true)
+            .subcommand(show())),
+        "Show settings",
+        format!(
+            "  {it} config show --origin\n\n\
+             Settings come from monofil.toml, the environment (MONOFIL_NETWORK__BASE_PORT=7800) and flags\n\
+             (--set network.base_port=7800); each goes over the ones before."
+        ),
+    );
+    vec![run, up, sim, call, describe, components, config]
+}
+
+/// Adds the texts of a command, over what the documentation of its arguments' struct put there.
+fn page(
+    command: Result<Command, Failure>,
+    about: &'static str,
+    examples: String,
+) -> Result<Command, Failure> {
+    Ok(command?
+        .about(about)
+        .long_about(None)
+        .after_help(format!("Examples:\n{examples}")))
+}
+
+fn show() -> Command {
+    let origin = Arg::new("origin")
+        .long("origin")
+        .action(ArgAction::SetTrue)
+        .help("Also say where each value came from");
+    Command::new("show")
+        .about("Show every setting and its value")
+        .arg(origin)
+}
+
+/// Adds the job's own arguments, unless one is called like one of ours.
+fn with_job(app: &App, page: Command) -> Result<Command, Failure> {
+    let Some(job) = &app.job else {
+        return Ok(page);
+    };
+    let ours = Common::augment_args(page.clone());
+    let is_ours = |name: &str| {
+        name == "help"
+            || ours
+                .get_arguments()
+                .any(|arg| arg.get_id().as_str() == name || arg.get_long() == Some(name))
+    };
+    let own = (job.augment)(Command::new("job"));
+    let clash = own
+        .get_arguments()
+        .find(|arg| is_ours(arg.get_id().as_str()) || arg.get_long().is_some_and(is_ours));
+    if let Some(clash) = clash {
+        let (job, id, page) = (&job.name, clash.get_id(), page.get_name());
+        let what =
+            format!("the job `{job}` has an argument `{id}`, and so has the command `{page}`");
+        return Err(Failure::usage(what).note("call the job's argument something else"));
+    }
+    let heading = format!("Options of the job {}", job.name);
+    Ok((job.augment)(page.next_help_heading(heading)))
+}

@@ -1,0 +1,65 @@
+//! The commands that ask rather than run.
+
+mod call;
+mod components;
+mod describe;
+mod show;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use crate::app::Definition;
+use crate::cli::{Invocation, Place};
+use crate::exit::{EXIT_FAILED, Failure};
+use crate::{Client, Layout, layout};
+
+pub(crate) use call::call;
+pub(crate) use components::components;
+pub(crate) use describe::describe;
+pub(crate) use show::config;
+
+/// Makes a client that knows one component: at its well-known address, or where it was said to be.
+fn client(
+    invocation: &Invocation<'_>,
+    definition: &Definition,
+    place: &Place,
+) -> Result<Client, Failure> {
+    let layout = match invocation.settings.transport {
+        Some(Layout::Tcp) => Layout::Tcp,
+        _ => Layout::Ipc,
+    };
+    layout::client(
+        &invocation.setup(layout, None),
+        definition,
+        place.at.as_ref(),
+    )
+}
+
+/// Makes a table that fits the terminal.
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(header);
+    if std::io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table
+}
+
+/// Writes to standard output; that nobody reads it any more is no failure.
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
+            EXIT_FAILED,
+            format!("standard output: {error}"),
+        )),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn print_json(value: &Value) -> Result<ExitCode, Failure> {
+    print(&format!("{value:#}"))
+}

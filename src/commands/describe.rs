@@ -1,0 +1,190 @@
+//! `describe`: who a running node is, what it runs and how it is.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::Table;
+use monofil_container::control::{
+    ComponentDescription, Description, NodeState, PeerDescription, PeerHealth,
+};
+use serde_json::{Value, json};
+
+use super::{client, print, print_json, table};
+use crate::cli::{DescribeArgs, Invocation};
+use crate::exit::{EXIT_CALL, Failure};
+
+/// Asks the node of a component and prints what it answers.
+pub(crate) fn describe(
+    invocation: &Invocation<'_>,
+    args: &DescribeArgs,
+) -> Result<ExitCode, Failure> {
+    invocation.log("warn")?;
+    let definition = invocation.component(&args.component)?;
+    let name = definition.name.as_str();
+    let mut client = client(invocation, definition, &args.place)?;
+    let description = client
+        .describe(name, false, args.deadline)
+        .map_err(|error| {
+            Failure::new(
+                EXIT_CALL,
+                format!("{}/{name}: {error}", invocation.app.name),
+            )
+            .note(format!(
+                "is it there? `{} run {name}` starts it",
+                invocation.app.name
+            ))
+        })?;
+    if invocation.common.json {
+        return print_json(&as_json(&description));
+    }
+    print(&show(&description))
+}
+
+fn show(description: &Description) -> String {
+    let who = format!(
+        "node {} of app {}, process {}, {}, up for {}",
+        hex(&description.node),
+        description.app,
+        description.process,
+        state(description),
+        since(description.uptime_micros),
+    );
+    let mut parts = vec![who, components(&description.components).to_string()];
+    if !description.peers.is_empty() {
+        parts.push(peers(&description.peers).to_string());
+    }
+    let mut counters: Vec<_> = description.counters.iter().filter(|it| *it.1 > 0).collect();
+    counters.sort();
+    let mut table = table(&["counter", "value"]);
+    for (name, value) in counters {
+        table.add_row([name.clone(), value.to_string()]);
+    }
+    parts.push(table.to_string());
+    parts.join("\n\n")
+}
+
+fn components(all: &[ComponentDescription]) -> Table {
+    let mut table = table(&[
+        "component",
+        "state",
+        "queued",
+        "handled",
+        "rejected",
+        "panics",
+        "restarts",
+        "topics",
+    ]);
+    for it in all {
+        table.add_row([
+            it.name.clone(),
+            it.state.clone(),
+            format!("{} of {}", it.queued_messages, it.queue_messages_max),
+            it.handled.to_string(),
+            it.rejected.to_string(),
+            it.panics.to_string(),
+            it.restarts.to_string(),
+            it.topics.join(", "),
+        ]);
+    }
+    table
+}
+
+fn peers(all: &[PeerDescription]) -> Table {
+    let mut table = table(&["peer", "health", "for", "at", "unacknowledged"]);
+    for peer in all {
+        let health = match health(peer) {
+            "busy" => format!("busy in {}", peer.handler),
+            word => word.to_owned(),
+        };
+        table.add_row([
+            peer.name.clone(),
+            health,
+            since(peer.since_micros),
+            peer.application.clone(),
+            peer.unacknowledged.to_string(),
+        ]);
+    }
+    table
+}
+
+fn as_json(description: &Description) -> Value {
+    let mut counters: Vec<_> = description.counters.iter().collect();
+    counters.sort();
+    let counters = counters
+        .into_iter()
+        .map(|(name, value)| (name.clone(), Value::from(*value)));
+    json!({
+        "node": hex(&description.node),
+        "incarnation": description.incarnation,
+        "app": description.app,
+        "version": description.version,
+        "process": description.process,
+        "state": state(description),
+        "uptime_seconds": seconds(description.uptime_micros),
+        "components": description.components.iter().map(component_json).collect::<Vec<_>>(),
+        "peers": description.peers.iter().map(peer_json).collect::<Vec<_>>(),
+        "counters": counters.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn component_json(it: &ComponentDescription) -> Value {
+    json!({
+        "name": it.name,
+        "instance": it.instance,
+        "state": it.state,
+        "queued_messages": it.queued_messages,
+        "queue_messages_max": it.queue_messages_max,
+        "queued_bytes": it.queued_bytes,
+        "queue_bytes_max": it.queue_bytes_max,
+        "handled": it.handled,
+        "rejected": it.rejected,
+        "panics": it.panics,
+        "restarts": it.restarts,
+        "methods": it.methods,
+        "topics": it.topics,
+    })
+}
+
+fn peer_json(peer: &PeerDescription) -> Value {
+    json!({
+        "name": peer.name,
+        "node": hex(&peer.node),
+        "incarnation": peer.incarnation,
+        "application": peer.application,
+        "health": health(peer),
+        "handler": peer.handler,
+        "for_seconds": seconds(peer.since_micros),
+        "components": peer.components,
+        "unacknowledged": peer.unacknowledged,
+    })
+}
+
+fn state(description: &Description) -> &'static str {
+    match description.state() {
+        NodeState::Starting => "starting",
+        NodeState::Ready => "ready",
+        NodeState::Draining => "draining",
+        NodeState::Unspecified => "unknown",
+    }
+}
+
+fn health(peer: &PeerDescription) -> &'static str {
+    match peer.health() {
+        PeerHealth::Alive => "alive",
+        PeerHealth::Busy => "busy",
+        PeerHealth::Silent => "silent",
+        PeerHealth::Unknown | PeerHealth::Unspecified => "not met yet",
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn seconds(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64()
+}
+
+fn since(micros: u64) -> String {
+    format!("{:.1}s", seconds(micros))
+}

@@ -1,0 +1,229 @@
+//! Every setting by its name.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use monofil_transport::Endpoint;
+
+use super::settings::{LogFormat, Settings};
+use super::value::{parse_count, parse_size, parse_time, show_size, show_time};
+use crate::{InstanceLimits, Layout};
+
+/// Where a value is kept, and how it is written.
+pub(crate) enum Slot<'a> {
+    Text(&'a mut String),
+    Maybe(&'a mut Option<String>),
+    Path(&'a mut Option<PathBuf>),
+    Port(&'a mut u16),
+    Small(&'a mut u32),
+    Long(&'a mut u64),
+    Count(&'a mut usize),
+    Size(&'a mut usize),
+    LongSize(&'a mut u64),
+    Time(&'a mut Duration),
+    Transport(&'a mut Option<Layout>),
+    Format(&'a mut LogFormat),
+    Endpoints(&'a mut Vec<Endpoint>),
+}
+
+impl Slot<'_> {
+    /// Sets the value from a text.
+    fn write(self, text: &str) -> Result<(), String> {
+        let some = || (!text.is_empty()).then(|| text.to_owned());
+        match self {
+            Self::Text(slot) => *slot = text.to_owned(),
+            Self::Maybe(slot) => *slot = some(),
+            Self::Path(slot) => *slot = some().map(PathBuf::from),
+            Self::Port(slot) => *slot = parse_count(text)?,
+            Self::Small(slot) => *slot = parse_count(text)?,
+            Self::Long(slot) => *slot = parse_count(text)?,
+            Self::Count(slot) => *slot = parse_count(text)?,
+            Self::Size(slot) => {
+                *slot = usize::try_from(parse_size(text)?).map_err(|error| error.to_string())?;
+            }
+            Self::LongSize(slot) => *slot = parse_size(text)?,
+            Self::Time(slot) => *slot = parse_time(text)?,
+            Self::Transport(slot) => *slot = Some(super::parse_transport(text)?),
+            Self::Format(slot) => {
+                *slot = match text {
+                    "auto" => LogFormat::Auto,
+                    "human" => LogFormat::Human,
+                    "json" => LogFormat::Json,
+                    _ => return Err(format!("`{text}` is no log format: auto, human or json")),
+                };
+            }
+            Self::Endpoints(slot) => {
+                let endpoints = text.split(',').map(|endpoint| {
+                    let endpoint: Result<Endpoint, _> = endpoint.trim().parse();
+                    endpoint.map_err(|error| error.to_string())
+                });
+                *slot = endpoints.collect::<Result<_, _>>()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the value as it is written; empty when it is not set.
+    fn read(self) -> String {
+        match self {
+            Self::Text(slot) => slot.clone(),
+            Self::Maybe(slot) => slot.clone().unwrap_or_default(),
+            Self::Path(slot) => slot
+                .as_ref()
+                .map_or_else(String::new, |path| path.display().to_string()),
+            Self::Port(slot) => slot.to_string(),
+            Self::Small(slot) => slot.to_string(),
+            Self::Long(slot) => slot.to_string(),
+            Self::Count(slot) => slot.to_string(),
+            Self::Size(slot) => show_size(*slot as u64),
+            Self::LongSize(slot) => show_size(*slot),
+            Self::Time(slot) => show_time(*slot),
+            Self::Transport(slot) => slot.map_or_else(String::new, |layout| layout.to_string()),
+            Self::Format(slot) => format!("{slot:?}").to_lowercase(),
+            Self::Endpoints(slot) => {
+                let texts: Vec<_> = slot.iter().map(Endpoint::as_str).collect();
+                texts.join(",")
+            }
+        }
+    }
+}
+
+/// A setting whose name does not depend on the app.
+struct Key {
+    name: &'static str,
+    about: &'static str,
+    slot: fn(&mut Settings) -> Slot<'_>,
+}
+
+/// Declares the settings in the order in which they are shown.
+macro_rules! keys {
+    ($($name:literal $kind:ident($($place:ident).+) $about:literal;)*) => {
+        const KEYS: &[Key] = &[$(Key {
+            name: $name,
+            about: $about,
+            slot: |settings| Slot::$kind(&mut settings.$($place).+),
+        }),*];
+    };
+}
+
+keys! {
+    "network.name" Text(network) "nodes of another name are not heard; empty: any";
+    "network.transport" Transport(transport) "memory, ipc or tcp; unset: what the command uses by itself";
+    "network.runtime_dir" Path(runtime_dir) "where ipc sockets are; unset: $XDG_RUNTIME_DIR/monofil or /tmp/monofil-UID";
+    "network.host" Text(host) "what tcp sockets are bound to";
+    "network.advertise" Maybe(advertise) "the host that others reach this one by; unset: the bound one";
+    "network.base_port" Port(base_port) "the first component's tcp port; each has two";
+    "log.level" Maybe(log_level) "error, warn, info, debug, trace, or per target: info,monofil_zmq=debug";
+    "log.format" Format(log_format) "auto, human or json";
+    "deadline.default" Time(default_deadline) "how long a message lives when nobody says";
+    "deadline.drain" Time(drain_deadline) "how long an orderly end may take";
+    "node.queue_messages" Count(node.queue_messages) "messages queued for all instances of a node";
+    "node.queue_bytes" Size(node.queue_bytes) "their payloads";
+    "node.guaranteed_messages" Count(node.guaranteed_messages) "what each instance may queue in any case";
+    "node.handlers" Count(node.handlers) "handlers under way at once";
+    "node.calls" Count(node.calls) "calls under way at once";
+    "node.streams" Count(node.streams) "streams served at once";
+    "node.delayed" Count(node.delayed) "delayed messages";
+    "node.peers" Count(node.peers) "other nodes remembered";
+    "node.probe_interval" Time(probe_interval) "how often other nodes are asked whether they live";
+    "node.silent_after" Time(silent_after) "when a node that says nothing is reported";
+    "link.window_records" Long(link.window_records) "requests under way unacknowledged, each way";
+    "link.window_bytes" LongSize(link.window_bytes) "their payloads";
+    "link.unsettled_max" Count(link.unsettled_max) "casts whose end is not known yet";
+    "link.frame_bytes" Size(link.frame_bytes) "a frame is sent when it has reached this size";
+    "link.acknowledge_within" Time(link.acknowledge_within) "how long an acknowledgement waits for a frame to ride on";
+    "link.resend_after" Time(link.resend_after) "when unacknowledged records are sent again";
+    "zmq.frames_buffered_max" Small(zmq.frames_buffered_max) "frames in one connection's buffer";
+    "zmq.frame_bytes_max" Size(zmq.frame_bytes_max) "the longest frame";
+    "zmq.datagram_bytes_max" Size(zmq.datagram_bytes_max) "the longest datagram";
+    "zmq.reconnect_interval" Time(zmq.reconnect_interval) "the pause before a lost connection is tried again";
+    "zmq.reconnect_interval_max" Time(zmq.reconnect_interval_max) "what that pause grows to";
+    "zmq.connect_timeout" Time(zmq.connect_timeout) "how long one attempt to connect may take";
+    "zmq.handshake_timeout" Time(zmq.handshake_timeout) "how long peers may take to greet each other";
+    "zmq.heartbeat_interval" Time(zmq.heartbeat_interval) "how often a silent connection is probed";
+    "zmq.heartbeat_timeout" Time(zmq.heartbeat_timeout) "how long a probe may stay unanswered";
+    "zmq.keepalive_idle" Time(zmq.keepalive_idle) "how long a TCP connection is idle before the kernel probes it";
+    "zmq.keepalive_interval" Time(zmq.keepalive_interval) "how far apart the kernel's probes are";
+    "zmq.keepalive_probes" Small(zmq.keepalive_probes) "how many of them may stay unanswered";
+    "zmq.backlog" Small(zmq.backlog) "connections that wait to be accepted";
+    "zmq.connections_max" Count(zmq.connections_max) "connections a node opens";
+    "zmq.helpers_max" Count(zmq.helpers_max) "helper threads for blocking work";
+    "zmq.helper_jobs_max" Count(zmq.helper_jobs_max) "jobs that wait for a helper";
+    "zmq.stall_threshold" Time(zmq.stall_threshold) "how long a handler may hold the thread before it is reported";
+    "zmq.sweep_interval" Time(zmq.sweep_interval) "how often silent sockets are looked at";
+    "zmq.io_threads" Small(zmq.io_threads) "threads that move bytes";
+    "up.restarts" Count(up.restarts) "deaths of a process within the window before it is restarted only with back-off";
+    "up.restart_window" Time(up.window) "that window";
+}
+
+/// The settings of one component, after `components.NAME.`
+const COMPONENT_KEYS: [(&str, &str, fn(&mut InstanceLimits) -> Slot<'_>); 5] = [
+    ("queue_messages", "messages that wait for it", |limits| {
+        Slot::Count(&mut limits.queue_messages)
+    }),
+    ("queue_bytes", "their payloads", |limits| {
+        Slot::Size(&mut limits.queue_bytes)
+    }),
+    ("stack_bytes", "the stack of its handlers", |limits| {
+        Slot::Size(&mut limits.stack_bytes)
+    }),
+    (
+        "restarts",
+        "crashes within the window before it is rebuilt only with back-off",
+        |limits| Slot::Count(&mut limits.restarts),
+    ),
+    ("restart_window", "that window", |limits| {
+        Slot::Time(&mut limits.restart_window)
+    }),
+];
+
+/// Finds the place of a setting.
+fn slot<'a>(settings: &'a mut Settings, name: &str) -> Option<Slot<'a>> {
+    if let Some(key) = KEYS.iter().find(|key| key.name == name) {
+        return Some((key.slot)(settings));
+    }
+    let (group, rest) = name.split_once('.')?;
+    match group {
+        "peers" => {
+            let is_known = settings.components.contains_key(rest);
+            is_known.then(|| Slot::Endpoints(settings.peers.entry(rest.to_owned()).or_default()))
+        }
+        "components" => {
+            let (component, field) = rest.rsplit_once('.')?;
+            let limits = settings.components.get_mut(component)?;
+            let (_, _, find) = COMPONENT_KEYS.iter().find(|(name, ..)| *name == field)?;
+            Some(find(limits))
+        }
+        _ => None,
+    }
+}
+
+/// Sets what a name stands for; `None` if it stands for nothing.
+pub(super) fn set(settings: &mut Settings, name: &str, text: &str) -> Option<Result<(), String>> {
+    slot(settings, name).map(|slot| slot.write(text))
+}
+
+/// Returns a setting's value as it is written.
+pub(crate) fn show(settings: &Settings, name: &str) -> String {
+    let mut copy = settings.clone();
+    slot(&mut copy, name).map_or_else(String::new, Slot::read)
+}
+
+/// Returns every setting of an app, with a text that explains it, in a fixed order.
+pub(crate) fn known_keys(settings: &Settings) -> Vec<(String, &'static str)> {
+    let mut all: Vec<_> = KEYS
+        .iter()
+        .map(|key| (key.name.to_owned(), key.about))
+        .collect();
+    for name in settings.components.keys() {
+        let about = "where it is, if not at its well-known address";
+        all.push((format!("peers.{name}"), about));
+    }
+    for name in settings.components.keys() {
+        let of_it = COMPONENT_KEYS
+            .iter()
+            .map(|(field, about, _)| (format!("components.{name}.{field}"), *about));
+        all.extend(of_it);
+    }
+    all
+}

@@ -1,0 +1,325 @@
+//! Where settings come from, one layer over the other.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{known_keys, set};
+use super::settings::Settings;
+use crate::app::Definition;
+use crate::exit::Failure;
+use crate::suggest::nearest;
+
+/// The file that is read when none is named.
+const FILE: &str = "monofil.toml";
+/// What the names of environment variables that set something begin with.
+const PREFIX: &str = "MONOFIL_";
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A line of a file.
+    File(PathBuf, usize),
+    /// An environment variable.
+    Environment(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// The settings as the layers put on them so far make them, and where each came from.
+pub(crate) struct Layers {
+    settings: Settings,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Layers {
+    /// Begins with the defaults.
+    pub(crate) fn of(components: &[Definition]) -> Self {
+        Self {
+            settings: Settings::of(components),
+            origins: BTreeMap::new(),
+        }
+    }
+
+    /// Puts the configuration file on: the one named, or `monofil.toml` if it is there.
+    pub(crate) fn file(&mut self, named: Option<&Path>) -> Result<(), Failure> {
+        let path = named.unwrap_or(Path::new(FILE));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(());
+            }
+            Err(error) => {
+                let what = format!("`{}` cannot be read: {error}", path.display());
+                return Err(Failure::usage(what));
+            }
+        };
+        self.file_text(path, &text)
+    }
+
+    fn file_text(&mut self, path: &Path, text: &str) -> Result<(), Failure> {
+        let table = DeTable::parse(text).map_err(|error| {
+            let at = error.span().unwrap_or_default();
+            Failure::usage(error.message()).note(place(path, text, &at))
+        })?;
+        let mut values = Vec::new();
+        flatten("", table.get_ref(), &mut values);
+        for entry in values {
+            let line = line_of(text, &entry.at);
+            let origin = Origin::File(path.to_owned(), line);
+            let value = entry
+                .value
+                .map_err(|what| Failure::usage(what).note(place(path, text, &entry.at)))?;
+            self.put(&entry.name, &value, origin)
+                .map_err(|failure| failure.note(place(path, text, &entry.at)))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the environment on.
+    pub(crate) fn environment(
+        &mut self,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(), Failure> {
+        let mut variables: Vec<_> = variables
+            .into_iter()
+            .filter(|(name, _)| name.starts_with(PREFIX))
+            .collect();
+        variables.sort();
+        for (variable, value) in variables {
+            let name = variable[PREFIX.len()..].to_lowercase().replace("__", ".");
+            self.put(&name, &value, Origin::Environment(variable.clone()))
+                .map_err(|failure| {
+                    failure.note(format!("in the environment variable {variable}"))
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Puts a flag on.
+    pub(crate) fn flag(&mut self, flag: &str, name: &str, value: &str) -> Result<(), Failure> {
+        self.put(name, value, Origin::Flag(flag.to_owned()))
+            .map_err(|failure| failure.note(format!("in {flag}")))
+    }
+
+    /// Puts `--set KEY=VALUE` on.
+    pub(crate) fn assignment(&mut self, text: &str) -> Result<(), Failure> {
+        let Some((name, value)) = text.split_once('=') else {
+            let what = format!("--set {text}: write it as --set KEY=VALUE");
+            return Err(Failure::usage(what));
+        };
+        self.flag("--set", name.trim(), value.trim())
+    }
+
+    fn put(&mut self, name: &str, value: &str, origin: Origin) -> Result<(), Failure> {
+        match set(&mut self.settings, name, value) {
+            Some(Ok(())) => {
+                self.origins.insert(name.to_owned(), origin);
+                Ok(())
+            }
+            Some(Err(why)) => Err(Failure::usage(format!("`{name}`: {why}"))),
+            None => Err(self.unknown(name)),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Failure {
+        let known = known_keys(&self.settings);
+        let names = known.iter().map(|(name, _)| name.as_str());
+        let meant = nearest(name, names).map(|meant| format!("did you mean `{meant}`?"));
+        Failure::usage(format!("there is no setting `{name}`"))
+            .maybe(meant)
+            .note("`config show` lists every setting")
+    }
+
+    /// Returns where a setting came from.
+    pub(crate) fn origin(&self, name: &str) -> Origin {
+        self.origins.get(name).cloned().unwrap_or(Origin::Default)
+    }
+
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Checks what belongs together and returns the result.
+    pub(crate) fn finish(&self) -> Result<Settings, Failure> {
+        self.settings.zmq.validate().map_err(|error| {
+            let name = format!("zmq.{}", error.field);
+            let what = format!(
+                "`{name}` is {}, which must be {}",
+                error.value, error.allowed
+            );
+            Failure::usage(what).note(format!("from {}", self.origin(&name)))
+        })?;
+        Ok(self.settings.clone())
+    }
+}
+
+/// A value in a file, or why it cannot be one.
+struct Entry {
+    name: String,
+    at: Range<usize>,
+    value: Result<String, String>,
+}
+
+/// Lists the values of a table and those below it by their full names.
+fn flatten(prefix: &str, table: &DeTable<'_>, into: &mut Vec<Entry>) {
+    for (key, value) in table {
+        let key_text: &str = key.get_ref();
+        let name = if prefix.is_empty() {
+            key_text.to_owned()
+        } else {
+            format!("{prefix}.{key_text}")
+        };
+        match value.get_ref() {
+            DeValue::Table(below) => flatten(&name, below, into),
+            leaf => into.push(Entry {
+                name,
+                at: key.span(),
+                value: text_of(leaf),
+            }),
+        }
+    }
+}
+
+/// Writes a value as a flag would: lists with commas.
+fn text_of(value: &DeValue<'_>) -> Result<String, String> {
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) => Ok(number.to_string()),
+        DeValue::Float(number) => Ok(number.to_string()),
+        DeValue::Boolean(truth) => Ok(truth.to_string()),
+        DeValue::Array(items) => {
+            let texts: Result<Vec<_>, _> =
+                items.iter().map(|item| text_of(item.get_ref())).collect();
+            texts.map(|texts| texts.join(","))
+        }
+        DeValue::Datetime(_) => Err("no setting is a date".into()),
+        DeValue::Table(_) => Err("a table cannot be in a list here".into()),
+    }
+}
+
+fn line_of(text: &str, at: &Range<usize>) -> usize {
+    text.bytes()
+        .take(at.start)
+        .filter(|byte| *byte == b'\n')
+        .count()
+        + 1
+}
+
+/// Says where in a file something is, with the line.
+fn place(path: &Path, text: &str, at: &Range<usize>) -> String {
+    let number = line_of(text, at);
+    let line = text.lines().nth(number - 1).unwrap_or_default().trim();
+    format!("in {} line {number}: {line}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn layers() -> Layers {
+        let mut layers = Layers::of(&[]);
+        let limits = crate::InstanceLimits::default();
+        layers.settings.components.insert("orders".into(), limits);
+        layers
+    }
+
+    fn of_file(text: &str) -> Result<Layers, String> {
+        let mut layers = layers();
+        layers
+            .file_text(Path::new("monofil.toml"), text)
+            .map(|()| layers)
+            .map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn a_later_layer_wins_and_says_where_it_came_from() {
+        let mut layers = of_file(
+            "[deadline]\ndefault = \"1s\"\ndrain = \"2s\"\n[components.orders]\nqueue_messages = 7\n[peers]\norders = [\"tcp://10.0.0.5:7702\", \"ipc:///run/orders\"]\n",
+        )
+        .unwrap_or_else(|error| panic!("{error}"));
+        let variables = [
+            ("MONOFIL_DEADLINE__DRAIN".to_owned(), "3s".to_owned()),
+            ("HOME".to_owned(), "/".to_owned()),
+        ];
+        layers.environment(variables).expect("a known variable");
+        layers
+            .assignment("components.orders.queue_bytes=4KiB")
+            .expect("a known key");
+        let settings = layers.finish().expect("valid");
+        assert_eq!(settings.default_deadline, Duration::from_secs(1));
+        assert_eq!(settings.drain_deadline, Duration::from_secs(3));
+        assert_eq!(settings.components["orders"].queue_messages, 7);
+        assert_eq!(settings.components["orders"].queue_bytes, 4096);
+        assert_eq!(settings.peers["orders"].len(), 2);
+        for (key, origin) in [
+            ("deadline.default", "monofil.toml:2"),
+            ("deadline.drain", "environment MONOFIL_DEADLINE__DRAIN"),
+            ("components.orders.queue_messages", "monofil.toml:5"),
+            ("components.orders.queue_bytes", "--set"),
+            ("network.host", "default"),
+        ] {
+            assert_eq!(layers.origin(key).to_string(), origin, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_line_and_what_was_meant() {
+        let table = [
+            (
+                "\n[network]\nbase_prot = 7\n",
+                "error: there is no setting `network.base_prot`\n  did you mean `network.base_port`?\n  `config show` lists every setting\n  in monofil.toml line 3: base_prot = 7",
+            ),
+            (
+                "[components.ordres]\nqueue_messages = 7\n",
+                "error: there is no setting `components.ordres.queue_messages`\n  did you mean `components.orders.queue_messages`?\n  `config show` lists every setting\n  in monofil.toml line 2: queue_messages = 7",
+            ),
+            (
+                "[deadline]\ndefault = 5\n",
+                "error: `deadline.default`: `5` is no duration: a number with ns, us, ms, s, min or h, like 250ms\n  in monofil.toml line 2: default = 5",
+            ),
+            (
+                "[peers]\norders = \"10.0.0.5\"\n",
+                "error: `peers.orders`: `10.0.0.5` has no known scheme: write tcp://HOST:PORT, ipc:///PATH or inproc://NAME\n  in monofil.toml line 2: orders = \"10.0.0.5\"",
+            ),
+        ];
+        for (text, expected) in table {
+            assert_eq!(of_file(text).err().as_deref(), Some(expected));
+        }
+        let broken = of_file("[network\n").err().unwrap_or_default();
+        assert!(
+            broken.contains("in monofil.toml line 1: [network"),
+            "{broken}"
+        );
+    }
+
+    #[test]
+    fn values_out_of_range_name_their_origin() {
+        let layers =
+            of_file("[zmq]\nhelpers_max = 2000\n").unwrap_or_else(|error| panic!("{error}"));
+        let failure = layers.finish().err().map(|failure| failure.to_string());
+        assert_eq!(
+            failure.as_deref(),
+            Some(
+                "error: `zmq.helpers_max` is 2000, which must be from 1 to 1024\n  from monofil.toml:2"
+            )
+        );
+    }
+}

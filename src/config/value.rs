@@ -1,0 +1,119 @@
+//! How values are written: `250ms`, `16MiB`.
+
+use std::time::Duration;
+
+const TIMES: [(&str, u64); 6] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("min", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+const SIZES: [(&str, u64); 7] = [
+    ("B", 1),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+];
+
+/// Reads a duration: a number and its unit.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
+    with_unit(text, &TIMES)
+        .map(Duration::from_nanos)
+        .ok_or_else(|| {
+            format!("`{text}` is no duration: a number with ns, us, ms, s, min or h, like 250ms")
+        })
+}
+
+/// Reads a size: a number and its unit, or bytes without one.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let bytes = text.trim().replace('_', "").parse().ok();
+    bytes.or_else(|| with_unit(text, &SIZES)).ok_or_else(|| {
+        format!("`{text}` is no size: a number with B, KiB, MiB, GiB, kB, MB or GB, like 16MiB")
+    })
+}
+
+/// Reads a plain number.
+pub(crate) fn parse_count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.trim()
+        .replace('_', "")
+        .parse()
+        .map_err(|_| format!("`{text}` is no number that fits here"))
+}
+
+/// Reads `1.5s`, `10 MiB`.
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')?;
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
+    let number = number.replace('_', "");
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(*factor);
+    }
+    let parts = number.parse::<f64>().ok()? * *factor as f64;
+    (parts.is_finite() && parts < u64::MAX as f64).then_some(parts.round() as u64)
+}
+
+/// Writes a duration as it is read, in the largest unit that divides it.
+pub(crate) fn show_time(duration: Duration) -> String {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    largest_unit(nanos, &TIMES).unwrap_or_else(|| "0s".into())
+}
+
+/// Writes a size as it is read, in the largest binary unit that divides it.
+pub(crate) fn show_size(bytes: u64) -> String {
+    let binary: Vec<_> = SIZES
+        .into_iter()
+        .filter(|(name, _)| *name == "B" || name.ends_with("iB"))
+        .collect();
+    largest_unit(bytes, &binary).unwrap_or_else(|| "0B".into())
+}
+
+fn largest_unit(value: u64, units: &[(&str, u64)]) -> Option<String> {
+    let fits = |(_, factor): &&(&str, u64)| value > 0 && value.is_multiple_of(*factor);
+    let (unit, factor) = units.iter().rev().find(fits)?;
+    Some(format!("{}{unit}", value / factor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_they_are_written() {
+        for (text, millis) in [
+            ("250ms", 250),
+            ("1.5s", 1500),
+            ("2min", 120_000),
+            ("1h", 3_600_000),
+        ] {
+            assert_eq!(
+                parse_time(text),
+                Ok(Duration::from_millis(millis)),
+                "{text}"
+            );
+        }
+        for (text, bytes) in [
+            ("16MiB", 16 << 20),
+            ("4 KiB", 4096),
+            ("1_000", 1000),
+            ("2kB", 2000),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["5", "s", "5 parsecs", "-1s", ""] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+        assert!(parse_size("16 MiBs").is_err());
+        assert_eq!(show_time(Duration::from_millis(1500)), "1500ms");
+        assert_eq!(show_time(Duration::from_secs(120)), "2min");
+        assert_eq!(show_size(16 << 20), "16MiB");
+        assert_eq!(show_size(1000), "1000B");
+    }
+}

@@ -1,0 +1,221 @@
+//! The app's main job: plain code that uses the components and ends.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use clap::{ArgMatches, Args};
+
+use crate::exit::{EXIT_FAILED, EXIT_INTERRUPTED, Failure};
+use crate::{
+    Component, ComponentSpec, Context, HandlerError, InstanceLimits, Message, Reply, StartReason,
+    Status,
+};
+
+/// The stack of a job, in bytes: it is a program's main function rather than a handler.
+const STACK_BYTES: usize = 4 << 20;
+
+/// How the components of an app are laid out, and what carries their messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Layout {
+    /// One process, a container for each component, an in-memory network.
+    Memory,
+    /// ZeroMQ over UNIX sockets of one machine.
+    Ipc,
+    /// ZeroMQ over TCP.
+    Tcp,
+    /// A simulated world with virtual time.
+    Sim,
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Ipc => "ipc",
+            Self::Tcp => "tcp",
+            Self::Sim => "sim",
+        })
+    }
+}
+
+/// What a job is told about its run.
+#[derive(Clone, Debug)]
+pub struct Job<A> {
+    args: A,
+    told: Told,
+}
+
+/// The part of a job's circumstances that its arguments have nothing to do with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) layout: Layout,
+    pub(crate) seed: u64,
+    pub(crate) json: bool,
+}
+
+impl<A> Job<A> {
+    /// Returns the job's own arguments, as they were given on the command line.
+    pub const fn args(&self) -> &A {
+        &self.args
+    }
+
+    /// Returns how the components are laid out in this run.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.told.layout
+    }
+
+    /// Returns the seed of this run (`--seed`, 1 unless given): whatever the job draws should come from it.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.told.seed
+    }
+
+    /// Tells whether output should be JSON (`--json`).
+    #[must_use]
+    pub const fn json(&self) -> bool {
+        self.told.json
+    }
+}
+
+/// A job with its arguments, ready to run once.
+pub(crate) type Task = Box<dyn FnOnce(&mut Context) -> Result<(), Status>>;
+
+type Bind = Box<dyn Fn(&ArgMatches, Told) -> Result<Task, clap::Error>>;
+
+/// A job as an app declares it, without the type of its arguments.
+pub(crate) struct JobDefinition {
+    pub(crate) name: String,
+    /// Adds the job's arguments to a command.
+    pub(crate) augment: fn(clap::Command) -> clap::Command,
+    bind: Bind,
+}
+
+impl JobDefinition {
+    pub(crate) fn new<A: Args + 'static>(
+        name: String,
+        run: impl Fn(&mut Context, &Job<A>) -> Result<(), Status> + 'static,
+    ) -> Self {
+        let run = Rc::new(run);
+        Self {
+            name,
+            augment: A::augment_args,
+            bind: Box::new(move |matches, told| {
+                let args = A::from_arg_matches(matches)?;
+                let (run, job) = (run.clone(), Job { args, told });
+                Ok(Box::new(move |cx: &mut Context| run(cx, &job)))
+            }),
+        }
+    }
+
+    /// Makes the job ready to run with what was given on the command line.
+    pub(crate) fn bind(&self, matches: &ArgMatches, told: Told) -> Result<JobRun, clap::Error> {
+        Ok(JobRun::new(self.name.clone(), (self.bind)(matches, told)?))
+    }
+
+    /// Tells whether one of the job's arguments was given on the command line.
+    pub(crate) fn is_meant(&self, matches: &ArgMatches) -> bool {
+        let own = (self.augment)(clap::Command::new("job"));
+        own.get_arguments().any(|arg| {
+            matches.try_contains_id(arg.get_id().as_str()).is_ok()
+                && matches.value_source(arg.get_id().as_str())
+                    == Some(clap::parser::ValueSource::CommandLine)
+        })
+    }
+}
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+enum Ended {
+    Well,
+    Failed(Status),
+    Panicked(String),
+}
+
+/// One run of a job, and what became of it.
+#[derive(Clone)]
+pub(crate) struct JobRun {
+    name: String,
+    task: Rc<RefCell<Option<Task>>>,
+    ended: Rc<RefCell<Option<Ended>>>,
+}
+
+impl JobRun {
+    pub(crate) fn new(name: String, task: Task) -> Self {
+        Self {
+            name,
+            task: Rc::new(RefCell::new(Some(task))),
+            ended: Rc::default(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Describes the component that runs it.
+    pub(crate) fn spec(&self, app: &str) -> ComponentSpec {
+        let (task, ended) = (self.task.clone(), self.ended.clone());
+        let name = format!("{app}/{}", self.name);
+        let mut spec = ComponentSpec::new(name, move || JobComponent {
+            task: task.clone(),
+            ended: ended.clone(),
+        });
+        spec.limits = InstanceLimits {
+            stack_bytes: STACK_BYTES,
+            ..InstanceLimits::default()
+        };
+        spec
+    }
+
+    /// Says how the program ends because of how the job did.
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+        match &*self.ended.borrow() {
+            Some(Ended::Well) => Ok(()),
+            Some(Ended::Failed(status)) => Err(Failure::new(
+                EXIT_FAILED,
+                format!("{}: {status}", self.name),
+            )),
+            Some(Ended::Panicked(message)) => Err(Failure::new(
+                EXIT_FAILED,
+                format!("{} panicked: {message}", self.name),
+            )),
+            None => Err(Failure::new(
+                EXIT_INTERRUPTED,
+                format!("{} was interrupted", self.name),
+            )),
+        }
+    }
+}
+
+/// Runs the job in its `start`, which has no deadline, and ends its node after it.
+struct JobComponent {
+    task: Rc<RefCell<Option<Task>>>,
+    ended: Rc<RefCell<Option<Ended>>>,
+}
+
+impl Component for JobComponent {
+    fn start(&mut self, cx: &mut Context, reason: StartReason) -> Result<(), Status> {
+        let task = self.task.borrow_mut().take();
+        let ended = match (task, reason) {
+            (Some(task), _) => match task(cx) {
+                Ok(()) => Ended::Well,
+                Err(status) => Ended::Failed(status),
+            },
+            (None, StartReason::Panicked(message)) => Ended::Panicked(message),
+            (None, _) => Ended::Failed(Status::internal("the job was started twice")),
+        };
+        *self.ended.borrow_mut() = Some(ended);
+        cx.shut_down();
+        Ok(())
+    }
+
+    fn handle(&mut self, _: &mut Context, message: Message) -> Result<Reply, HandlerError> {
+        Err(HandlerError::Unimplemented(format!(
+            "a job has no methods, and so no `{}`",
+            message.method()
+        )))
+    }
+}

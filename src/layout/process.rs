@@ -1,0 +1,245 @@
+//! One container over ZeroMQ in this process.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use monofil_transport::{Clock, Driver, Endpoint, Next, Node, Scheme, Transport};
+use monofil_zmq::{BindError, Listen, Options, ZmqIo};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+use super::address::{self, Addresses, control_beside};
+use super::alias::{self, Alias};
+use super::{Run, signals};
+use crate::cli::RunArgs;
+use crate::exit::Failure;
+use crate::{Container, NodeId};
+
+/// How long frames that were accepted may take to leave after the container has ended.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Runs components in one container over ZeroMQ until a signal comes, or the job that is among them ends.
+pub(crate) fn run(run: &Run, components: &[usize], args: &RunArgs) -> Result<ExitCode, Failure> {
+    if let Some(parent) = args.parent {
+        follow(parent)?;
+    }
+    let addresses = run.addresses();
+    let application = match (&args.listen, components.first()) {
+        (Some(endpoint), _) => Some(endpoint.clone()),
+        (None, Some(first)) => Some(addresses.listen(*first)?),
+        (None, None) => None,
+    };
+    if run.layout == crate::Layout::Ipc {
+        addresses.prepare()?;
+    }
+    let mut io = bind(run, application.as_ref(), args.control.clone())?;
+    let mut aliases = Vec::new();
+    if let Some(target) =
+        application.filter(|it| it.scheme() == Scheme::Ipc && args.listen.is_none())
+    {
+        for index in &components[1..] {
+            aliases.push(Alias::make(&addresses.listen(*index)?, &target)?);
+        }
+    }
+    let mut container = container(run, components, &io)?;
+    signals::listen(run.settings.drain_deadline, &[], |_| {})?;
+    drive(&mut container, &mut io);
+    drop(container);
+    drop(aliases);
+    monofil_zmq::exit_watchdog(super::EXIT_PATIENCE);
+    io.close(LINGER);
+    run.verdict().map(|()| ExitCode::SUCCESS)
+}
+
+fn drive(container: &mut Container, io: &mut ZmqIo) {
+    loop {
+        match container.turn(io) {
+            Next::Ended => return,
+            next => io.wait(next),
+        }
+    }
+}
+
+/// Makes the container of this process, which knows where the other components are.
+fn container(run: &Run, components: &[usize], io: &ZmqIo) -> Result<Container, Failure> {
+    let others = (0..run.components.len()).filter(|index| !components.contains(index));
+    let mut names: Vec<&str> = components
+        .iter()
+        .map(|index| &*run.components[*index].name)
+        .collect();
+    names.extend(run.job.iter().map(crate::job::JobRun::name));
+    let name = names.join("+");
+    let mut config = run.node(&name, run.directory(others)?);
+    let advertised = io.local().application;
+    config.node = match &advertised {
+        Some(endpoint) => NodeId::derived(&[run.app.as_str(), &name, endpoint.as_str()]),
+        None => super::random_node()?,
+    };
+    config.incarnation = super::wall_micros();
+    config.process = std::process::id();
+    config.components = components.iter().map(|index| run.spec(*index)).collect();
+    let job = run.job.iter().map(|job| job.spec(run.app.as_str()));
+    config.components.extend(job);
+    if let Some(endpoint) = advertised {
+        tracing::info!(node = %name, %endpoint, "listening");
+    }
+    Ok(Container::new(config))
+}
+
+/// Opens the sockets of a node; without an endpoint, of one that only speaks first.
+pub(super) fn bind(
+    run: &Run,
+    application: Option<&Endpoint>,
+    control: Option<Endpoint>,
+) -> Result<ZmqIo, Failure> {
+    let mut listen = Listen::default();
+    if let Some(endpoint) = application {
+        alias::clear(endpoint)?;
+        listen = Listen {
+            application: Some(endpoint.clone()),
+            control: Some(control.map_or_else(|| control_beside(endpoint), Ok)?),
+            datagram: Some(datagram_address(endpoint)?),
+            advertise: run.settings.advertise.clone(),
+        };
+        if endpoint.scheme() != Scheme::Tcp {
+            listen.advertise = None;
+        }
+    }
+    let options = Options {
+        signals: application.is_some() || run.job.is_some(),
+        ..run.settings.zmq.clone()
+    };
+    ZmqIo::bind(options, listen).map_err(refused)
+}
+
+/// Datagrams are received on any port of the host that frames are.
+fn datagram_address(endpoint: &Endpoint) -> Result<SocketAddr, Failure> {
+    if endpoint.scheme() != Scheme::Tcp {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], 0)));
+    }
+    let host = endpoint
+        .address()
+        .rsplit_once(':')
+        .map_or("", |(host, _)| host);
+    let host = match host.trim_matches(['[', ']']) {
+        "*" => "0.0.0.0",
+        host => host,
+    };
+    let cannot = |why: String| Failure::cannot_start(format!("the host `{host}` {why}"));
+    let found = (host, 0).to_socket_addrs();
+    let mut found = found.map_err(|error| cannot(format!("cannot be resolved: {error}")))?;
+    found.next().ok_or_else(|| cannot("has no address".into()))
+}
+
+/// Says why a node could not be started, and what to do.
+fn refused(error: BindError) -> Failure {
+    match &error {
+        BindError::InUse { endpoint, holder } => alias::in_use(endpoint, *holder),
+        BindError::Refused { endpoint, .. } if endpoint.scheme() == Scheme::Tcp => {
+            Failure::cannot_start(error.to_string()).note(
+                "choose another address: --listen tcp://HOST:PORT, or --set network.base_port=PORT",
+            )
+        }
+        BindError::Ambiguous { .. } => Failure::cannot_start(error.to_string())
+            .note("for example --set network.advertise=10.0.0.7"),
+        _ => Failure::cannot_start(error.to_string()),
+    }
+}
+
+/// Ties this process to the one that started it: it must not be outlived.
+fn follow(parent: u32) -> Result<(), Failure> {
+    let gone = || Failure::cannot_start("the process that started this one is gone");
+    // It is this process's own choice to drain then: the signal is the same as an operator's.
+    set_parent_process_death_signal(Some(Signal::TERM)).map_err(|error| {
+        Failure::cannot_start(format!("cannot follow process {parent}: {error}"))
+    })?;
+    let now = getppid().map(Pid::as_raw_nonzero);
+    let same = now.is_some_and(|now| u32::try_from(now.get()) == Ok(parent));
+    if same { Ok(()) } else { Err(gone()) }
+}
+
+impl Run {
+    pub(super) fn addresses(&self) -> Addresses<'_> {
+        Addresses::new(
+            self.app.as_str(),
+            &self.components,
+            &self.settings,
+            self.layout,
+        )
+    }
+
+    /// Makes a directory of components where they are by configuration or convention.
+    pub(super) fn directory(
+        &self,
+        components: impl IntoIterator<Item = usize>,
+    ) -> Result<crate::StaticDirectory, Failure> {
+        let addresses = self.addresses();
+        let mut directory = crate::StaticDirectory::new();
+        for index in components {
+            let definition = &self.components[index];
+            let name: crate::Name = format!("{}/{}", self.app, definition.name).into();
+            for endpoint in addresses.of(index)? {
+                directory.add(&name, endpoint, &definition.subscriptions);
+            }
+        }
+        Ok(directory)
+    }
+}
+
+/// Makes a client that knows one component.
+pub(crate) fn client(
+    run: &Run,
+    definition: &crate::app::Definition,
+    at: Option<&Endpoint>,
+) -> Result<crate::Client, Failure> {
+    let index = run
+        .components
+        .iter()
+        .position(|it| it.name == definition.name);
+    let endpoints = match (at, index) {
+        (Some(at), _) => vec![at.clone()],
+        (None, Some(index)) => run.addresses().of(index)?,
+        (None, None) => Vec::new(),
+    };
+    let mut directory = crate::StaticDirectory::new();
+    for endpoint in endpoints {
+        let name = format!("{}/{}", run.app, definition.name);
+        directory.add(name, endpoint, &[]);
+    }
+    let mut config = run.node("client", directory);
+    config.node = super::random_node()?;
+    config.incarnation = super::wall_micros();
+    config.process = std::process::id();
+    let io = bind(run, None, None)?;
+    Ok(crate::Client::new(config, Box::new(io)))
+}
+
+/// Returns the pause until `next`, but no longer than `most`.
+pub(super) fn no_later(io: &impl Clock, next: Next, most: Duration) -> Next {
+    let latest = io.now() + most;
+    match next {
+        Next::At(at) => Next::At(at.min(latest)),
+        Next::Idle => Next::At(latest),
+        next => next,
+    }
+}
+
+/// Two ports that were free a moment ago.
+pub(super) fn free_ports(host: &str) -> Result<(Endpoint, Endpoint), Failure> {
+    let host = address::bracketed(host);
+    let take = || {
+        let socket = std::net::TcpListener::bind(format!("{host}:0"))?;
+        let port = socket.local_addr()?.port();
+        Ok((socket, port))
+    };
+    let cannot =
+        |error: std::io::Error| Failure::cannot_start(format!("no free port on `{host}`: {error}"));
+    // Both are held until both are known, or they might be the same.
+    let (_one, first) = take().map_err(cannot)?;
+    let (_two, second) = take().map_err(cannot)?;
+    let endpoint = |port: u16| {
+        let parsed = format!("tcp://{host}:{port}").parse();
+        parsed.map_err(|error: monofil_transport::EndpointError| Failure::usage(error.to_string()))
+    };
+    Ok((endpoint(first)?, endpoint(second)?))
+}

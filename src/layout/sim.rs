@@ -1,0 +1,108 @@
+//! Everything in a simulated world.
+
+use std::process::ExitCode;
+
+use monofil_inproc::{Latency, LinkModel, NodeKey, World, WorldConfig};
+use monofil_transport::Instant;
+
+use super::Run;
+use super::ending::Ending;
+use super::watch::Sentinel;
+use super::world::inhabit;
+use crate::cli::SimArgs;
+use crate::exit::{EXIT_FAILED, EXIT_STUCK, Failure};
+use crate::logging;
+
+/// Runs the app with virtual time until its job is done.
+pub(crate) fn run(run: &Run, args: &SimArgs) -> Result<ExitCode, Failure> {
+    let (min, max) = args.latency;
+    let config = WorldConfig {
+        link: LinkModel::with_latency(Latency::Uniform { min, max }),
+        ..WorldConfig::with_seed(run.seed)
+    };
+    let mut steps = Steps {
+        wall_start: config.wall_start_micros,
+        most: config.steps_per_instant_max,
+        at_once: 0,
+    };
+    let all: Vec<usize> = (0..run.components.len()).collect();
+    let mut inhabited = inhabit(run, config, &all, 0)?;
+    let patience = args.patience;
+    let sentinel = (!patience.is_zero()).then(|| {
+        Sentinel::start(inhabited.watched(), patience, move |handler, held| {
+            Failure::new(
+                EXIT_STUCK,
+                format!("`{handler}` has held the thread for {held:.0?}"),
+            )
+            .note("nothing else happens in a simulated world meanwhile, so the run is given up")
+            .note("if it has so much to compute, give it more time: --patience 60s")
+            .report();
+            std::process::exit(EXIT_STUCK.into());
+        })
+    });
+    let limit = args
+        .duration
+        .map_or(Instant::FAR_FUTURE, |duration| Instant::ZERO + duration);
+    let (world, nodes) = (&mut inhabited.world, &inhabited.components);
+    work(run, world, inhabited.job, limit, &mut steps)?;
+    let mut ending = Ending::begin(world, nodes, run.settings.drain_deadline);
+    while !ending.advance(world) {
+        steps.take(world)?;
+    }
+    drop(sentinel);
+    if args.trace_hash {
+        eprintln!("trace hash {}", world.trace_hash());
+    }
+    run.verdict().map(|()| ExitCode::SUCCESS)
+}
+
+/// Lets time pass until the job has ended, or `limit` has come.
+fn work(
+    run: &Run,
+    world: &mut World,
+    job: Option<NodeKey>,
+    limit: Instant,
+    steps: &mut Steps,
+) -> Result<(), Failure> {
+    while !job.is_some_and(|job| world.has_ended(job)) {
+        if world.now() >= limit {
+            let Some(job) = &run.job else {
+                return Ok(());
+            };
+            let what = format!("{} was not done at {} of simulated time", job.name(), limit);
+            return Err(Failure::new(EXIT_FAILED, what));
+        }
+        steps.take(world)?;
+    }
+    Ok(())
+}
+
+/// One step after the other, and a look at whether time passes.
+struct Steps {
+    wall_start: u64,
+    most: u64,
+    at_once: u64,
+}
+
+impl Steps {
+    fn take(&mut self, world: &mut World) -> Result<(), Failure> {
+        let before = world.now();
+        if !world.step() {
+            let what =
+                format!("at {before} nothing will ever happen again, and the run is not over");
+            return Err(Failure::new(EXIT_STUCK, what));
+        }
+        if world.now() > before {
+            self.at_once = 0;
+            logging::set_virtual_time(self.wall_start + world.now().as_nanos() / 1000);
+            return Ok(());
+        }
+        self.at_once += 1;
+        if self.at_once < self.most {
+            return Ok(());
+        }
+        let what = format!("time does not get past {before}: components keep each other busy");
+        Err(Failure::new(EXIT_STUCK, what)
+            .note("something sends messages in a circle without ever waiting"))
+    }
+}
