@@ -3,17 +3,15 @@
     python3 component.py tcp://127.0.0.1:7000      # port * takes a free one; it is printed
 """
 
-import secrets
 import sys
 import time
+import uuid
 
 import zmq
 from google.protobuf.message import DecodeError
 from hello_pb2 import HelloReply, HelloRequest
 from monofil.wire_pb2 import CALL, FAILURE, OUTCOME_MALFORMED, OUTCOME_UNIMPLEMENTED, REPLY
 from monofil.wire_pb2 import Frame, Hello, Outcome, Record
-
-node, incarnation = secrets.token_bytes(16), time.time_ns() // 1000
 
 
 def greet(call):
@@ -30,7 +28,11 @@ def greet(call):
 
 socket = zmq.Context().socket(zmq.ROUTER)
 socket.bind(sys.argv[1])
-print(socket.last_endpoint.decode(), flush=True)
+endpoint = socket.last_endpoint.decode()
+print(endpoint, flush=True)
+
+node = uuid.uuid5(uuid.NAMESPACE_URL, endpoint).bytes  # the same after a restart at the same place
+incarnation = time.time_ns() // 1000  # and greater each time
 
 while True:
     connection, *parts = socket.recv_multipart()  # the first part is ZeroMQ's name for the connection
@@ -40,9 +42,10 @@ while True:
         continue  # junk is answered with nothing
     answer = Frame(version=1, sender=node, sender_incarnation=incarnation)
     answer.receiver, answer.receiver_incarnation = frame.sender, frame.sender_incarnation
-    if frame.hello.answer:  # a node asks for this when it has connected, and sends nothing before it comes
+    ours = frame.receiver_incarnation in (0, incarnation)  # else it is meant for who was here before
+    if frame.hello.answer or not ours:  # a node asks when it has connected, and sends nothing before it knows
         answer.hello.CopyFrom(Hello(cookie=frame.hello.cookie, unnumbered=True, components=["hello/greeter"]))
-    if frame.receiver_incarnation in (0, incarnation):  # else it was meant for who was here before
+    if ours:
         answer.records.extend(greet(record) for record in frame.records if record.kind == CALL)
     if answer.records or answer.HasField("hello"):
         socket.send_multipart([connection, answer.SerializeToString()])
