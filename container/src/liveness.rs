@@ -24,6 +24,10 @@ impl Core {
             return;
         }
         self.peers.probe_due = false;
+        if io.local().datagram.is_none() {
+            // Nobody can be asked from here, so nobody is silent for not answering.
+            return;
+        }
         self.timers
             .set(self.now + self.probe_interval, Timer::Probe);
         for index in self.peers.indices() {
