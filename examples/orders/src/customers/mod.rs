@@ -22,12 +22,12 @@ use tally::{Placed, Tally};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Reads orders from a file, a JSON object a line; `-` is standard input [default: a few hundred
+    /// Read orders from a file, a JSON object a line; `-` is standard input [default: a few hundred
     /// orders that come with the program]
     #[arg(long, value_name = "FILE", conflicts_with = "generate")]
     input: Option<PathBuf>,
 
-    /// Makes up so many orders from the seed
+    /// Make up so many orders from the seed
     #[arg(long, value_name = "N")]
     generate: Option<u64>,
 
@@ -35,15 +35,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PERCENT", default_value_t = 100)]
     stock: u32,
 
-    /// Orders under way at once
+    /// How many orders are under way at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
-    /// Writes a line for each order, in their order: its id, a tab, how it ended
+    /// Write a line for each order, in their order: its id, a tab, how it ended
     #[arg(long, value_name = "FILE")]
     outcomes: Option<PathBuf>,
 
-    /// Shows no progress bar
+    /// Show no progress bar
     #[arg(long)]
     no_progress: bool,
 }
