@@ -137,13 +137,17 @@ fn read(from: Option<impl Read + Send + 'static>, is_error: bool, to: Sender<Lin
     });
 }
 
-/// Returns the app's own program, ready to be given arguments.
+/// Returns the app's own program, ready to be given arguments. Nobody's settings reach it.
 pub(crate) fn hello<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hello"));
     command
         .args(arguments)
-        .env_remove("RUST_LOG")
         .current_dir(env!("CARGO_TARGET_TMPDIR"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MONOFIL_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
