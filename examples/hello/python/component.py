@@ -1,6 +1,6 @@
 """Is a component hello/greeter with nothing but ZeroMQ and protobuf; docs/wire.md says why this works.
 
-    python3 component.py tcp://127.0.0.1:7000      # port * takes a free one; it is printed
+    python3 component.py tcp://127.0.0.1:7010      # port * takes a free one; it is printed
 """
 
 import sys
