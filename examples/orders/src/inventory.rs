@@ -52,6 +52,12 @@ impl Warehouse {
         self.aside.insert(order, wanted);
         Ok(())
     }
+
+    fn put_back(&mut self, order: &str) {
+        for (sku, pieces) in self.aside.remove(order).unwrap_or_default() {
+            *self.shelves.entry(sku).or_default() += pieces;
+        }
+    }
 }
 
 impl Inventory for Warehouse {
@@ -64,14 +70,17 @@ impl Inventory for Warehouse {
     }
 
     fn reserve(&mut self, _: &mut Context, reservation: Reservation) -> Result<(), Status> {
-        if self.aside.contains_key(&reservation.order_id) {
-            return Ok(());
+        let wanted = catalogue::basket(&reservation.lines)?;
+        match self.aside.get(&reservation.order_id) {
+            Some(aside) if *aside == wanted => return Ok(()),
+            // Of an earlier visit, never decided.
+            Some(_) => self.put_back(&reservation.order_id),
+            None => {}
         }
         if self.aside.len() >= ASIDE_MAX {
             let text = format!("goods are put aside for {ASIDE_MAX} orders already");
             return Err(Status::resource_exhausted(text));
         }
-        let wanted = catalogue::basket(&reservation.lines)?;
         self.put_aside(reservation.order_id, wanted)
             .inspect_err(|_| self.counts.refused += 1)
     }
@@ -83,9 +92,7 @@ impl Inventory for Warehouse {
     }
 
     fn release(&mut self, _: &mut Context, order: OrderId) -> Result<(), Status> {
-        for (sku, pieces) in self.aside.remove(&order.id).unwrap_or_default() {
-            *self.shelves.entry(sku).or_default() += pieces;
-        }
+        self.put_back(&order.id);
         Ok(())
     }
 

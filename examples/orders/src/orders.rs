@@ -61,8 +61,10 @@ impl Orders for Desk {
                     ..confirmation.clone()
                 });
             }
-            Some(_) => refused(Outcome::Invalid, "another order has this id"),
-            None => {
+            Some((before, _)) if before.visit == order.visit => {
+                refused(Outcome::Invalid, "another order has this id")
+            }
+            _ => {
                 let confirmation = self.check_out(cx, &order)?;
                 let decided = (order.clone(), confirmation.clone());
                 self.decided.insert(order.id.clone(), decided);
@@ -144,7 +146,7 @@ impl Desk {
         let request = ChargeRequest {
             order_id: order.id.clone(),
             cents,
-            seed: order.seed,
+            visit: order.visit,
         };
         match self.payments.charge(cx, request) {
             Ok(reply) if reply.accepted => Ok(()),

@@ -22,7 +22,7 @@ pub(crate) struct Bank {
 }
 
 struct Charge {
-    cents: u64,
+    request: ChargeRequest,
     refunded: bool,
 }
 
@@ -60,11 +60,13 @@ fn verdict(seed: u64, order: &str) -> Verdict {
 
 impl Payments for Bank {
     fn charge(&mut self, _: &mut Context, request: ChargeRequest) -> Result<ChargeReply, Status> {
-        if let Some(charge) = self.charges.get(&request.order_id) {
-            let accepted = !charge.refunded && charge.cents == request.cents;
+        let before = self.charges.get(&request.order_id);
+        if let Some(charge) = before.filter(|charge| charge.request == request) {
+            let accepted = !charge.refunded;
             return Ok(ChargeReply { accepted });
         }
-        match verdict(request.seed, &request.order_id) {
+        let seed = request.visit.unwrap_or_default().seed;
+        match verdict(seed, &request.order_id) {
             Verdict::Failed => {
                 self.counts.failed += 1;
                 return Err(Status::unavailable("the bank does not answer"));
@@ -77,11 +79,9 @@ impl Payments for Bank {
         }
         self.counts.charged += 1;
         self.counts.charged_cents += request.cents;
-        let charge = Charge {
-            cents: request.cents,
-            refunded: false,
-        };
-        self.charges.insert(request.order_id, charge);
+        let id = request.order_id.clone();
+        let refunded = false;
+        self.charges.insert(id, Charge { request, refunded });
         Ok(ChargeReply { accepted: true })
     }
 
@@ -91,7 +91,7 @@ impl Payments for Bank {
         {
             charge.refunded = true;
             self.counts.charged -= 1;
-            self.counts.charged_cents -= charge.cents;
+            self.counts.charged_cents -= charge.request.cents;
             self.counts.refunded += 1;
         }
         Ok(())

@@ -8,7 +8,7 @@ use crate::chance::Chance;
 use crate::proto::orders::{OrderId, Parcel, Shipping, ShippingReport, TrackingUpdate};
 use crate::recent::Recent;
 
-/// Parcels remembered, to be tracked and not to be sent twice.
+/// Parcels remembered, to be tracked.
 const REMEMBERED: usize = 10_000;
 
 /// How long a parcel takes from one station to the next; a shop in a hurry.
@@ -38,11 +38,9 @@ impl PackingTable {
 
 impl Shipping for PackingTable {
     fn dispatch(&mut self, _: &mut Context, parcel: Parcel) -> Result<(), Status> {
-        if self.parcels.get(&parcel.order_id).is_none() {
-            self.counts.dispatched += 1;
-            self.counts.pieces += parcel.pieces;
-            self.parcels.insert(parcel.order_id.clone(), parcel);
-        }
+        self.counts.dispatched += 1;
+        self.counts.pieces += parcel.pieces;
+        self.parcels.insert(parcel.order_id.clone(), parcel);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::catalogue::{PRODUCTS, Product};
 use crate::chance::Chance;
-use crate::proto::orders::{Delivery, Line, Order};
+use crate::proto::orders::{Delivery, Line, Order, Visit};
 
 /// How many lines an order has: one of these.
 const LINES: [u64; 10] = [1, 1, 1, 1, 1, 2, 2, 2, 3, 4];
@@ -45,7 +45,8 @@ const CITIES: [&str; 10] = [
 ];
 
 /// Makes up an order.
-pub(crate) fn order(seed: u64, number: u64) -> Order {
+pub(crate) fn order(visit: Visit, number: u64) -> Order {
+    let seed = visit.seed;
     let mut chance = Chance::new(seed, &format!("order {number}"));
     let mut lines: Vec<_> = (0..chance.one_of(&LINES))
         .map(|_| Line {
@@ -61,7 +62,7 @@ pub(crate) fn order(seed: u64, number: u64) -> Order {
         customer: chance.one_of(&NAMES).into(),
         city: chance.one_of(&CITIES).into(),
         lines,
-        seed,
+        visit: Some(visit),
     }
 }
 
@@ -106,6 +107,10 @@ pub(crate) fn delivery(orders: u64, percent: u32) -> Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn order(seed: u64, number: u64) -> Order {
+        super::order(Visit { number: 0, seed }, number)
+    }
 
     #[test]
     fn an_order_is_a_pure_function_of_seed_and_number() {

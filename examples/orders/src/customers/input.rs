@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::tally::printable;
 use super::{Args, generate};
-use crate::proto::orders::{Line, Order};
+use crate::proto::orders::{Line, Order, Visit};
 
 /// What comes with the program.
 const ORDERS: &str = include_str!("../../data/orders.jsonl");
@@ -22,7 +22,7 @@ const LINE_MAX: usize = 64 << 10;
 
 /// Orders, read or made up.
 pub(crate) struct Source {
-    seed: u64,
+    visit: Visit,
     number: Option<u64>,
     from: From,
 }
@@ -75,7 +75,7 @@ impl Source {
     /// # Errors
     ///
     /// The file cannot be opened.
-    pub(crate) fn open(args: &Args, seed: u64) -> Result<Self, Status> {
+    pub(crate) fn open(args: &Args, visit: Visit) -> Result<Self, Status> {
         let lines = |input: Box<dyn Read + Send>| {
             From::Lines(Lines {
                 input: Some(BufReader::new(input)),
@@ -97,7 +97,11 @@ impl Source {
                 (None, lines(Box::new(file)))
             }
         };
-        Ok(Self { seed, number, from })
+        Ok(Self {
+            visit,
+            number,
+            from,
+        })
     }
 
     /// Returns how many lines or orders there are, where that is known.
@@ -123,9 +127,9 @@ impl Source {
         cx: &mut Context,
     ) -> Result<Option<Result<Order, WrongLine>>, Status> {
         match &mut self.from {
-            From::Lines(lines) => lines.next(cx, self.seed),
+            From::Lines(lines) => lines.next(cx, self.visit),
             From::Generator(range) => {
-                let made = range.next().map(|n| generate::order(self.seed, n));
+                let made = range.next().map(|n| generate::order(self.visit, n));
                 Ok(made.map(Ok))
             }
         }
@@ -136,7 +140,7 @@ impl Lines {
     fn next(
         &mut self,
         cx: &mut Context,
-        seed: u64,
+        visit: Visit,
     ) -> Result<Option<Result<Order, WrongLine>>, Status> {
         loop {
             if self.read.is_empty() {
@@ -146,7 +150,7 @@ impl Lines {
                 return Ok(None);
             };
             self.number += 1;
-            if let Some(order) = parse(line.as_deref(), self.number, seed) {
+            if let Some(order) = parse(line.as_deref(), self.number, visit) {
                 return Ok(Some(order));
             }
         }
@@ -192,7 +196,7 @@ fn read_lines<R: Read>(input: &mut BufReader<R>) -> io::Result<VecDeque<Option<V
 }
 
 /// Reads one line; `None` when it is blank.
-fn parse(line: Option<&[u8]>, number: u64, seed: u64) -> Option<Result<Order, WrongLine>> {
+fn parse(line: Option<&[u8]>, number: u64, visit: Visit) -> Option<Result<Order, WrongLine>> {
     let wrong = |what: String| {
         let what = printable(&what);
         Some(Err(WrongLine { number, what }))
@@ -205,7 +209,7 @@ fn parse(line: Option<&[u8]>, number: u64, seed: u64) -> Option<Result<Order, Wr
         return None;
     }
     match serde_json::from_slice::<WrittenOrder>(line) {
-        Ok(written) => Some(Ok(written.order(seed))),
+        Ok(written) => Some(Ok(written.order(visit))),
         Err(error) => {
             let text = error.to_string();
             let place = format!(" at line {} column {}", error.line(), error.column());
@@ -216,7 +220,7 @@ fn parse(line: Option<&[u8]>, number: u64, seed: u64) -> Option<Result<Order, Wr
 }
 
 impl WrittenOrder {
-    fn order(self, seed: u64) -> Order {
+    fn order(self, visit: Visit) -> Order {
         let lines = self.lines.into_iter().map(|line| Line {
             sku: line.sku,
             quantity: line.quantity,
@@ -226,7 +230,7 @@ impl WrittenOrder {
             customer: self.customer,
             city: self.city,
             lines: lines.collect(),
-            seed,
+            visit: Some(visit),
         }
     }
 }
@@ -242,7 +246,7 @@ mod tests {
     use super::*;
 
     fn said(line: &str) -> String {
-        match parse(Some(line.as_bytes()), 7, 1) {
+        match parse(Some(line.as_bytes()), 7, Visit::default()) {
             None => "nothing".into(),
             Some(Ok(order)) => format!("order {} of {} lines", order.id, order.lines.len()),
             Some(Err(wrong)) => wrong.to_string(),
@@ -293,7 +297,7 @@ mod tests {
     #[test]
     fn the_orders_that_come_with_the_program_can_be_read() {
         for (number, line) in (1..).zip(ORDERS.lines()) {
-            let order = parse(Some(line.as_bytes()), number, 1);
+            let order = parse(Some(line.as_bytes()), number, Visit::default());
             assert!(matches!(order, Some(Ok(_))), "{order:?}");
         }
     }

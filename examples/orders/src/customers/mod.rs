@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use monofil::prelude::*;
 
-use crate::proto::orders::{Confirmation, InventoryClient, OrderId, OrdersClient, ShippingClient};
+use crate::proto::orders::{
+    Confirmation, InventoryClient, OrderId, OrdersClient, ShippingClient, Visit,
+};
 use input::Source;
 use progress::Progress;
 use reports::Reports;
@@ -63,7 +65,11 @@ struct Flight {
 /// The input cannot be read, a component does not answer, or the books do not balance.
 pub(crate) fn run(cx: &mut Context, job: &Job<Args>) -> Result<(), Status> {
     let args = job.args();
-    let orders = Source::open(args, job.seed())?;
+    let visit = Visit {
+        number: cx.wall_micros(),
+        seed: job.seed(),
+    };
+    let orders = Source::open(args, visit)?;
     let mut tally = Tally::new(args.outcomes.as_deref())?;
     let before = Reports::when_all_answer(cx)?;
     if let Some(number) = args.generate {

@@ -19,8 +19,8 @@ impl Progress {
             return Self(ProgressBar::hidden());
         }
         let template = match orders {
-            Some(_) => "{bar:40} {human_pos} of {human_len} orders, {per_sec}, {eta} left",
-            None => "{spinner} {human_pos} orders, {per_sec}",
+            Some(_) => "{bar:40} {human_pos} of {human_len} orders, {eta} left",
+            None => "{spinner} {human_pos} orders",
         };
         let style =
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
