@@ -101,7 +101,6 @@ impl Invocation<'_> {
     fn run(&self, matches: &ArgMatches) -> Result<ExitCode, Failure> {
         let args: RunArgs = parsed(matches)?;
         let chosen = self.chosen(&args.names, matches)?;
-        let some = chosen.components.len() < self.app.components.len();
         let listen = args
             .listen
             .as_ref()
@@ -109,10 +108,11 @@ impl Invocation<'_> {
                 monofil_transport::Scheme::Tcp => Layout::Tcp,
                 _ => Layout::Ipc,
             });
-        let usual = if some && !chosen.components.is_empty() || some && chosen.job {
-            Layout::Ipc
-        } else {
+        // Whoever names what is to run here has the rest elsewhere.
+        let usual = if args.names.is_empty() {
             Layout::Memory
+        } else {
+            Layout::Ipc
         };
         let layout = self.settings.transport.or(listen).unwrap_or(usual);
         if listen.is_some_and(|listen| listen != layout) {
@@ -185,11 +185,10 @@ impl Invocation<'_> {
                 None => return Err(self.no_component(name)),
             }
         }
-        let all = chosen.components.len() == self.app.components.len();
         if names.is_empty() {
             chosen.components = (0..self.app.components.len()).collect();
         }
-        chosen.job |= job.is_some_and(|job| names.is_empty() || all || job.is_meant(matches));
+        chosen.job |= job.is_some_and(|job| names.is_empty() || job.is_meant(matches));
         Ok(chosen)
     }
 

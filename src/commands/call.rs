@@ -204,7 +204,12 @@ fn parse(descriptor: &MessageDescriptor, text: &str) -> Result<DynamicMessage, F
     DynamicMessage::deserialize(descriptor.clone(), &mut from)
         .and_then(|message| from.end().map(|()| message))
         .map_err(|error| {
-            Failure::usage(format!("the request is not right: {error}"))
+            let wrong = if error.is_data() {
+                "not right"
+            } else {
+                "no JSON"
+            };
+            Failure::usage(format!("the request is {wrong}: {error}"))
                 .maybe(excerpt(text, &error))
                 .note(expected(descriptor))
         })
@@ -214,7 +219,10 @@ fn parse(descriptor: &MessageDescriptor, text: &str) -> Result<DynamicMessage, F
 fn excerpt(text: &str, error: &serde_json::Error) -> Option<String> {
     const AROUND: usize = 30;
     let line = text.lines().nth(error.line().checked_sub(1)?)?;
-    let at = error.column().saturating_sub(1).min(line.len());
+    let at = match error.is_eof() {
+        true => line.len(),
+        false => error.column().saturating_sub(1).min(line.len()),
+    };
     let before: String = line.get(..at)?.chars().rev().take(AROUND).collect();
     let before: String = before.chars().rev().collect();
     let after: String = line.get(at..)?.chars().take(AROUND).collect();

@@ -156,25 +156,39 @@ keys! {
     "up.restart_window" Time(up.window) "that window";
 }
 
-/// The settings of one component, after `components.NAME.`
-const COMPONENT_KEYS: [(&str, &str, fn(&mut InstanceLimits) -> Slot<'_>); 5] = [
-    ("queue_messages", "messages that wait for it", |limits| {
-        Slot::Count(&mut limits.queue_messages)
-    }),
-    ("queue_bytes", "their payloads", |limits| {
-        Slot::Size(&mut limits.queue_bytes)
-    }),
-    ("stack_bytes", "the stack of its handlers", |limits| {
-        Slot::Size(&mut limits.stack_bytes)
-    }),
-    (
-        "restarts",
-        "crashes within the window before it is rebuilt only with back-off",
-        |limits| Slot::Count(&mut limits.restarts),
-    ),
-    ("restart_window", "that window", |limits| {
-        Slot::Time(&mut limits.restart_window)
-    }),
+/// A setting that every component has, after `components.NAME.`
+struct ComponentKey {
+    name: &'static str,
+    about: &'static str,
+    slot: fn(&mut InstanceLimits) -> Slot<'_>,
+}
+
+const COMPONENT_KEYS: &[ComponentKey] = &[
+    ComponentKey {
+        name: "queue_messages",
+        about: "messages that wait for it",
+        slot: |limits| Slot::Count(&mut limits.queue_messages),
+    },
+    ComponentKey {
+        name: "queue_bytes",
+        about: "their payloads",
+        slot: |limits| Slot::Size(&mut limits.queue_bytes),
+    },
+    ComponentKey {
+        name: "stack_bytes",
+        about: "the stack of its handlers",
+        slot: |limits| Slot::Size(&mut limits.stack_bytes),
+    },
+    ComponentKey {
+        name: "restarts",
+        about: "crashes within the window before it is rebuilt only with back-off",
+        slot: |limits| Slot::Count(&mut limits.restarts),
+    },
+    ComponentKey {
+        name: "restart_window",
+        about: "that window",
+        slot: |limits| Slot::Time(&mut limits.restart_window),
+    },
 ];
 
 /// Finds the place of a setting.
@@ -191,8 +205,8 @@ fn slot<'a>(settings: &'a mut Settings, name: &str) -> Option<Slot<'a>> {
         "components" => {
             let (component, field) = rest.rsplit_once('.')?;
             let limits = settings.components.get_mut(component)?;
-            let (_, _, find) = COMPONENT_KEYS.iter().find(|(name, ..)| *name == field)?;
-            Some(find(limits))
+            let key = COMPONENT_KEYS.iter().find(|key| key.name == field)?;
+            Some((key.slot)(limits))
         }
         _ => None,
     }
@@ -222,7 +236,7 @@ pub(crate) fn known_keys(settings: &Settings) -> Vec<(String, &'static str)> {
     for name in settings.components.keys() {
         let of_it = COMPONENT_KEYS
             .iter()
-            .map(|(field, about, _)| (format!("components.{name}.{field}"), *about));
+            .map(|key| (format!("components.{name}.{}", key.name), key.about));
         all.extend(of_it);
     }
     all

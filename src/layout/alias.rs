@@ -93,6 +93,21 @@ fn lock(endpoint: &Endpoint) -> Result<(PathBuf, File), Failure> {
     Ok((path, file))
 }
 
+/// Refuses to go on when somebody listens at an address already.
+pub(super) fn check_free(endpoint: &Endpoint) -> Result<(), Failure> {
+    let path = format!("{}.lock", endpoint.address());
+    let Ok(mut file) = File::open(path) else {
+        return Ok(());
+    };
+    if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+        return Ok(());
+    }
+    let mut holder = String::new();
+    // Without a number the error says less.
+    let _ = file.read_to_string(&mut holder);
+    Err(in_use(endpoint, holder.trim().parse().ok()))
+}
+
 /// Says who has an address already, and what to do.
 pub(super) fn in_use(endpoint: &Endpoint, holder: Option<u32>) -> Failure {
     let by = holder.map_or_else(String::new, |pid| format!(" by process {pid}"));

@@ -142,6 +142,8 @@ fn refused(error: BindError) -> Failure {
         }
         BindError::Ambiguous { .. } => Failure::cannot_start(error.to_string())
             .note("for example --set network.advertise=10.0.0.7"),
+        BindError::Datagram { .. } => Failure::cannot_start(error.to_string())
+            .note("is that one of this machine's addresses?"),
         _ => Failure::cannot_start(error.to_string()),
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn run(run: &Run, args: &SimArgs) -> Result<ExitCode, Failure> {
         most: config.steps_per_instant_max,
         at_once: 0,
     };
+    logging::set_virtual_time(steps.wall_start);
     let all: Vec<usize> = (0..run.components.len()).collect();
     let mut inhabited = inhabit(run, config, &all, 0)?;
     let patience = args.patience;

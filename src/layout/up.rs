@@ -12,7 +12,7 @@ use signal_hook::consts::SIGCHLD;
 
 use self::child::{Child, Look};
 use super::process::{bind, free_ports, no_later};
-use super::{Run, signals};
+use super::{Run, alias, signals};
 use crate::cli::{Order, UpArgs};
 use crate::exit::Failure;
 use crate::{Container, Layout};
@@ -33,6 +33,10 @@ pub(crate) fn run(run: &Run, args: &UpArgs, passed_on: Vec<String>) -> Result<Ex
     })?;
     let children = children(&mut run, passed_on)?;
     if run.layout == Layout::Ipc {
+        // Each process would find out by itself; one answer is better than all of theirs.
+        for index in 0..run.components.len() {
+            alias::check_free(&run.addresses().listen(index)?)?;
+        }
         run.addresses().prepare()?;
     }
     let mut job = Job::start(&run)?;

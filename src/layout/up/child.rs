@@ -38,6 +38,7 @@ pub(super) struct Child {
     restart_at: Option<Instant>,
     /// It ended by itself and in order.
     done: bool,
+    starts: usize,
 }
 
 impl Child {
@@ -58,6 +59,7 @@ impl Child {
             back_offs: 0,
             restart_at: None,
             done: false,
+            starts: 0,
         }
     }
 
@@ -76,7 +78,13 @@ impl Child {
             .process_group(0)
             .spawn()
             .map_err(cannot)?;
-        tracing::info!(component = %self.name, pid = process.id(), "started");
+        self.starts += 1;
+        let pid = process.id();
+        if self.starts == 1 {
+            tracing::info!(component = %self.name, pid, "started");
+        } else {
+            tracing::warn!(component = %self.name, pid, "restarted");
+        }
         self.output.retain(|thread| !thread.is_finished());
         let streams: [Option<Box<dyn Read + Send>>; 2] = [
             process.stdout.take().map(|it| Box::new(it) as _),
@@ -104,21 +112,25 @@ impl Child {
     /// Notices its end, and restarts it when it is time.
     pub(super) fn look(&mut self) -> Result<Look, Failure> {
         let ended = self.process.as_mut().and_then(|it| it.try_wait().ok()?);
-        if let Some(status) = ended {
-            let pid = self.process.take().map_or(0, |process| process.id());
-            return Ok(self.died(pid, status));
-        }
+        let look = match ended {
+            Some(status) => {
+                let pid = self.process.take().map_or(0, |process| process.id());
+                self.died(pid, status)
+            }
+            None => Look::Fine,
+        };
         if self.restart_at.is_some_and(|at| at <= Instant::now()) {
             self.start()?;
-            let pid = self.process.as_ref().map_or(0, std::process::Child::id);
-            tracing::warn!(component = %self.name, pid, "restarted");
         }
-        Ok(Look::Fine)
+        Ok(look)
     }
 
     fn died(&mut self, pid: u32, status: ExitStatus) -> Look {
         let code = status.code();
-        if let Some(code @ (EXIT_USAGE_CODE | EXIT_CANNOT_START_CODE)) = code {
+        // What runs must not end because one process cannot come back: that one is tried again.
+        if let Some(code @ (EXIT_USAGE_CODE | EXIT_CANNOT_START_CODE)) = code
+            && self.starts == 1
+        {
             self.wait_output();
             let code = u8::try_from(code).unwrap_or(EXIT_CANNOT_START);
             let what = format!("`{}` cannot be started; it says why above", self.name);
@@ -172,7 +184,12 @@ impl Child {
         match process.try_wait() {
             Ok(None) => true,
             Ok(Some(status)) => {
-                if !status.success() {
+                let refused = [EXIT_USAGE_CODE, EXIT_CANNOT_START_CODE];
+                let before_it_listened = status.signal() == Some(Signal::TERM.as_raw());
+                let in_order = status
+                    .code()
+                    .is_some_and(|it| it == 0 || refused.contains(&it));
+                if !in_order && !before_it_listened {
                     let how = how_it_ended(status);
                     tracing::warn!(component = %self.name, pid = process.id(), "ended badly: {how}");
                 }
