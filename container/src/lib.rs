@@ -16,6 +16,7 @@
 
 mod caller;
 mod calls;
+mod cancel;
 mod client;
 mod commands;
 mod component;

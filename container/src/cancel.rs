@@ -1,0 +1,20 @@
+//! Giving up what a component is at, from outside.
+
+use crate::Container;
+
+impl Container {
+    /// Tells the handlers of a component (`app/name`) that nobody waits for them any more: whatever they
+    /// wait for ends with [`CallError::Cancelled`](crate::CallError::Cancelled), at once and from then on.
+    pub fn cancel(&mut self, component: &str) {
+        let mut core = self.shared().borrow_mut();
+        let tasks = core.tasks.iter();
+        let mut of_it: Vec<_> = tasks
+            .filter(|(_, task)| task.component == *component)
+            .map(|(id, _)| *id)
+            .collect();
+        of_it.sort_unstable();
+        for task in of_it {
+            core.cancel_task(task);
+        }
+    }
+}
