@@ -1,6 +1,6 @@
 //! The app's main job: plain code that uses the components and ends.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -140,6 +140,8 @@ pub(crate) struct JobRun {
     name: String,
     task: Rc<RefCell<Option<Task>>>,
     ended: Rc<RefCell<Option<Ended>>>,
+    /// Somebody did not want to wait for it.
+    interrupted: Rc<Cell<bool>>,
 }
 
 impl JobRun {
@@ -148,6 +150,7 @@ impl JobRun {
             name,
             task: Rc::new(RefCell::new(Some(task))),
             ended: Rc::default(),
+            interrupted: Rc::default(),
         }
     }
 
@@ -158,8 +161,7 @@ impl JobRun {
     /// Describes the component that runs it.
     pub(crate) fn spec(&self, app: &str) -> ComponentSpec {
         let (task, ended) = (self.task.clone(), self.ended.clone());
-        let name = format!("{app}/{}", self.name);
-        let mut spec = ComponentSpec::new(name, move || JobComponent {
+        let mut spec = ComponentSpec::new(self.component(app), move || JobComponent {
             task: task.clone(),
             ended: ended.clone(),
         });
@@ -170,9 +172,24 @@ impl JobRun {
         spec
     }
 
+    /// Notes that it is to end before it is done; what it waits for is to be cancelled.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.set(self.ended.borrow().is_none());
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.get()
+    }
+
+    /// Returns the node-wide name of the component that runs it.
+    pub(crate) fn component(&self, app: &str) -> String {
+        format!("{app}/{}", self.name)
+    }
+
     /// Says how the program ends because of how the job did.
     pub(crate) fn verdict(&self) -> Result<(), Failure> {
-        match &*self.ended.borrow() {
+        let ended = self.ended.borrow();
+        match ended.as_ref().filter(|_| !self.interrupted.get()) {
             Some(Ended::Well) => Ok(()),
             Some(Ended::Failed(status)) => Err(Failure::new(
                 EXIT_FAILED,

@@ -18,7 +18,7 @@ use crate::app::Definition;
 use crate::config::Settings;
 use crate::exit::Failure;
 use crate::job::JobRun;
-use crate::{ComponentSpec, ContainerConfig, Layout, Name, NodeId, StaticDirectory};
+use crate::{ComponentSpec, Container, ContainerConfig, Layout, Name, NodeId, StaticDirectory};
 
 pub(crate) use memory::run as memory;
 pub(crate) use process::{client, run as process};
@@ -63,6 +63,18 @@ impl Run {
         }
     }
 
+    /// Tells the job, if there is one that is not done, to give up what it is at.
+    fn interrupt(&self) {
+        self.job.iter().for_each(JobRun::interrupt);
+    }
+
+    /// Lets an interrupted job see that nobody waits for it.
+    fn cancel_where_interrupted(&self, container: &mut Container) {
+        if let Some(job) = self.job.as_ref().filter(|job| job.is_interrupted()) {
+            container.cancel(&job.component(self.app.as_str()));
+        }
+    }
+
     /// Says how the program ends once everything else has gone well.
     pub(crate) fn verdict(&self) -> Result<(), Failure> {
         self.job.as_ref().map_or(Ok(()), JobRun::verdict)
@@ -71,6 +83,9 @@ impl Run {
 
 /// How long the process may take to end once everything is over.
 const EXIT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How long the node of a job sleeps at most, so that signals are noticed.
+const SLEEP_MAX: std::time::Duration = std::time::Duration::from_millis(25);
 
 /// Draws an identity for a node that nobody needs to recognise again.
 pub(crate) fn random_node() -> Result<NodeId, Failure> {

@@ -4,7 +4,9 @@ mod human;
 mod json;
 mod time;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 use std::str::FromStr;
 
 use tracing_subscriber::filter::Targets;
@@ -35,8 +37,8 @@ pub(crate) fn start(level: &str, format: LogFormat) -> Result<(), Failure> {
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
+    std::panic::set_hook(Box::new(panicked));
     let started = if is_json(format) {
-        std::panic::set_hook(Box::new(json::panicked));
         registry.with(lines.event_format(json::Json)).try_init()
     } else {
         let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -45,6 +47,22 @@ pub(crate) fn start(level: &str, format: LogFormat) -> Result<(), Failure> {
             .try_init()
     };
     started.map_err(|error| Failure::cannot_start(format!("logging cannot be set up: {error}")))
+}
+
+/// Logs a panic as a line like any other, and its backtrace after it if the environment asks for one.
+fn panicked(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let message = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    let message = message.unwrap_or("a panic without a message");
+    let trace = Backtrace::capture();
+    match trace.status() {
+        BacktraceStatus::Captured => {
+            tracing::error!(place, panic = message, %trace, "panicked");
+        }
+        _ => tracing::error!(place, panic = message, "panicked"),
+    }
 }
 
 /// A bare word is a level, or else it would silently be a target that everything of is logged.

@@ -99,8 +99,7 @@ struct Call {
 impl Call {
     /// Calls a component that reads bytes: it gets the JSON as it is.
     fn untyped(definition: &Definition, method: &str, text: &str) -> Result<Self, Failure> {
-        let value: Value = serde_json::from_str(text)
-            .map_err(|error| Failure::usage(format!("the request is no JSON: {error}")))?;
+        let value: Value = serde_json::from_str(text).map_err(|error| no_json(text, &error))?;
         let payload = Payload::json(&value).map_err(|error| Failure::usage(error.to_string()))?;
         Ok(Self {
             request: Request::new(definition.name.as_str(), method, payload),
@@ -203,16 +202,16 @@ fn parse(descriptor: &MessageDescriptor, text: &str) -> Result<DynamicMessage, F
     let mut from = serde_json::Deserializer::from_str(text);
     DynamicMessage::deserialize(descriptor.clone(), &mut from)
         .and_then(|message| from.end().map(|()| message))
-        .map_err(|error| {
-            let wrong = if error.is_data() {
-                "not right"
-            } else {
-                "no JSON"
-            };
-            Failure::usage(format!("the request is {wrong}: {error}"))
-                .maybe(excerpt(text, &error))
-                .note(expected(descriptor))
-        })
+        .map_err(|error| no_json(text, &error).note(expected(descriptor)))
+}
+
+fn no_json(text: &str, error: &serde_json::Error) -> Failure {
+    let wrong = if error.is_data() {
+        "not right"
+    } else {
+        "no JSON"
+    };
+    Failure::usage(format!("the request is {wrong}: {error}")).maybe(excerpt(text, error))
 }
 
 /// Shows the place of an error in what was typed.

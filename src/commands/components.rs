@@ -36,7 +36,7 @@ pub(crate) fn components(invocation: &Invocation<'_>) -> Result<ExitCode, crate:
             table.add_row([name, interface.service, &methods.join("\n"), topics]);
         }
     }
-    print(&table.to_string())?;
+    print(&table.trim_fmt())?;
     if let Some(job) = &invocation.app.job {
         println!("\nand the job {}", job.name);
     }

@@ -49,9 +49,9 @@ fn show(description: &Description) -> String {
         state(description),
         since(description.uptime_micros),
     );
-    let mut parts = vec![who, components(&description.components).to_string()];
+    let mut parts = vec![who, components(&description.components).trim_fmt()];
     if !description.peers.is_empty() {
-        parts.push(peers(&description.peers).to_string());
+        parts.push(peers(&description.peers).trim_fmt());
     }
     let mut counters: Vec<_> = description.counters.iter().filter(|it| *it.1 > 0).collect();
     counters.sort();
@@ -59,7 +59,7 @@ fn show(description: &Description) -> String {
     for (name, value) in counters {
         table.add_row([name.clone(), value.to_string()]);
     }
-    parts.push(table.to_string());
+    parts.push(table.trim_fmt());
     parts.join("\n\n")
 }
 

@@ -38,12 +38,13 @@ pub(crate) fn config(
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let or_dash = |text: String| if text.is_empty() { "-".into() } else { text };
     let mut table = table(&["setting", "value", "from", "what it is"]);
     for (name, about) in keys {
-        let value = show(settings, &name);
+        let value = or_dash(show(settings, &name));
         let origin = layers.origin(&name).to_string();
         table.add_row([name.as_str(), value.as_str(), origin.as_str(), about]);
     }
-    print(&table.to_string())?;
+    print(&table.trim_fmt())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use monofil_inproc::{Paced, WorldConfig};
-use monofil_transport::Shutdown;
 
 use super::Run;
 use super::ending::Ending;
@@ -40,11 +39,11 @@ pub(crate) fn run(run: &Run, components: &[usize]) -> Result<ExitCode, Failure> 
         if asked > asked_before {
             asked_before = asked;
             tracing::info!("asked to end");
-            // What a job was at is not worth waiting for; what components have accepted is.
-            if let Some(job) = job.filter(|job| !world.has_ended(*job)) {
-                world.shutdown(job, Shutdown::Now);
-            }
-            let ending = ending.get_or_insert_with(|| Ending::begin(world, &nodes, drain));
+            let ending = ending.get_or_insert_with(|| {
+                run.interrupt();
+                let callees_first: Vec<_> = nodes.iter().copied().chain(job).collect();
+                Ending::begin(world, &callees_first, drain)
+            });
             if asked > 1 {
                 ending.now(world);
             }

@@ -2,6 +2,8 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use monofil_transport::{Clock, Driver, Endpoint, Next, Node, Scheme, Transport};
@@ -42,8 +44,12 @@ pub(crate) fn run(run: &Run, components: &[usize], args: &RunArgs) -> Result<Exi
         }
     }
     let mut container = container(run, components, &io)?;
-    signals::listen(run.settings.drain_deadline, &[], |_| {})?;
-    drive(&mut container, &mut io);
+    let asked = Arc::new(AtomicBool::new(false));
+    let ask = asked.clone();
+    signals::listen(run.settings.drain_deadline, &[], move |_| {
+        ask.store(true, Ordering::Release);
+    })?;
+    drive(run, &mut container, &mut io, &asked);
     drop(container);
     drop(aliases);
     monofil_zmq::exit_watchdog(super::EXIT_PATIENCE);
@@ -51,10 +57,17 @@ pub(crate) fn run(run: &Run, components: &[usize], args: &RunArgs) -> Result<Exi
     run.verdict().map(|()| ExitCode::SUCCESS)
 }
 
-fn drive(container: &mut Container, io: &mut ZmqIo) {
+fn drive(run: &Run, container: &mut Container, io: &mut ZmqIo, asked: &AtomicBool) {
+    let mut told = false;
     loop {
+        if run.job.is_some() && !told && asked.load(Ordering::Acquire) {
+            told = true;
+            run.interrupt();
+            run.cancel_where_interrupted(container);
+        }
         match container.turn(io) {
             Next::Ended => return,
+            next if run.job.is_some() => io.wait(no_later(io, next, super::SLEEP_MAX)),
             next => io.wait(next),
         }
     }

@@ -19,8 +19,6 @@ use crate::{Container, Layout};
 
 /// How often processes are looked at when no signal says that one ended.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long the job's node sleeps at most, so that signals are noticed.
-const SLEEP_MAX: Duration = Duration::from_millis(25);
 
 /// Runs the app in processes until the job is done or a signal comes.
 pub(crate) fn run(run: &Run, args: &UpArgs, passed_on: Vec<String>) -> Result<ExitCode, Failure> {
@@ -48,6 +46,9 @@ pub(crate) fn run(run: &Run, args: &UpArgs, passed_on: Vec<String>) -> Result<Ex
     };
     up.start(args.order, run.seed)?;
     let worked = up.work(job.as_mut());
+    if let Some(job) = &mut job {
+        up.interrupt(&run, job);
+    }
     drop(job);
     up.end(run.settings.drain_deadline);
     monofil_zmq::exit_watchdog(super::EXIT_PATIENCE);
@@ -115,7 +116,7 @@ impl Job {
         if next == Next::Ended {
             return true;
         }
-        let next = no_later(&self.io, next, SLEEP_MAX);
+        let next = no_later(&self.io, next, super::SLEEP_MAX);
         self.io.wait(next);
         false
     }
@@ -170,6 +171,16 @@ impl Up {
                 tracing::info!("every process has ended by itself");
                 return Ok(());
             }
+        }
+    }
+
+    /// Lets a job that is not done give up what it is at, and its node end in order.
+    fn interrupt(&mut self, run: &Run, job: &mut Job) {
+        run.interrupt();
+        run.cancel_where_interrupted(&mut job.container);
+        let deadline = Instant::now() + run.settings.drain_deadline;
+        while self.asked < 2 && Instant::now() < deadline && !job.turn() {
+            self.take_events(Duration::ZERO);
         }
     }
 

@@ -80,6 +80,7 @@ impl Inhabited {
             Box::new(Hosted {
                 container: Container::new(config),
                 ended: ended.clone(),
+                job: component.is_none().then(|| run.clone()),
             })
         });
         key.map_err(cannot)
@@ -97,10 +98,15 @@ impl Inhabited {
 struct Hosted {
     container: Container,
     ended: Rc<Cell<bool>>,
+    /// For the node of the job: it may be interrupted.
+    job: Option<Run>,
 }
 
 impl Node for Hosted {
     fn turn(&mut self, io: &mut dyn Io) -> Next {
+        if let Some(run) = &self.job {
+            run.cancel_where_interrupted(&mut self.container);
+        }
         let next = self.container.turn(io);
         if next == Next::Ended {
             self.ended.set(true);

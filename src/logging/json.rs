@@ -1,7 +1,6 @@
 //! Log lines for programs.
 
 use std::fmt;
-use std::panic::PanicHookInfo;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -108,14 +107,4 @@ impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field, format!("{value:?}").into());
     }
-}
-
-/// Logs a panic as a line like any other, in place of the text that is usual.
-pub(super) fn panicked(info: &PanicHookInfo<'_>) {
-    let place = info.location().map(ToString::to_string).unwrap_or_default();
-    let payload = info.payload();
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let message = text.or_else(|| payload.downcast_ref::<&str>().copied());
-    let message = message.unwrap_or("a panic without a message");
-    tracing::error!(place, panic = message, "a thread panicked");
 }

@@ -1,0 +1,122 @@
+//! The app that the tests of the program run: it does what nobody would want a component to do.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use monofil::prelude::*;
+
+/// Answers JSON with JSON, or misbehaves, as the method says.
+struct Worker {
+    handled: u64,
+}
+
+impl Component for Worker {
+    fn handle(&mut self, cx: &mut Context, message: Message) -> Result<Reply, HandlerError> {
+        self.handled += 1;
+        match message.method().as_str() {
+            "echo" => Ok(Reply::Payload(message.payload().clone())),
+            "count" => Ok(Reply::Payload(
+                Payload::json(&self.handled).map_err(internal)?,
+            )),
+            "process" => Ok(Reply::Payload(
+                Payload::json(&std::process::id()).map_err(internal)?,
+            )),
+            "spin" => loop {
+                std::hint::spin_loop();
+            },
+            "fail" => Err(Status::failed_precondition("not today").into()),
+            "panic" => panic!("as asked"),
+            "log" => {
+                tracing::warn!(answer = 42, "something was noticed");
+                Ok(Reply::Empty)
+            }
+            "block" => {
+                let id = cx
+                    .blocking(|| std::thread::current().name().map(String::from))
+                    .map_err(internal)?;
+                Ok(Reply::Payload(Payload::json(&id).map_err(internal)?))
+            }
+            other => Err(HandlerError::Unimplemented(format!(
+                "there is no `{other}`"
+            ))),
+        }
+    }
+
+    fn stop(&mut self, _: &mut Context) {
+        tracing::info!(handled = self.handled, "stopped");
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> Status {
+    Status::internal(error.to_string())
+}
+
+/// Passes everything on to the worker, or sleeps for an hour.
+struct Relay;
+
+impl Component for Relay {
+    fn handle(&mut self, cx: &mut Context, message: Message) -> Result<Reply, HandlerError> {
+        if message.method().as_str() == "sleep" {
+            cx.sleep(Duration::from_secs(3600)).map_err(internal)?;
+        }
+        let request = Request::new("worker", message.method(), message.payload().clone());
+        cx.call(request)
+            .map(Reply::Payload)
+            .map_err(|error| internal(error).into())
+    }
+}
+
+/// What the job is to do.
+#[derive(clap::Args, Clone, Debug)]
+struct Args {
+    /// Call the worker by way of the relay so many times
+    #[arg(long, default_value_t = 10)]
+    times: u64,
+    /// Then call this method of the worker, or `sleep` of the relay
+    #[arg(long)]
+    then: Option<String>,
+    /// Then panic
+    #[arg(long)]
+    panic: bool,
+}
+
+fn work(cx: &mut Context, job: &Job<Args>) -> Result<(), Status> {
+    let failed = |error: CallError| Status::internal(error.to_string());
+    let mut last = 0_u64;
+    for _ in 0..job.args().times {
+        let request = Request::new("relay", "count", Payload::default());
+        last = cx
+            .call(request)
+            .and_then(|it| it.to_json())
+            .map_err(failed)?;
+    }
+    if let Some(method) = &job.args().then {
+        let target = if method == "sleep" { "relay" } else { "worker" };
+        let request = Request::new(target, method.as_str(), Payload::default());
+        cx.call(request.with_deadline(Duration::from_secs(7200)))
+            .map_err(failed)?;
+    }
+    assert!(!job.args().panic, "as asked");
+    println!(
+        "layout {}, seed {}, {last} handled",
+        job.layout(),
+        job.seed()
+    );
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    App::new("app")
+        .about("Does what nobody would want")
+        .component("worker", || Worker { handled: 0 })
+        .component("relay", || Relay)
+        .limits(
+            "relay",
+            InstanceLimits {
+                queue_messages: 77,
+                ..InstanceLimits::default()
+            },
+        )
+        .job::<Args>("work", work)
+        .main()
+}

@@ -1,0 +1,123 @@
+//! How the program ends: well, badly, by signals, and with nobody left behind.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::{Place, eventually, is_there};
+
+#[test]
+fn a_job_that_fails_or_panics_ends_the_program_with_its_message() {
+    let place = Place::new();
+    for layout in ["run", "sim", "up"] {
+        let failed = place.run(&format!("{layout} --then fail"));
+        assert_eq!(failed.code, Some(1), "{failed:?}");
+        let message = "error: work: Internal: FailedPrecondition: not today";
+        assert!(failed.err.ends_with(&format!("{message}\n")), "{failed:?}");
+        let panicked = place.run(&format!("{layout} --panic"));
+        assert_eq!(panicked.code, Some(1), "{panicked:?}");
+        let message = "error: work panicked: as asked";
+        assert!(
+            panicked.err.ends_with(&format!("{message}\n")),
+            "{panicked:?}"
+        );
+    }
+}
+
+#[test]
+fn a_signal_interrupts_a_job_and_everything_ends_in_order() {
+    for args in ["run", "up", "run work worker relay"] {
+        let place = Place::new();
+        let endless = "--times 1000000000 --log-level info --set deadline.drain=2s";
+        let mut run = place.start(&format!("{args} {endless}"));
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(!run.has_ended());
+        run.signal(Signal::TERM);
+        let run = run.wait();
+        assert_eq!(run.code, Some(130), "{run:?}");
+        assert!(run.err.contains("stopped handled="), "{run:?}");
+        assert!(
+            run.err.ends_with("error: work was interrupted\n"),
+            "{run:?}"
+        );
+        assert_eq!(place.sockets(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn components_drain_at_a_signal_and_that_is_success() {
+    for args in ["run worker", "run worker relay --transport memory"] {
+        let place = Place::new();
+        let run = place.start(args);
+        std::thread::sleep(Duration::from_millis(300));
+        run.signal(Signal::INT);
+        let run = run.wait();
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert!(run.err.contains("stopped"), "{run:?}");
+    }
+}
+
+#[test]
+fn a_killed_process_is_restarted_and_the_rest_goes_on() {
+    let place = Place::new();
+    let up = place.start("up --then sleep --set deadline.drain=300ms");
+    let first = place.worker_process();
+    rustix::process::kill_process(first, Signal::KILL).expect("it is there");
+    eventually("the dead process is gone", || !is_there(first));
+    assert_ne!(place.worker_process(), first);
+    up.signal(Signal::TERM);
+    let up = up.wait();
+    assert!(
+        up.err.contains("died: killed by SIGKILL; restarting it"),
+        "{up:?}"
+    );
+}
+
+#[test]
+fn nothing_outlives_a_killed_parent() {
+    let place = Place::new();
+    let up = place.start("up --then sleep --set deadline.drain=300ms");
+    let worker = place.worker_process();
+    up.signal(Signal::KILL);
+    eventually("the worker ends", || !is_there(worker));
+    eventually("its socket is gone", || place.sockets().is_empty());
+}
+
+#[test]
+fn a_second_run_is_refused_and_says_who_is_there() {
+    let place = Place::new();
+    let _first = place.start("up --then sleep --set deadline.drain=300ms");
+    let worker = place.worker_process();
+    for args in ["up", "run worker"] {
+        let second = place.run(args);
+        assert_eq!(second.code, Some(3), "{second:?}");
+        let text = format!("is in use by process {}", worker.as_raw_nonzero());
+        assert!(second.err.contains(&text), "{second:?}");
+    }
+    assert_eq!(place.worker_process(), worker);
+}
+
+#[test]
+fn a_simulated_handler_that_never_ends_is_named() {
+    let place = Place::new();
+    let run = place.run("sim --then spin --patience 300ms");
+    assert_eq!(run.code, Some(5), "{run:?}");
+    assert!(
+        run.err.contains("`app/worker/spin` has held the thread"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_handler_that_never_ends_is_reported_and_the_watchdog_ends_the_process() {
+    let place = Place::new();
+    let run =
+        place.start("run --then spin --set zmq.stall_threshold=100ms --set deadline.drain=10ms");
+    std::thread::sleep(Duration::from_millis(600));
+    run.signal(Signal::TERM);
+    run.signal(Signal::INT);
+    let run = run.wait();
+    assert_eq!(run.code, Some(70), "{run:?}");
+    assert!(run.err.contains("a handler holds the thread"), "{run:?}");
+    assert!(run.err.contains("app/worker/spin"), "{run:?}");
+}

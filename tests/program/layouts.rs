@@ -1,0 +1,66 @@
+//! The same app in every layout.
+
+use crate::support::Place;
+
+#[test]
+fn every_layout_gives_the_same_answers_and_leaves_nothing_behind() {
+    for (args, layout) in [
+        ("", "memory"),
+        ("run", "memory"),
+        ("--times 10", "memory"),
+        ("sim", "sim"),
+        ("up", "ipc"),
+        ("up --order shuffled", "ipc"),
+        ("up --transport tcp --order reversed", "tcp"),
+        ("run --transport ipc", "ipc"),
+        ("run worker relay work", "ipc"),
+        ("run relay worker --times=10", "ipc"),
+    ] {
+        let place = Place::new();
+        let run = place.run(args);
+        assert_eq!(run.code, Some(0), "{args}: {run:?}");
+        let expected = format!("layout {layout}, seed 1, 10 handled\n");
+        assert_eq!(run.out, expected, "{args}: {run:?}");
+        assert_eq!(run.err, "", "{args}");
+        assert_eq!(place.sockets(), Vec::<String>::new(), "{args}");
+    }
+}
+
+#[test]
+fn processes_that_host_several_components_are_found_by_the_name_of_each() {
+    let place = Place::new();
+    let _all = place.start("run relay worker");
+    let call = place.run("call worker count --running --deadline 15s");
+    assert_eq!(call.out, "1\n", "{call:?}");
+    let described = place.run("describe worker --json");
+    assert!(described.out.contains("\"app/relay\""), "{described:?}");
+}
+
+#[test]
+fn processes_start_in_any_order() {
+    let place = Place::new();
+    let job = place.start("run work --times 3");
+    let _relay = place.start("run relay");
+    let _worker = place.start("run worker");
+    let job = job.wait();
+    assert_eq!(job.out, "layout ipc, seed 1, 3 handled\n", "{job:?}");
+}
+
+#[test]
+fn simulated_runs_repeat_by_their_seed() {
+    let place = Place::new();
+    let hash = |seed: u64| {
+        let run = place.run(&format!("sim --trace-hash --seed {seed} --log-level info"));
+        assert_eq!(run.code, Some(0), "{run:?}");
+        run.err
+    };
+    assert_eq!(hash(1), hash(1));
+    assert_ne!(hash(1), hash(2));
+}
+
+#[test]
+fn blocking_work_runs_on_a_helper_thread() {
+    let place = Place::new();
+    let call = place.run("call worker block");
+    assert_eq!(call.out, "\"monofil-helper\"\n", "{call:?}");
+}

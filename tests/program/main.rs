@@ -1,0 +1,16 @@
+//! The program of an app, as its users meet it.
+
+mod ends;
+mod layouts;
+mod support;
+
+/// What people type wrong, and what they are told. `TRYCMD=overwrite` writes the files anew.
+#[test]
+fn transcripts() {
+    let empty = tempfile::tempdir().expect("a directory");
+    trycmd::TestCases::new()
+        .register_bin("app", support::program().to_owned())
+        .env("XDG_RUNTIME_DIR", empty.path().to_string_lossy())
+        .env("NO_COLOR", "1")
+        .case("tests/program/transcripts/*.trycmd");
+}
