@@ -339,7 +339,11 @@ impl Core {
                     peer.connected = old.connected;
                 }
             }
-            Some(connection) => io.disconnect(connection),
+            Some(connection) => {
+                io.disconnect(connection);
+                // The other side may have taken it for its way back.
+                self.greet(io, known);
+            }
             None => {}
         }
         let place = self.peers.place(known);

@@ -91,11 +91,15 @@ impl Peer {
         }
     }
 
-    /// Returns where its frames go: along our own connection, or back along its.
+    /// Returns where its frames go: along our own connection once that is made, or back along its. One that
+    /// is still being made may take a second, while the other side is there already.
     pub(crate) fn route(&self) -> Option<Route> {
-        self.connection
-            .map(Route::Connection)
-            .or_else(|| self.way_back.clone())
+        let own = self.connection.map(Route::Connection);
+        if self.connected {
+            own
+        } else {
+            self.way_back.clone().or(own)
+        }
     }
 
     /// Returns what it is called in texts for people.
