@@ -124,7 +124,8 @@ impl App {
     ///
     /// It runs on a node of its own, with a big stack and without a deadline. Its arguments are added to
     /// the commands `run`, `up` and `sim`; `()` has none. When it returns, the components are drained and
-    /// stopped. What it returns decides how the program ends: [`EXIT_OK`](crate::EXIT_OK), or
+    /// stopped. When somebody does not want to wait for it (a signal), what it waits for ends with
+    /// [`CallError::Cancelled`](crate::CallError::Cancelled), and it should return. What it returns decides how the program ends: [`EXIT_OK`](crate::EXIT_OK), or
     /// [`EXIT_FAILED`](crate::EXIT_FAILED) with the error on standard error. Standard output is its own.
     #[must_use]
     pub fn job<A: Args + 'static>(

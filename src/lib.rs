@@ -71,7 +71,7 @@ pub mod prelude {
 /// Puts what `monofil-build` generated where it is called: all packages, each as a module, or the items
 /// of one package without its module.
 ///
-/// ```ignore
+/// ```text
 /// mod proto {
 ///     monofil::include_proto!();           // proto::shop::orders::..
 /// }

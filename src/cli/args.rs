@@ -173,7 +173,7 @@ pub(crate) struct Place {
     /// Ask the node that listens there
     #[arg(long, value_name = "ENDPOINT", conflicts_with = "running")]
     pub(crate) at: Option<Endpoint>,
-    /// Ask the node at the component's well-known address, or where [peers] says it is
+    /// Ask the node at the component's well-known address, or where `[peers]` says it is
     #[arg(long)]
     pub(crate) running: bool,
 }

@@ -141,7 +141,9 @@ impl Layers {
     fn unknown(&self, name: &str) -> Failure {
         let known = known_keys(&self.settings);
         let names = known.iter().map(|(name, _)| name.as_str());
-        let meant = nearest(name, names).map(|meant| format!("did you mean `{meant}`?"));
+        let meant = nearest(name, names.clone())
+            .or_else(|| nearest_part(name, names))
+            .map(|meant| format!("did you mean `{meant}`?"));
         Failure::usage(format!("there is no setting `{name}`"))
             .maybe(meant)
             .note("`config show` lists every setting")
@@ -168,6 +170,17 @@ impl Layers {
         })?;
         Ok(self.settings.clone())
     }
+}
+
+/// Finds a setting whose last part was meant, or a group whose name was.
+fn nearest_part<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let (group, last) = name.split_once('.').unwrap_or((name, name));
+    let last = last.rsplit('.').next().unwrap_or(last);
+    let part = |name: &'a str| name.rsplit('.').next().unwrap_or(name);
+    let first = |name: &'a str| name.split('.').next().unwrap_or(name);
+    let meant = nearest(last, known.clone().map(part));
+    let of_last = meant.and_then(|meant| known.clone().find(|name| part(name) == meant));
+    of_last.or_else(|| nearest(group, known.map(first)))
 }
 
 /// A value in a file, or why it cannot be one.
@@ -286,6 +299,14 @@ mod tests {
             (
                 "\n[network]\nbase_prot = 7\n",
                 "error: there is no setting `network.base_prot`\n  did you mean `network.base_port`?\n  `config show` lists every setting\n  in monofil.toml line 3: base_prot = 7",
+            ),
+            (
+                "base_prot = 7\n",
+                "error: there is no setting `base_prot`\n  did you mean `network.base_port`?\n  `config show` lists every setting\n  in monofil.toml line 1: base_prot = 7",
+            ),
+            (
+                "[peer]\nx = \"tcp://a:1\"\n",
+                "error: there is no setting `peer.x`\n  did you mean `peers`?\n  `config show` lists every setting\n  in monofil.toml line 2: x = \"tcp://a:1\"",
             ),
             (
                 "[components.ordres]\nqueue_messages = 7\n",

@@ -149,9 +149,9 @@ fn refused(error: BindError) -> Failure {
     match &error {
         BindError::InUse { endpoint, holder } => alias::in_use(endpoint, *holder),
         BindError::Refused { endpoint, .. } if endpoint.scheme() == Scheme::Tcp => {
-            Failure::cannot_start(error.to_string()).note(
-                "choose another address: --listen tcp://HOST:PORT, or --set network.base_port=PORT",
-            )
+            Failure::cannot_start(error.to_string())
+                .note("perhaps the same component runs already: end it first")
+                .note("or choose another address: --listen tcp://HOST:PORT, or --set network.base_port=PORT")
         }
         BindError::Ambiguous { .. } => Failure::cannot_start(error.to_string())
             .note("for example --set network.advertise=10.0.0.7"),
