@@ -252,7 +252,7 @@ fn expected(descriptor: &MessageDescriptor) -> String {
         format!("\"{}\": {kind}", field.json_name())
     };
     let fields: Vec<_> = descriptor.fields().map(field).collect();
-    format!("a {} is {{{}}}", descriptor.name(), fields.join(", "))
+    format!("{} is {{{}}}", descriptor.name(), fields.join(", "))
 }
 
 fn print(descriptor: Option<&MessageDescriptor>, payload: &Payload) -> Result<(), Trouble> {
