@@ -39,7 +39,7 @@ pub(crate) fn call(invocation: &Invocation<'_>, args: &CallArgs) -> Result<ExitC
     };
     let running = args.place.at.is_some() || args.place.running;
     match ended {
-        Ok(()) => Ok(ExitCode::SUCCESS),
+        Ok(()) | Err(Trouble::Unread) => Ok(ExitCode::SUCCESS),
         Err(Trouble::Output(failure)) => Err(failure),
         Err(Trouble::Call(error)) => {
             Err(unanswered(invocation, definition, &target, &error, running))
@@ -79,6 +79,8 @@ fn in_memory(invocation: &Invocation<'_>, call: Call) -> Result<Result<(), Troub
 enum Trouble {
     Call(CallError),
     Output(Failure),
+    /// Whoever read the output has enough.
+    Unread,
 }
 
 impl From<CallError> for Trouble {
@@ -272,11 +274,12 @@ fn print(descriptor: Option<&MessageDescriptor>, payload: &Payload) -> Result<()
     };
     let mut out = std::io::stdout().lock();
     let written = out.write_all(&text).and_then(|()| out.write_all(b"\n"));
-    written.map_err(|error| {
-        Trouble::Output(Failure::new(
+    written.map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Trouble::Unread,
+        _ => Trouble::Output(Failure::new(
             EXIT_FAILED,
             format!("standard output: {error}"),
-        ))
+        )),
     })
 }
 

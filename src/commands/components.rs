@@ -36,11 +36,9 @@ pub(crate) fn components(invocation: &Invocation<'_>) -> Result<ExitCode, crate:
             table.add_row([name, interface.service, &methods.join("\n"), topics]);
         }
     }
-    print(&table.trim_fmt())?;
-    if let Some(job) = &invocation.app.job {
-        println!("\nand the job {}", job.name);
-    }
-    Ok(ExitCode::SUCCESS)
+    let job = invocation.app.job.as_ref();
+    let job = job.map_or_else(String::new, |job| format!("\n\nand the job {}", job.name));
+    print(&format!("{}{job}", table.trim_fmt()))
 }
 
 fn topics(definition: &Definition) -> Vec<&str> {

@@ -32,11 +32,9 @@ pub(crate) fn config(
         return print_json(&Value::from(all));
     }
     if !with_origin {
-        for (name, _) in keys {
-            let value = show(settings, &name);
-            println!("{name} = {value}");
-        }
-        return Ok(ExitCode::SUCCESS);
+        let line = |(name, _): &(String, &str)| format!("{name} = {}", show(settings, name));
+        let lines: Vec<_> = keys.iter().map(line).collect();
+        return print(&lines.join("\n"));
     }
     let or_dash = |text: String| if text.is_empty() { "-".into() } else { text };
     let mut table = table(&["setting", "value", "from", "what it is"]);
@@ -45,6 +43,5 @@ pub(crate) fn config(
         let origin = layers.origin(&name).to_string();
         table.add_row([name.as_str(), value.as_str(), origin.as_str(), about]);
     }
-    print(&table.trim_fmt())?;
-    Ok(ExitCode::SUCCESS)
+    print(&table.trim_fmt())
 }
