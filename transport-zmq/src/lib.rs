@@ -91,4 +91,4 @@ mod wait;
 pub use bind::BindError;
 pub use io::ZmqIo;
 pub use options::{Listen, OptionError, Options};
-pub use process::{EXIT_CODE_WATCHDOG, exit_watchdog, missing_features};
+pub use process::{EXIT_CODE_WATCHDOG, can_encrypt, exit_watchdog, missing_features};

@@ -76,9 +76,6 @@ pub fn missing_features() -> Vec<String> {
             "the fixes of libzmq 4.3.5: this is {major}.{minor}.{patch}"
         ));
     }
-    if zmq::has("curve") != Some(true) {
-        missing.push("encryption".to_owned());
-    }
     if !built_with.contains(&"keepalive") {
         missing.push("TCP keep-alive: its options are accepted and do nothing".to_owned());
     }
@@ -87,6 +84,13 @@ pub fn missing_features() -> Vec<String> {
             .push("monotonic timers: heartbeats and reconnects follow the wall clock".to_owned());
     }
     missing
+}
+
+/// Tells whether this build of libzmq can encrypt: it was made with the feature `curve` of the patched
+/// `zmq-sys`.
+#[must_use]
+pub fn can_encrypt() -> bool {
+    zmq::has("curve") == Some(true)
 }
 
 /// Returns the instant that is zero on every node's clock in this process.

@@ -15,7 +15,6 @@ const UNIX: &[&str] = &[
     "ZMQ_HAVE_IFADDRS",
     "ZMQ_HAVE_O_CLOEXEC",
     "ZMQ_HAVE_SO_KEEPALIVE",
-    "ZMQ_HAVE_CRYPTO_BOX_EASY_FNS",
 ];
 
 /// What only Linux has, or only Linux spells this way.
@@ -31,7 +30,7 @@ const LINUX: &[&str] = &[
 
 /// Told to the crates that depend on this one, as `DEP_ZMQ_FEATURES`: the published `zmq-sys` tells
 /// nothing of the kind, which is how they know what a build lacks.
-const FEATURES: &str = "curve,keepalive,monotonic";
+const FEATURES: &str = "keepalive,monotonic";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -39,15 +38,17 @@ fn main() {
     if env::var_os("CARGO_CFG_UNIX").is_some() {
         definitions.extend(UNIX);
         println!("cargo:features={FEATURES}");
-    } else {
-        println!("cargo:features=curve");
     }
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux" || os == "android") {
         definitions.extend(LINUX);
     }
+    let encrypts = env::var_os("CARGO_FEATURE_CURVE").is_some();
+    if encrypts {
+        definitions.push("ZMQ_HAVE_CRYPTO_BOX_EASY_FNS");
+    }
     compiler_flags(&definitions);
     zeromq_src::Build::new()
-        .with_libsodium(Some(libsodium()))
+        .with_libsodium(encrypts.then(libsodium))
         .build();
 }
 
