@@ -30,7 +30,8 @@ use crate::fiber::{Fiber, StackPool, Step, Suspender};
 use crate::instance::{Queued, State, Work};
 use crate::liveness::BusyAnswer;
 use crate::{
-    CallError, Component, ContainerConfig, HandlerError, Name, Payload, Reply, StartReason, Status,
+    CallError, Component, ContainerConfig, HandlerError, Health, Name, Payload, Reply, StartReason,
+    Status,
 };
 
 /// What has been waiting in the outbox for so long leaves between two handlers.
@@ -104,6 +105,22 @@ impl Container {
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {
         self.core.borrow().counters.get(counter)
+    }
+
+    /// Returns how many frames and datagrams were refused because they make no sense.
+    #[must_use]
+    pub fn malformed(&self) -> u64 {
+        self.core.borrow().counters.malformed_total()
+    }
+
+    /// Returns the other nodes this one has to do with, and how they are.
+    #[must_use]
+    pub fn peers(&self) -> Vec<(Name, Health)> {
+        let core = self.core.borrow();
+        core.peers
+            .iter()
+            .map(|(_, peer)| (peer.place(), peer.health.clone()))
+            .collect()
     }
 
     /// Tells whether every instance's `start` is done.

@@ -131,6 +131,10 @@ impl Counters {
         }
     }
 
+    pub(crate) fn malformed_total(&self) -> u64 {
+        self.malformed.iter().sum()
+    }
+
     pub(crate) const fn get(&self, counter: Counter) -> u64 {
         self.values[counter as usize]
     }

@@ -132,7 +132,15 @@ impl ComponentDef {
         self.topics.iter().map(subscription).collect()
     }
 
-    pub(crate) fn spec(&self) -> ComponentSpec {
+    /// Returns its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Makes what a container is given.
+    #[must_use]
+    pub fn spec(&self) -> ComponentSpec {
         let make = self.make.clone();
         let mut spec = ComponentSpec::new(self.name, move || make());
         spec.limits = self.limits;

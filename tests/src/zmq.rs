@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant as RealInstant};
 
 use monofil_container::Container;
-use monofil_transport::{Clock as _, Driver as _, Endpoint, Next, Node as _, Transport as _};
+use monofil_transport::{
+    Clock as _, Driver as _, Endpoint, Next, Node as _, Transport as _, Watch as _,
+};
 use monofil_zmq::{Listen, Options, ZmqIo};
 use tempfile::TempDir;
 
@@ -66,6 +68,19 @@ impl ZmqNet {
         let node = self.nodes.iter().find(|node| node.name == name);
         node.and_then(|node| node.container.as_ref())
             .expect("a running node")
+    }
+
+    /// Returns how often each handler of a node was found to hold its thread.
+    #[must_use]
+    pub fn stalls(&self, name: &str) -> Vec<(String, u64)> {
+        let node = self.nodes.iter().find(|node| node.name == name);
+        let io = node
+            .and_then(|node| node.io.as_ref())
+            .expect("a running node");
+        io.stalls()
+            .into_iter()
+            .map(|(handler, count)| (handler.to_string(), count))
+            .collect()
     }
 
     fn endpoint(&self, name: &str, suffix: &str) -> Endpoint {

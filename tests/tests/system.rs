@@ -4,3 +4,7 @@
 mod calls;
 #[path = "system/faults.rs"]
 mod faults;
+#[path = "system/handlers.rs"]
+mod handlers;
+#[path = "system/strangers.rs"]
+mod strangers;

@@ -273,6 +273,10 @@ fn survive(seed: u64) {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a seed to repeat is given from outside"
+)]
 fn nothing_is_lost_doubled_or_swapped_while_connections_break() {
     if let Ok(seed) = std::env::var("SEED") {
         survive(seed.parse().expect("SEED is a number"));

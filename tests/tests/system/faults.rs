@@ -150,7 +150,7 @@ fn calls_under_way_at_a_peer_that_restarts_end_with_peer_lost() {
         let ends: Rc<RefCell<Vec<&'static str>>> = Rc::default();
         let slow = component("slow", || {
             |cx, message| {
-                if message.method() == &"Hang" {
+                if message.method().as_str() == "Hang" {
                     cx.sleep(Duration::from_secs(3600))?;
                 }
                 Ok(Reply::Empty)
