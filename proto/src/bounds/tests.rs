@@ -43,10 +43,13 @@ fn a_good_frame_comes_back_the_same() {
     );
 }
 
+/// Breaks a frame; is given a name that is too long.
+type Break = fn(&mut Frame, &str);
+
 #[test]
 fn each_bound_is_refused_by_its_reason() {
     let long = "n".repeat(257);
-    let table: [(&str, Reason, fn(&mut Frame, &str)); 9] = [
+    let table: [(&str, Reason, Break); 9] = [
         ("records", Reason::TooMany, |f, _| {
             f.records = vec![Record::default(); 4097]
         }),
