@@ -52,6 +52,8 @@ pub(crate) struct Instance {
     pub(crate) number: u32,
     pub(crate) limits: InstanceLimits,
     pub(crate) interfaces: Vec<&'static Interface>,
+    /// Those of its methods that answer with a stream; few or none.
+    streaming: Vec<&'static str>,
     pub(crate) subscriptions: Vec<Subscription>,
     pub(crate) factory: Factory,
     /// Invariant: `Some` exactly while [`State::Idle`], or not yet stopped.
@@ -76,11 +78,17 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub(crate) fn new(spec: ComponentSpec, environment: Environment) -> Self {
+        let methods = spec.interfaces.iter().flat_map(|it| it.methods);
+        let streaming = methods
+            .filter(|method| method.streaming)
+            .map(|method| method.name)
+            .collect();
         Self {
             name: spec.name,
             number: 0,
             limits: spec.limits,
             interfaces: spec.interfaces,
+            streaming,
             subscriptions: spec.subscriptions,
             factory: Rc::new(RefCell::new(spec.factory)),
             component: None,
@@ -98,6 +106,11 @@ impl Instance {
             restarts: 0,
             handling: Duration::ZERO,
         }
+    }
+
+    /// Tells whether it says that a method answers with a stream.
+    pub(crate) fn is_streaming(&self, method: &Name) -> bool {
+        self.streaming.iter().any(|known| *method == **known)
     }
 
     /// Tells whether it could begin its next work now.

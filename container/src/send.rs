@@ -307,6 +307,7 @@ impl Core {
     /// Puts a request into the queue of an instance here.
     pub(crate) fn deliver(&mut self, envelope: Envelope, origin: Origin) -> Result<(), CallError> {
         let index = self.choose_instance(&envelope)?;
+        self.check_manner(index, &envelope)?;
         let bytes = envelope.payload.bytes.len();
         if let Err(error) = self.check_room(index, bytes) {
             self.instances[index].rejected += 1;
@@ -326,6 +327,20 @@ impl Core {
             credit,
         };
         self.enqueue(index, queued, bytes);
+        Ok(())
+    }
+
+    /// Refuses a call that a stream would answer and that has no room for one, before anything runs. (One
+    /// answer to a call that wants a stream does no harm: it is a stream of one.)
+    fn check_manner(&self, index: usize, envelope: &Envelope) -> Result<(), CallError> {
+        let instance = &self.instances[index];
+        let one = envelope.kind == Kind::Call && envelope.credit == 0;
+        if one && instance.is_streaming(&envelope.method) {
+            return Err(CallError::Unimplemented(crate::streams::not_one_answer(
+                &envelope.target,
+                &envelope.method,
+            )));
+        }
         Ok(())
     }
 
@@ -378,8 +393,13 @@ impl Core {
         Ok(())
     }
 
-    /// A call started here has its answer.
+    /// A call started here has its answer. One answer to a call that wanted a stream is a stream of one.
     pub(crate) fn end_call(&mut self, id: u64, result: Result<Payload, CallError>) {
+        self.close_call(id, result.map(Some));
+    }
+
+    /// Nothing more will come for a call started here. `None`: all items of a stream have.
+    pub(crate) fn close_call(&mut self, id: u64, result: Result<Option<Payload>, CallError>) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_over()) else {
             self.late_answer(id);
             return;
@@ -394,8 +414,10 @@ impl Core {
             }
         }
         match &mut call.answer {
-            Answer::Stream(stream) => stream.end = Some(result.map(drop)),
-            answer => *answer = Answer::Done(result),
+            Answer::Stream(stream) => {
+                stream.end = Some(result.map(|only| stream.items.extend(only)));
+            }
+            answer => *answer = Answer::Done(result.map(Option::unwrap_or_default)),
         }
         if let Some(timer) = call.timer.take() {
             self.timers.cancel(timer);

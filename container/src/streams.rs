@@ -26,6 +26,11 @@ pub(crate) struct ServedStream {
     cancelled: bool,
 }
 
+/// Says why a call for one answer gets none.
+pub(crate) fn not_one_answer(component: &Name, method: &Name) -> String {
+    format!("`{method}` of `{component}` answers with a stream, and was called for one answer")
+}
+
 impl Core {
     /// Begins to serve a stream that a handler returned.
     pub(crate) fn serve_stream(
@@ -38,8 +43,9 @@ impl Core {
         source: ReplySource,
     ) {
         if credit == 0 {
-            let text = format!("`{method}` answers with a stream; ask for one");
-            self.conclude(&origin, Err(CallError::Unimplemented(text)));
+            // Unlike what describes its services, this could only be found out by running it.
+            let status = Status::unimplemented(not_one_answer(&component, &method));
+            self.conclude(&origin, Err(CallError::Remote(status)));
             return;
         }
         if self.streams.len() >= self.limits.streams {
@@ -172,6 +178,7 @@ impl Core {
                 };
                 self.answer_peer(*peer, end, (*sequence > 0).then_some(*sequence));
             }
+            (Ok(()), Origin::LocalCall { id: call }) => self.stream_ended(*call, stream.sent),
             (Ok(()), origin) => self.conclude(origin, Ok(Payload::default())),
             (Err(error), origin) => self.conclude(origin, Err(error)),
         }
@@ -235,15 +242,22 @@ impl Core {
 
     /// All items of a stream were sent.
     pub(crate) fn stream_ended(&mut self, id: u64, items: u64) {
-        let received = match self.calls.get(&id).map(|call| &call.answer) {
-            Some(Answer::Stream(stream)) => stream.received,
+        let call = self.calls.get(&id);
+        let received = match call.map(|call| (&call.answer, &call.method)) {
+            Some((Answer::Stream(stream), _)) => stream.received,
+            Some((Answer::Pending, method)) => {
+                let text =
+                    format!("`{method}` was answered with a stream, for which it did not ask");
+                self.close_call(id, Err(CallError::Incomplete(text)));
+                return;
+            }
             _ => items,
         };
         if received == items {
-            self.end_call(id, Ok(Payload::default()));
+            self.close_call(id, Ok(None));
         } else {
             let text = format!("{received} of {items} items came");
-            self.end_call(id, Err(CallError::Incomplete(text)));
+            self.close_call(id, Err(CallError::Incomplete(text)));
         }
     }
 

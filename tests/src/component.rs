@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use monofil_container::{
-    Component, ComponentSpec, Context, HandlerError, InstanceLimits, Message, Payload, Reply,
-    Request, StartReason, Status, Subscription, Undelivered,
+    Component, ComponentSpec, Context, HandlerError, InstanceLimits, Interface, Message, Payload,
+    Reply, Request, StartReason, Status, Subscription, Undelivered,
 };
 
 /// How a component is made, as often as its node starts.
@@ -14,6 +14,7 @@ pub struct ComponentDef {
     make: Rc<dyn Fn() -> Hooks>,
     limits: InstanceLimits,
     topics: Vec<(&'static str, &'static str)>,
+    interfaces: Vec<&'static Interface>,
 }
 
 type Handle = Box<dyn FnMut(&mut Context, Message) -> Result<Reply, HandlerError>>;
@@ -106,6 +107,7 @@ pub fn hooked(name: &'static str, make: impl Fn() -> Hooks + 'static) -> Compone
         make: Rc::new(make),
         limits: InstanceLimits::default(),
         topics: Vec::new(),
+        interfaces: Vec::new(),
     }
 }
 
@@ -121,6 +123,13 @@ impl ComponentDef {
     #[must_use]
     pub fn subscribe(mut self, topic: &'static str, method: &'static str) -> Self {
         self.topics.push((topic, method));
+        self
+    }
+
+    /// Lets it describe a service.
+    #[must_use]
+    pub fn interface(mut self, interface: &'static Interface) -> Self {
+        self.interfaces.push(interface);
         self
     }
 
@@ -145,6 +154,7 @@ impl ComponentDef {
         let mut spec = ComponentSpec::new(self.name, move || make());
         spec.limits = self.limits;
         spec.subscriptions = self.subscriptions();
+        spec.interfaces.clone_from(&self.interfaces);
         spec
     }
 }

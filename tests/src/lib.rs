@@ -16,11 +16,13 @@
 //! ```
 
 mod component;
+mod foreign;
 mod net;
 mod sim;
 mod zmq;
 
 pub use component::{ComponentDef, Hooks, component, hooked, text};
+pub use foreign::Foreign;
 pub use net::{Net, NodeSpec, on_both};
 pub use sim::SimNet;
 pub use zmq::{Scheme, ZmqNet};

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use monofil_container::Container;
+use monofil_container::{Container, Reply};
 use monofil_inproc::{
     Latency, LinkModel, NodeKey, NodeSpec as WorldNode, World, WorldConfig, application_endpoint,
 };
-use monofil_transport::Shutdown;
+use monofil_transport::{Node, Shutdown};
 
 use crate::net::{Net, NodeSpec, Test, directory};
+use crate::{Foreign, component};
 
 /// A simulated world with a latency of one to two milliseconds.
 pub struct SimNet {
@@ -42,12 +43,29 @@ impl SimNet {
         &mut self.world
     }
 
+    /// Adds a node that is no container, and says which components it runs. Before [`Net::start`].
+    pub fn foreign(
+        &mut self,
+        name: &'static str,
+        components: &[&'static str],
+        make: impl Fn() -> Foreign + 'static,
+    ) {
+        let described = components
+            .iter()
+            .map(|it| component(it, || |_, _| Ok(Reply::Empty)));
+        self.nodes.push(NodeSpec::new(name, described.collect()));
+        let factory = move |_: &monofil_inproc::NodeStart| Box::new(make()) as Box<dyn Node>;
+        self.world
+            .add_node(WorldNode::new(name), factory)
+            .expect("a new name");
+    }
+
     fn add(&mut self, name: String, spec: NodeSpec) -> NodeKey {
         let nodes = self.nodes.clone();
         let factory = move |start: &monofil_inproc::NodeStart| {
             let at = |node: &str| application_endpoint(node).expect("a short name");
             let config = spec.config(start.incarnation, directory(&nodes, at));
-            Box::new(Container::new(config)) as Box<dyn monofil_transport::Node>
+            Box::new(Container::new(config)) as Box<dyn Node>
         };
         self.world
             .add_node(WorldNode::new(name), factory)
@@ -65,8 +83,8 @@ impl Net for SimNet {
     }
 
     fn start(&mut self, nodes: Vec<NodeSpec>) {
-        self.nodes = nodes;
-        for node in self.nodes.clone() {
+        self.nodes.extend(nodes.clone());
+        for node in nodes {
             self.add(node.name.to_owned(), node);
         }
     }

@@ -6,5 +6,7 @@ mod calls;
 mod faults;
 #[path = "system/handlers.rs"]
 mod handlers;
+#[path = "system/manners.rs"]
+mod manners;
 #[path = "system/strangers.rs"]
 mod strangers;
