@@ -11,6 +11,14 @@ use crate::{CallError, Name, Payload};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TaskId(pub(crate) u64);
 
+/// Names a link for as long as it lasts. What belongs to a link that has ended finds nobody, although the
+/// node, or another in its place, may be there again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LinkKey {
+    pub(crate) peer: usize,
+    pub(crate) number: u64,
+}
+
 /// Where a message came from, and so where its end is reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -20,9 +28,7 @@ pub(crate) enum Origin {
     LocalCast { id: u64, sender: Option<usize> },
     /// A message of another node.
     Remote {
-        peer: usize,
-        /// A peer that begins anew does not want the answers of its predecessor.
-        incarnation: u64,
+        link: LinkKey,
         id: u64,
         /// The number of its record; 0 on an unnumbered link.
         sequence: u64,
@@ -131,7 +137,7 @@ impl Lapsed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ServedKey {
     /// `None`: this container itself.
-    pub(crate) peer: Option<usize>,
+    pub(crate) link: Option<LinkKey>,
     pub(crate) id: u64,
 }
 
@@ -147,14 +153,14 @@ impl Origin {
     /// Returns the key under which a call is found when it is cancelled; `None` for a cast.
     pub(crate) const fn served_key(&self) -> Option<ServedKey> {
         match *self {
-            Self::LocalCall { id } => Some(ServedKey { peer: None, id }),
+            Self::LocalCall { id } => Some(ServedKey { link: None, id }),
             Self::Remote {
-                peer,
+                link,
                 id,
                 answer: true,
                 ..
             } => Some(ServedKey {
-                peer: Some(peer),
+                link: Some(link),
                 id,
             }),
             Self::LocalCast { .. } | Self::Remote { .. } => None,

@@ -180,6 +180,10 @@ impl Link {
         self.numbered = false;
     }
 
+    pub(crate) const fn is_unnumbered(&self) -> bool {
+        !self.numbered
+    }
+
     /// Tells whether everything that was offered has arrived, as far as this side can know.
     pub(crate) fn is_flushed(&self) -> bool {
         let out = &self.outbound;

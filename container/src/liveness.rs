@@ -24,6 +24,7 @@ impl Core {
             return;
         }
         self.peers.probe_due = false;
+        self.forget_gone(io);
         if io.local().datagram.is_none() {
             // Nobody can be asked from here, so nobody is silent for not answering.
             return;
@@ -92,6 +93,21 @@ impl Core {
             Some(Body::Alive(_)) => self.heard_of(index),
             Some(Body::Busy(busy)) => self.peer_busy(index, &busy),
             Some(Body::Probe(_)) | None => {}
+        }
+    }
+
+    /// Notes that a node is there.
+    pub(crate) fn heard_of(&mut self, index: usize) {
+        let now = self.now;
+        if let Some(peer) = self.peers.get_mut(index) {
+            peer.heard = now;
+            if peer.health != Health::Alive {
+                if matches!(peer.health, Health::Silent | Health::Busy { .. }) {
+                    tracing::info!(node = %self.name, peer = %peer.place(), "peer answers again");
+                }
+                peer.health = Health::Alive;
+                peer.health_since = now;
+            }
         }
     }
 

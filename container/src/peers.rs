@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use monofil_transport::{ConnectionId, Endpoint, Instant, Route};
 
+use crate::calls::LinkKey;
 use crate::link::{Link, LinkConfig};
 use crate::{Name, NodeId};
 
@@ -33,9 +34,17 @@ pub(crate) struct Peer {
     pub(crate) node: Option<NodeId>,
     /// 0 until it has introduced itself.
     pub(crate) incarnation: u64,
-    /// Which of our links to this node the present one is; and which of theirs.
+    /// Drawn when this entry was made, higher than for any entry before: a node that was forgotten and comes
+    /// again meets another epoch.
     pub(crate) epoch: u64,
+    /// The same of the other side; 0 until it has said it.
     pub(crate) their_epoch: u64,
+    /// Changes each time the link ends and begins anew. Known to this side only.
+    pub(crate) link_number: u64,
+    /// When it was last told that what it sends is of a link that is over.
+    pub(crate) corrected: Option<Instant>,
+    /// The directory knows it: it is not forgotten.
+    pub(crate) lasting: bool,
     pub(crate) name: Name,
     pub(crate) application: Option<Endpoint>,
     pub(crate) control: Option<Endpoint>,
@@ -46,8 +55,8 @@ pub(crate) struct Peer {
     pub(crate) connected: bool,
     /// The connection it opened to this node.
     pub(crate) way_back: Option<Route>,
-    /// It has introduced itself since the connection was last made, so that records may leave.
-    pub(crate) established: bool,
+    /// It has introduced itself since the connection was last made.
+    pub(crate) introduced: bool,
     pub(crate) link: Link,
     /// A frame that the transport did not take yet.
     pub(crate) unsent: Option<Bytes>,
@@ -70,6 +79,9 @@ impl Peer {
             incarnation: 0,
             epoch,
             their_epoch: 0,
+            link_number: epoch,
+            corrected: None,
+            lasting: false,
             name: Name::empty(),
             application: None,
             control: None,
@@ -78,7 +90,7 @@ impl Peer {
             connection: None,
             connected: false,
             way_back: None,
-            established: false,
+            introduced: false,
             link: Link::new(link),
             unsent: None,
             dirty: false,
@@ -111,9 +123,25 @@ impl Peer {
         }
     }
 
-    /// Nothing would be lost by forgetting it: it keeps no link, or says it will never speak again.
-    fn is_forgettable(&self) -> bool {
-        self.connection.is_none() && self.link.is_flushed()
+    /// Records may leave: both sides know who the other is and which link this is.
+    pub(crate) const fn is_established(&self) -> bool {
+        self.introduced && (self.their_epoch > 0 || self.link.is_unnumbered())
+    }
+
+    /// There is no way to it.
+    pub(crate) const fn is_gone(&self) -> bool {
+        !self.introduced && !self.connected
+    }
+
+    /// Forgetting it costs nothing (0), or no more than is lost already (1).
+    fn cost(&self) -> Option<u8> {
+        if self.lasting {
+            None
+        } else if self.connection.is_none() && self.link.is_flushed() {
+            Some(0)
+        } else {
+            self.is_gone().then_some(1)
+        }
     }
 }
 
@@ -175,37 +203,35 @@ impl Peers {
     }
 
     pub(crate) fn is_established(&self, index: usize) -> bool {
-        self.get(index).is_some_and(|peer| peer.established)
+        self.get(index).is_some_and(Peer::is_established)
+    }
+
+    /// Finds the node at the other end of a link, if that link is still there.
+    pub(crate) fn on_link(&mut self, link: LinkKey) -> Option<&mut Peer> {
+        self.get_mut(link.peer)
+            .filter(|peer| peer.link_number == link.number)
     }
 
     pub(crate) fn place(&self, index: usize) -> Name {
         self.get(index).map_or_else(Name::empty, Peer::place)
     }
 
-    /// Adds a node. When there are too many, one that nothing would be lost by forgetting makes room: the
-    /// one that was heard of least lately.
-    pub(crate) fn add(
-        &mut self,
-        link: LinkConfig,
-        epoch: u64,
-        now: Instant,
-        most: usize,
-    ) -> Option<usize> {
-        if self.len() >= most {
-            let oldest = self
-                .iter()
-                .filter(|(_, peer)| peer.is_forgettable())
-                .min_by_key(|(_, peer)| peer.heard)
-                .map(|(index, _)| index)?;
-            self.remove(oldest);
-        }
+    /// Returns the node whose loss costs least, and of these the one that was not heard of for longest.
+    pub(crate) fn expendable(&self) -> Option<usize> {
+        self.iter()
+            .filter_map(|(index, peer)| Some((peer.cost()?, peer.heard, index)))
+            .min()
+            .map(|(_, _, index)| index)
+    }
+
+    pub(crate) fn add(&mut self, link: LinkConfig, epoch: u64, now: Instant) -> usize {
         let peer = Some(Peer::new(link, epoch, now));
         if let Some(free) = self.all.iter().position(Option::is_none) {
             self.all[free] = peer;
-            return Some(free);
+            return free;
         }
         self.all.push(peer);
-        Some(self.all.len() - 1)
+        self.all.len() - 1
     }
 
     pub(crate) fn remove(&mut self, index: usize) -> Option<Peer> {

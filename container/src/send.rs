@@ -450,7 +450,7 @@ impl Core {
                     self.peers.place(peer)
                 )));
             } else {
-                self.answer_peer(peer, Envelope::about(Kind::Cancel, id), None);
+                self.tell_peer(peer, Envelope::about(Kind::Cancel, id));
             }
         }
         let error = error.unwrap_or_else(|| {
@@ -505,14 +505,14 @@ impl Core {
         if let Destination::Peer(peer) = call.destination
             && !self.peers.withdraw(peer, id)
         {
-            self.answer_peer(peer, Envelope::about(Kind::Cancel, id), None);
+            self.tell_peer(peer, Envelope::about(Kind::Cancel, id));
         }
         self.cancel_served_locally(call.destination, id);
     }
 
     fn cancel_served_locally(&mut self, destination: Destination, id: u64) {
         if destination == Destination::Local {
-            self.cancel_served(crate::calls::ServedKey { peer: None, id });
+            self.cancel_served(crate::calls::ServedKey { link: None, id });
         }
     }
 

@@ -87,17 +87,12 @@ impl Core {
             Origin::LocalCall { id } => self.end_call(id, result),
             Origin::LocalCast { .. } => {}
             Origin::Remote {
-                peer,
-                incarnation,
+                link,
                 id,
                 sequence,
                 answer,
             } => {
                 let settles = (sequence > 0).then_some(sequence);
-                if self.peers.incarnation(peer) != Some(incarnation) {
-                    self.counters.add(Counter::AnswersUndeliverable);
-                    return;
-                }
                 let reply = match result {
                     Ok(payload) if answer => Some(self.reply(id, payload)),
                     Err(error) if answer || error.executed() == Executed::No => {
@@ -106,8 +101,10 @@ impl Core {
                     _ => None,
                 };
                 match reply {
-                    Some(envelope) => self.answer_peer(peer, envelope, settles),
-                    None => self.settle_peer(peer, sequence),
+                    Some(envelope) => {
+                        self.answer_link(link, envelope, settles);
+                    }
+                    None => self.settle_peer(link, sequence),
                 }
             }
         }

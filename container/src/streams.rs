@@ -135,20 +135,17 @@ impl Core {
         let (origin, sent) = (stream.origin.clone(), stream.sent);
         match origin {
             Origin::LocalCall { id: call } => self.item_arrived(None, call, sent, payload),
-            Origin::Remote {
-                peer,
-                incarnation,
-                id: call,
-                ..
-            } if self.peers.incarnation(peer) == Some(incarnation) => {
+            Origin::Remote { link, id: call, .. } => {
                 let item = Envelope {
                     payload,
                     item: sent,
                     ..Envelope::about(Kind::Item, call)
                 };
-                self.answer_peer(peer, item, None);
+                if !self.answer_link(link, item, None) {
+                    return self.end_stream(id, Err(CallError::Cancelled));
+                }
             }
-            _ => return self.end_stream(id, Err(CallError::Cancelled)),
+            Origin::LocalCast { .. } => return self.end_stream(id, Err(CallError::Cancelled)),
         }
         self.stream_ready(id);
     }
@@ -164,19 +161,18 @@ impl Core {
         match (result, &stream.origin) {
             (
                 Ok(()),
-                Origin::Remote {
-                    peer,
-                    incarnation,
+                &Origin::Remote {
+                    link,
                     id: call,
                     sequence,
                     ..
                 },
-            ) if self.peers.incarnation(*peer) == Some(*incarnation) => {
+            ) => {
                 let end = Envelope {
                     item: stream.sent,
-                    ..Envelope::about(Kind::End, *call)
+                    ..Envelope::about(Kind::End, call)
                 };
-                self.answer_peer(*peer, end, (*sequence > 0).then_some(*sequence));
+                self.answer_link(link, end, (sequence > 0).then_some(sequence));
             }
             (Ok(()), Origin::LocalCall { id: call }) => self.stream_ended(*call, stream.sent),
             (Ok(()), origin) => self.conclude(origin, Ok(Payload::default())),
@@ -284,9 +280,9 @@ impl Core {
                         credit,
                         ..Envelope::about(Kind::Credit, id)
                     };
-                    self.answer_peer(peer, more, None);
+                    self.tell_peer(peer, more);
                 }
-                _ => self.stream_credit(ServedKey { peer: None, id }, credit),
+                _ => self.stream_credit(ServedKey { link: None, id }, credit),
             }
         }
         Some(Ok(payload))

@@ -1,0 +1,252 @@
+//! Frames that came in, and the records in them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use monofil_proto::decode_frame;
+use monofil_proto::wire::{self, Kind};
+use monofil_transport::{Io, Route};
+
+use super::greeting::is_of_a_link;
+use crate::calls::{Destination, LinkKey, Origin, ServedKey};
+use crate::core::Core;
+use crate::counters::Counter;
+use crate::envelope::Envelope;
+use crate::link::{Arrival, LedgerEntry, Marks};
+use crate::{CallError, NodeId, Undelivered};
+
+/// A node that speaks on a link that is over is told so, but not for each of the frames it sent meanwhile.
+const CORRECT_AGAIN: Duration = Duration::from_millis(20);
+
+impl Core {
+    pub(crate) fn handle_frame(&mut self, io: &mut dyn Io, from: &Route, bytes: &Bytes) {
+        self.counters.add(Counter::FramesReceived);
+        let mut frame = match decode_frame(bytes, &self.bounds) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.counters.malformed(error.reason);
+                tracing::debug!(node = %self.name, %error, "a frame was refused");
+                return;
+            }
+        };
+        if self.network != 0 && frame.network != 0 && frame.network != self.network {
+            self.counters.add(Counter::FramesForeignNetwork);
+            return;
+        }
+        let Some(node) = NodeId::from_wire(&frame.sender).filter(|node| *node != self.node) else {
+            self.counters.add(Counter::FramesMisdirected);
+            return;
+        };
+        let for_us = self.is_for_us(&frame);
+        if !for_us {
+            // Meant for who was here before: whoever sent it learns who is here now.
+            self.counters.add(Counter::FramesMisdirected);
+            if frame.hello.is_none() {
+                self.send_hello(io, None, from, true, 0);
+                return;
+            }
+        }
+        let hello = frame.hello.take();
+        let Some(index) = self.sender_of(io, node, &frame, hello.as_deref(), from) else {
+            return;
+        };
+        if let Some(hello) = hello {
+            self.handle_hello(io, index, &hello, from);
+        }
+        if for_us && self.is_on_link(io, index, &frame, from) {
+            self.handle_records(index, frame);
+        }
+    }
+
+    fn is_for_us(&self, frame: &wire::Frame) -> bool {
+        let same_node = frame.receiver.is_empty() || frame.receiver == self.node.0;
+        let same_life =
+            frame.receiver_incarnation == 0 || frame.receiver_incarnation == self.incarnation;
+        same_node && same_life
+    }
+
+    /// Tells whether a frame is of the link as it is now. One that is not was sent before its sender knew
+    /// of this link, and learns of it by a hello.
+    fn is_on_link(
+        &mut self,
+        io: &mut dyn Io,
+        index: usize,
+        frame: &wire::Frame,
+        from: &Route,
+    ) -> bool {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(index) else {
+            return false;
+        };
+        if !is_of_a_link(frame) || peer.link.is_unnumbered() {
+            return true;
+        }
+        if frame.link_epoch > 0 && frame.receiver_epoch == peer.epoch {
+            return true;
+        }
+        let says_something = !frame.records.is_empty() || frame.receiver_epoch > 0;
+        if says_something && peer.corrected.is_none_or(|at| now >= at + CORRECT_AGAIN) {
+            peer.corrected = Some(now);
+            self.send_hello(io, Some(index), from, true, 0);
+        }
+        self.counters.add(Counter::FramesStale);
+        false
+    }
+
+    fn handle_records(&mut self, index: usize, frame: wire::Frame) {
+        let now = self.now;
+        let marks = marks_of(&frame);
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        let link = LinkKey {
+            peer: index,
+            number: peer.link_number,
+        };
+        let numbered = frame.first_sequence > 0;
+        let (skip, mut sequence) = if numbered && !frame.records.is_empty() {
+            match peer
+                .link
+                .handle_records(now, frame.first_sequence, frame.records.len())
+            {
+                Arrival::New { skip, sequence } => (skip, sequence),
+                Arrival::Gap => {
+                    peer.link.handle_marks(now, &marks, false);
+                    self.counters.add(Counter::LinkGaps);
+                    self.peers.mark_dirty(index);
+                    return;
+                }
+            }
+        } else {
+            (0, 0)
+        };
+        self.counters
+            .add_many(Counter::RecordsDuplicate, skip as u64);
+        for record in frame.records.into_iter().skip(skip) {
+            self.counters.add(Counter::RecordsReceived);
+            let record_sequence = if numbered { sequence } else { 0 };
+            sequence += 1;
+            match Envelope::from_record(record, now, self.default_deadline) {
+                Some(envelope) => self.handle_record(link, record_sequence, envelope),
+                None => {
+                    self.counters.add(Counter::RecordsInvalid);
+                    self.settle_peer(link, record_sequence);
+                }
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(index) {
+            peer.link.handle_marks(now, &marks, true);
+        }
+        self.peers.mark_dirty(index);
+    }
+
+    fn handle_record(&mut self, link: LinkKey, sequence: u64, envelope: Envelope) {
+        let id = envelope.id;
+        let served = ServedKey {
+            link: Some(link),
+            id,
+        };
+        match envelope.kind {
+            Kind::Call | Kind::Cast | Kind::Publish => {
+                self.handle_request(link, sequence, envelope);
+                return;
+            }
+            Kind::Reply if self.came_from(link.peer, id) => self.end_call(id, Ok(envelope.payload)),
+            Kind::Failure => self.handle_failure(link.peer, envelope),
+            Kind::Cancel => self.cancel_served(served),
+            Kind::Item => self.item_arrived(Some(link.peer), id, envelope.item, envelope.payload),
+            Kind::End if self.came_from(link.peer, id) => self.stream_ended(id, envelope.item),
+            Kind::Credit => self.stream_credit(served, envelope.credit),
+            Kind::Reply | Kind::End | Kind::Unspecified => {}
+        }
+        self.settle_peer(link, sequence);
+    }
+
+    /// Answers are believed only from where the call went; late ones are counted.
+    fn came_from(&mut self, peer: usize, id: u64) -> bool {
+        match self.calls.get(&id) {
+            Some(call) => call.destination == Destination::Peer(peer),
+            None => true,
+        }
+    }
+
+    fn handle_request(&mut self, link: LinkKey, sequence: u64, envelope: Envelope) {
+        let answer = envelope.kind == Kind::Call;
+        let origin = Origin::Remote {
+            link,
+            id: envelope.id,
+            sequence,
+            answer,
+        };
+        if let Some(state) = self.peers.get_mut(link.peer) {
+            state.link.handle_request(envelope.payload.bytes.len());
+        }
+        let is_known = origin
+            .served_key()
+            .is_some_and(|key| self.served.contains_key(&key));
+        let delivered = if !self.accepts_new() {
+            Err(CallError::Draining(self.name.clone()))
+        } else if is_known {
+            // A program that numbers nothing repeated itself: the first is being worked on.
+            self.counters.add(Counter::RecordsDuplicate);
+            return;
+        } else {
+            let envelope = Envelope {
+                target: self.qualified(&envelope.target),
+                ..envelope
+            };
+            self.deliver(envelope, origin.clone())
+        };
+        if let Err(error) = delivered {
+            self.rejected(&error);
+            self.conclude(&origin, Err(error));
+        }
+    }
+
+    fn handle_failure(&mut self, peer: usize, envelope: Envelope) {
+        let error = envelope.outcome.map_or_else(
+            || CallError::Timeout("it failed, and its node did not say how".into()),
+            |error| *error,
+        );
+        if self.calls.contains_key(&envelope.id) {
+            if self.came_from(peer, envelope.id) {
+                self.end_call(envelope.id, Err(error));
+            }
+            return;
+        }
+        let entry = self
+            .peers
+            .get_mut(peer)
+            .and_then(|peer| peer.link.take_cast(envelope.id));
+        match entry {
+            Some(entry) => self.cast_lost(entry, error),
+            None => self.end_call(envelope.id, Err(error)),
+        }
+    }
+
+    pub(super) fn cast_lost(&mut self, entry: LedgerEntry, error: CallError) {
+        let sender = self
+            .by_name
+            .get(&entry.source)
+            .and_then(|all| all.first())
+            .copied();
+        let undelivered = Undelivered {
+            id: entry.id,
+            target: entry.target,
+            method: entry.method,
+            flow: entry.flow,
+            error,
+        };
+        self.return_cast(sender, undelivered);
+    }
+}
+
+const fn marks_of(frame: &wire::Frame) -> Marks {
+    Marks {
+        received: frame.received,
+        settled: frame.settled,
+        credit_records: frame.credit_records,
+        credit_bytes: frame.credit_bytes,
+        resend: frame.resend,
+    }
+}

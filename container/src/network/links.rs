@@ -1,0 +1,166 @@
+//! What links carry from here, and what becomes of it when they end.
+
+use std::time::Duration;
+
+use monofil_proto::wire::Kind;
+
+use crate::CallError;
+use crate::calls::{Destination, LinkKey};
+use crate::core::{Core, Timer};
+use crate::counters::Counter;
+use crate::envelope::Envelope;
+use crate::link::LedgerEntry;
+
+/// How often requests that wait for a link are looked at.
+const SWEEP: Duration = Duration::from_millis(100);
+
+impl Core {
+    /// The other incarnation of a link is gone: everything under way is reported, each to its sender.
+    pub(super) fn end_link(&mut self, index: usize, why: &str) {
+        let number = self.fresh_id();
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        self.counters.add(Counter::LinksEnded);
+        let place = peer.place();
+        let old = LinkKey {
+            peer: index,
+            number: std::mem::replace(&mut peer.link_number, number),
+        };
+        let lost = peer.link.end();
+        peer.unsent = None;
+        let incarnation = peer.incarnation;
+        tracing::info!(node = %self.name, peer = %place, incarnation, why, "link ended");
+        let error = CallError::PeerLost(format!("`{place}`: {why}"));
+        let mut calls: Vec<u64> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.destination == Destination::Peer(index) && !call.is_over())
+            .map(|(id, _)| *id)
+            .collect();
+        calls.sort_unstable();
+        for id in calls {
+            let fresh = self
+                .peers
+                .get(index)
+                .is_some_and(|peer| peer.link.is_fresh(id));
+            if !fresh {
+                self.end_call(id, Err(error.clone()));
+            }
+        }
+        for entry in lost {
+            self.cast_lost(entry, error.clone());
+        }
+        let mut served: Vec<_> = self
+            .served
+            .keys()
+            .filter(|key| key.link == Some(old))
+            .copied()
+            .collect();
+        served.sort_unstable_by_key(|key| key.id);
+        for key in served {
+            self.cancel_served(key);
+        }
+    }
+
+    /// Gives a request to a link. Where nobody has introduced itself yet it waits, within its deadline.
+    pub(crate) fn offer(&mut self, index: usize, envelope: Envelope) -> Result<(), CallError> {
+        let place = self.peers.place(index);
+        let Some(peer) = self.peers.get_mut(index) else {
+            return Err(CallError::Unreachable("the node was forgotten".into()));
+        };
+        if let Err(refused) = peer.link.offer(envelope, &place) {
+            return Err(refused.0);
+        }
+        if !peer.is_established() && !self.peers.sweep_set {
+            self.peers.sweep_set = true;
+            self.timers.set(self.now + SWEEP, Timer::Sweep);
+        }
+        self.peers.mark_dirty(index);
+        Ok(())
+    }
+
+    /// Gives anything but a request to a node.
+    pub(crate) fn tell_peer(&mut self, index: usize, envelope: Envelope) {
+        if let Some(peer) = self.peers.get_mut(index) {
+            peer.link.answer(envelope, None);
+            self.peers.mark_dirty(index);
+        }
+    }
+
+    /// Gives a link what answers a record of it; `settles` when the record ends with that. Tells whether the
+    /// link is still there: nobody else wants the answer.
+    pub(crate) fn answer_link(
+        &mut self,
+        link: LinkKey,
+        envelope: Envelope,
+        settles: Option<u64>,
+    ) -> bool {
+        let Some(peer) = self.peers.on_link(link) else {
+            self.counters.add(Counter::AnswersUndeliverable);
+            return false;
+        };
+        peer.link.answer(envelope, settles);
+        self.peers.mark_dirty(link.peer);
+        true
+    }
+
+    pub(crate) fn settle_peer(&mut self, link: LinkKey, sequence: u64) {
+        if sequence > 0
+            && let Some(peer) = self.peers.on_link(link)
+        {
+            peer.link.settle(sequence);
+        }
+    }
+
+    pub(crate) fn link_due(&mut self, index: usize) {
+        if let Some(peer) = self.peers.get_mut(index) {
+            peer.link_timer = None;
+            self.peers.mark_dirty(index);
+        }
+    }
+
+    /// Ends casts that wait for a link and have expired. (Calls have timers of their own.)
+    pub(crate) fn sweep_requests(&mut self) {
+        self.peers.sweep_set = false;
+        let mut waiting = false;
+        for index in self.peers.indices() {
+            let now = self.now;
+            let Some(peer) = self.peers.get_mut(index) else {
+                continue;
+            };
+            let place = peer.place();
+            let expired = peer.link.expire(now);
+            waiting |= !peer.is_established() && peer.link.has_fresh_requests();
+            for envelope in expired {
+                let text = format!("`{place}` could not be reached before the deadline");
+                self.request_failed(&envelope, CallError::Unreachable(text));
+            }
+        }
+        if waiting {
+            self.peers.sweep_set = true;
+            self.timers.set(self.now + SWEEP, Timer::Sweep);
+        }
+    }
+
+    /// Ends what has not left for a node and never will.
+    pub(super) fn abandon_requests(&mut self, index: usize, why: &str) {
+        let place = self.peers.place(index);
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        for envelope in peer.link.take_requests() {
+            let error = CallError::Unreachable(format!("`{place}`: {why}"));
+            self.request_failed(&envelope, error);
+        }
+    }
+
+    /// A request that never left ends here.
+    pub(super) fn request_failed(&mut self, envelope: &Envelope, error: CallError) {
+        if envelope.kind == Kind::Call {
+            self.end_call(envelope.id, Err(error));
+        } else {
+            self.cast_lost(LedgerEntry::of(envelope, 0), error);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Frames that leave.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use monofil_proto::{VERSION, encode, wire};
+use monofil_transport::{Io, Route, SendError};
+
+use crate::core::{Core, Stage, Timer};
+use crate::counters::Counter;
+use crate::link::Marks;
+
+impl Core {
+    /// Sends what there is, a frame for each node and as many as it takes.
+    pub(crate) fn flush(&mut self, io: &mut dyn Io) {
+        if self.stage == Stage::Flushing {
+            self.acknowledge_all();
+        }
+        for index in self.peers.take_dirty() {
+            let Some(peer) = self.peers.get(index) else {
+                continue;
+            };
+            if peer.is_established() {
+                self.pump(io, index);
+            } else if peer.connected && !peer.greeting_set {
+                self.greet(io, index);
+            }
+        }
+    }
+
+    /// Lets nobody wait for an acknowledgement from a node that is about to end.
+    fn acknowledge_all(&mut self) {
+        for index in self.peers.indices() {
+            let waits = |peer: &mut crate::peers::Peer| peer.link.hurry();
+            if self.peers.get_mut(index).is_some_and(waits) {
+                self.peers.mark_dirty(index);
+            }
+        }
+    }
+
+    fn pump(&mut self, io: &mut dyn Io, index: usize) {
+        let Some(route) = self.peers.get(index).and_then(crate::peers::Peer::route) else {
+            return;
+        };
+        loop {
+            let now = self.now;
+            let Some(peer) = self.peers.get_mut(index) else {
+                return;
+            };
+            let frame = match peer.unsent.take() {
+                Some(frame) => frame,
+                None => match peer.link.poll_frame(now) {
+                    Some(batch) => self.encode_batch(index, &batch),
+                    None => break,
+                },
+            };
+            match io.send(&route, frame) {
+                Ok(()) => self.counters.add(Counter::FramesSent),
+                Err(SendError::Full(frame)) => {
+                    if let Some(peer) = self.peers.get_mut(index) {
+                        peer.unsent = Some(frame);
+                    }
+                    if matches!(route, Route::Return(..)) {
+                        // Nothing says when it has room: try again soon.
+                        self.set_link_timer(index, now + Duration::from_millis(5));
+                    }
+                    return;
+                }
+                Err(SendError::Gone(_)) => {
+                    if let Some(peer) = self.peers.get_mut(index) {
+                        peer.introduced = false;
+                    }
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(node = %self.name, %error, "a frame could not be sent");
+                }
+            }
+        }
+        if let Some(at) = self
+            .peers
+            .get(index)
+            .and_then(|peer| peer.link.next_deadline())
+        {
+            self.set_link_timer(index, at);
+        }
+    }
+
+    fn set_link_timer(&mut self, index: usize, at: monofil_transport::Instant) {
+        if let Some(peer) = self.peers.get_mut(index)
+            && peer.link_timer.is_none_or(|set| at < set)
+        {
+            peer.link_timer = Some(at);
+            self.timers.set(at, Timer::Link(index));
+        }
+    }
+
+    fn encode_batch(&mut self, index: usize, batch: &crate::link::Batch) -> Bytes {
+        let count = batch.records.len() as u64;
+        let counter = if batch.resent {
+            Counter::RecordsResent
+        } else {
+            Counter::RecordsSent
+        };
+        self.counters.add_many(counter, count);
+        let now = self.now;
+        let mut frame = self.frame(Some(index));
+        frame.first_sequence = batch.first_sequence;
+        frame.records = batch
+            .records
+            .iter()
+            .map(|envelope| envelope.to_record(now))
+            .collect();
+        set_marks(&mut frame, &batch.marks);
+        encode(&frame)
+    }
+
+    /// Makes an empty frame to a node, or to whoever is there.
+    pub(super) fn frame(&mut self, to: Option<usize>) -> wire::Frame {
+        let mut frame = wire::Frame {
+            version: VERSION,
+            network: self.network,
+            sender: self.node.0.to_vec(),
+            sender_incarnation: self.incarnation,
+            ..wire::Frame::default()
+        };
+        if let Some(peer) = to.and_then(|index| self.peers.get_mut(index))
+            && let Some(node) = peer.node
+        {
+            frame.receiver = node.0.to_vec();
+            frame.receiver_incarnation = peer.incarnation;
+            frame.link_epoch = peer.epoch;
+            frame.receiver_epoch = peer.their_epoch;
+            set_marks(&mut frame, &peer.link.peek_marks());
+        }
+        frame
+    }
+
+    /// Tells whether all that was sent has arrived, as far as that can be known.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.peers.iter().all(|(_, peer)| {
+            let reachable = peer.is_established() && peer.route().is_some();
+            !reachable || (peer.unsent.is_none() && peer.link.is_flushed())
+        })
+    }
+}
+
+const fn set_marks(frame: &mut wire::Frame, marks: &Marks) {
+    frame.received = marks.received;
+    frame.settled = marks.settled;
+    frame.credit_records = marks.credit_records;
+    frame.credit_bytes = marks.credit_bytes;
+    frame.resend = marks.resend;
+}
