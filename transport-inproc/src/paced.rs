@@ -71,18 +71,19 @@ pub struct HelperDone {
     outcome: JobOutcome,
 }
 
-/// The most that virtual time advances in one turn of the loop, however long the thread was stopped.
+/// The most that virtual time advances between two looks at the clock, however long the thread was stopped.
 const ADVANCE_MAX: Duration = Duration::from_millis(100);
 /// The longest sleep. Shorter than what time may advance, so that a late wake-up costs no time.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
-/// How many steps are taken between two looks at the clock.
-const STEPS_PER_LOOK: usize = 128;
+/// How many steps are taken before the pacer is asked for what came from outside.
+const STEPS_PER_TURN: usize = 128;
 
 /// Runs a world by a real clock.
 ///
-/// Virtual time follows the pacer's clock, but advances at most 100 ms a turn. A thread that stood at a
-/// breakpoint for a minute finds 100 ms gone, not every deadline passed. Nothing is slept while work is
-/// due.
+/// Virtual time follows the pacer's clock, which is looked at before each turn of a node: what one node's
+/// turn took has passed for the next one, so latencies measured in the world are real. From one look to
+/// the next it advances at most 100 ms. A thread that stood at a breakpoint for a minute finds 100 ms
+/// gone, not every deadline passed. Nothing is slept while work is due.
 pub struct Paced<P> {
     world: World,
     pacer: P,
@@ -118,11 +119,11 @@ impl<P: Pacer> Paced<P> {
         }
     }
 
-    /// Turns the loop once: looks at the clock, does some of what is due, and sleeps if nothing more is.
+    /// Turns the loop once: does some of what is due by the clock, and sleeps if nothing more is.
     pub fn turn(&mut self) {
         self.look();
         let mut steps = 0;
-        while steps < STEPS_PER_LOOK && self.world.step_due() {
+        while steps < STEPS_PER_TURN && self.step() {
             steps += 1;
         }
         for job in self
@@ -134,7 +135,7 @@ impl<P: Pacer> Paced<P> {
         {
             self.pacer.start(job);
         }
-        let until = if steps < STEPS_PER_LOOK {
+        let until = if steps < STEPS_PER_TURN {
             self.sleep_until()
         } else {
             self.looked
@@ -144,6 +145,18 @@ impl<P: Pacer> Paced<P> {
             self.take(outside);
             next = self.pacer.wait(Instant::ZERO);
         }
+    }
+
+    /// Does one thing that is due; returns false if there is none.
+    fn step(&mut self) -> bool {
+        if self.world.event_due() {
+            return true;
+        }
+        // Between two events hardly any time passes; a node's turn runs handlers.
+        if self.world.turn_due() {
+            self.look();
+        }
+        self.world.step_due()
     }
 
     /// Lets virtual time follow the clock.

@@ -325,8 +325,7 @@ impl World {
 
     /// Does one thing that is due now; returns false if there is none.
     pub(crate) fn step_due(&mut self) -> bool {
-        if let Some(what) = self.fabric.agenda.pop_due(self.fabric.now) {
-            self.happen(what);
+        if self.event_due() {
             return true;
         }
         match self.fabric.ready.pop_front() {
@@ -336,6 +335,21 @@ impl World {
             }
             None => false,
         }
+    }
+
+    /// Lets one thing happen that is due now, other than a node's turn; returns false if there is none.
+    pub(crate) fn event_due(&mut self) -> bool {
+        let due = self.fabric.agenda.pop_due(self.fabric.now);
+        let is_due = due.is_some();
+        if let Some(what) = due {
+            self.happen(what);
+        }
+        is_due
+    }
+
+    /// Tells whether a node turns next.
+    pub(crate) fn turn_due(&self) -> bool {
+        !self.fabric.ready.is_empty()
     }
 
     fn happen(&mut self, what: What) {

@@ -80,42 +80,74 @@ fn a_breakpoint_stops_time_rather_than_killing_deadlines() {
     let turns = ticks.borrow().len();
     assert!((31..=34).contains(&turns), "{turns}");
 
+    let stopped = paced.pacer().now;
     paced.pacer().now += Duration::from_secs(60);
+    let jumped = paced.pacer().now;
     paced.turn();
     let after = paced.world().now();
-    assert!(after.since(before) <= ms(100), "{before} became {after}");
+    // The minute counts as 100 ms. What the clock went on since it ended counts in full.
+    let most = ms(100) + paced.pacer().now.since(jumped);
+    assert!(after.since(before) <= most, "{before} became {after}");
+    assert!(ticks.borrow().len() > turns, "the tick that came due runs");
     // And it goes on from there as if nothing had been.
     let resumed = paced.pacer().now;
     while paced.pacer().now < resumed + ms(1_000) {
         paced.turn();
     }
     assert!(paced.world().now().since(after) > ms(990));
+    let lost = paced
+        .pacer()
+        .now
+        .since(stopped)
+        .saturating_sub(paced.world().now().since(before));
+    assert!(lost >= Duration::from_secs(59), "{lost:?} never happened");
+}
+
+/// Turns without a pause, `turns` times, and notes the time it sees each time.
+fn busy(turns: usize) -> (World, Rc<RefCell<Vec<Instant>>>) {
+    let mut world = World::new(WorldConfig::default());
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let noted = seen.clone();
+    world
+        .add_node(NodeSpec::new("busy"), move |_| {
+            let noted = noted.clone();
+            Box::new(Answering(move |io: &mut dyn Io| {
+                noted.borrow_mut().push(io.now());
+                if noted.borrow().len() == turns {
+                    Next::Ended
+                } else {
+                    Next::Now
+                }
+            }))
+        })
+        .unwrap();
+    (world, seen)
 }
 
 #[test]
 fn nothing_sleeps_while_work_is_due() {
-    let mut world = World::new(WorldConfig::default());
-    world
-        .add_node(NodeSpec::new("busy"), |_| {
-            let mut left = 100_000;
-            Box::new(Answering(move |_: &mut dyn Io| {
-                left -= 1;
-                if left == 0 { Next::Ended } else { Next::Now }
-            }))
-        })
-        .unwrap();
+    const TURNS: usize = 100_000;
+    let (world, seen) = busy(TURNS);
     let mut paced = Paced::new(world, FakePacer::default());
     paced.run();
+    assert_eq!(seen.borrow().len(), TURNS);
     assert_eq!(paced.pacer().sleeps, 0);
+    // One for each turn of the node, and a few for the loop around them.
+    let looks = paced.pacer().looks;
+    assert!(looks < TURNS + TURNS / 50, "{looks} looks at the clock");
+}
+
+#[test]
+fn each_turn_of_a_busy_world_sees_what_time_it_is() {
+    let (world, seen) = busy(1_000);
+    let mut paced = Paced::new(world, FakePacer::default());
+    paced.run();
+    let seen = seen.borrow();
     assert!(
-        paced.pacer().looks < 1_000,
-        "{} looks at the clock",
-        paced.pacer().looks
+        seen.windows(2).all(|pair| pair[0] < pair[1]),
+        "time stood still between two turns"
     );
-    assert!(
-        paced.world().now() > Instant::ZERO,
-        "time passes for the busy"
-    );
+    assert!(seen[seen.len() - 1].since(seen[0]) >= Duration::from_micros(999));
 }
 
 #[test]
