@@ -56,6 +56,8 @@ pub(crate) struct OutgoingCall {
     pub(crate) target: Name,
     pub(crate) method: Name,
     pub(crate) destination: Destination,
+    /// When it ends at the latest.
+    pub(crate) deadline: Instant,
     pub(crate) timer: Option<TimerKey>,
     /// The handler that waits for it.
     pub(crate) waiter: Option<TaskId>,

@@ -246,6 +246,7 @@ impl Core {
                 target: endpoint.as_str().into(),
                 method: "command".into(),
                 destination: Destination::Control,
+                deadline,
                 timer: Some(timer),
                 waiter: None,
                 caller: None,

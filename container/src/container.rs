@@ -196,6 +196,9 @@ impl Container {
         for _ in 0..budget {
             let (resumed, ready) = {
                 let mut core = self.core.borrow_mut();
+                if core.stage == Stage::Ended {
+                    return;
+                }
                 core.now = io.now();
                 let resumed = core.resumable.pop_front();
                 let room = core.tasks.len() < core.limits.handlers;

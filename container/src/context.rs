@@ -81,11 +81,13 @@ impl<'a> Context<'a> {
         self.core.borrow().wall_micros
     }
 
-    /// Tells whether the caller has given up: what is returned goes nowhere.
+    /// Tells whether the caller has given up: it said so, or its deadline has passed. What is returned goes
+    /// nowhere.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         let core = self.core.borrow();
-        core.dead || core.tasks.get(&self.task).is_none_or(|task| task.cancelled)
+        let given_up = |task: &crate::core::Task| task.is_given_up(core.now);
+        core.dead || core.tasks.get(&self.task).is_none_or(given_up)
     }
 
     /// Returns this instance's random numbers: in a simulated world a pure function of its seed.
@@ -109,19 +111,14 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     ///
-    /// [`CallError::Cancelled`] when the caller gives up meanwhile.
+    /// [`CallError::Cancelled`] when the caller gives up meanwhile, or its deadline passes. (Nobody waits for
+    /// the handler of a cast: its deadline is for its beginning only.)
     pub fn sleep(&mut self, duration: Duration) -> Result<(), CallError> {
-        let (until, timer) = {
-            let mut core = self.alive()?;
-            let until = core.now + duration;
-            (until, core.timers.set(until, Timer::Wake(self.task)))
-        };
-        if let Some(task) = self.core.borrow_mut().tasks.get_mut(&self.task) {
-            task.timer = Some(timer);
-        }
-        let slept = self.wait_until(|core| (core.now >= until).then_some(()));
-        self.core.borrow_mut().timers.cancel(timer);
-        slept
+        let until = self.alive()?.now + duration;
+        self.wait_until(|core| match core.now >= until {
+            true => Wait::Over(()),
+            false => Wait::Alarm(until),
+        })
     }
 
     /// Runs work that blocks (a database, a disk, a long computation) on a helper thread and waits for it.
@@ -163,7 +160,10 @@ impl<'a> Context<'a> {
             });
             job
         };
-        let outcome = self.wait_until(|core| core.tasks.get_mut(&task)?.job.take());
+        let outcome = self.wait_until(|core| {
+            let outcome = core.tasks.get_mut(&task).and_then(|task| task.job.take());
+            outcome.map_or(Wait::Woken(Instant::FAR_FUTURE), Wait::Over)
+        });
         self.core.borrow_mut().job_owners.remove(&job);
         match outcome? {
             JobOutcome::Returned(value) => match value.downcast() {
@@ -204,7 +204,16 @@ impl<'a> Context<'a> {
         );
         let task = self.task;
         let ids: Vec<_> = pending.iter().map(|pending| pending.id).collect();
-        let first = self.wait_until(|core| ids.iter().position(|id| core.await_call(*id, task)));
+        let first = self.wait_until(|core| {
+            let mut soonest = Instant::FAR_FUTURE;
+            for (index, id) in ids.iter().enumerate() {
+                match core.await_call(*id, task) {
+                    Wait::Woken(by) => soonest = soonest.min(by),
+                    _ => return Wait::Over(index),
+                }
+            }
+            Wait::Woken(soonest)
+        });
         let mut core = self.core.borrow_mut();
         for id in ids {
             if let Some(call) = core.calls.get_mut(&id) {
@@ -235,28 +244,58 @@ impl<'a> Context<'a> {
         Ok(core)
     }
 
-    /// Suspends until `ready` returns something.
+    /// Suspends until what is waited for is over, or nobody waits for this handler any more.
     fn wait_until<R>(
         &mut self,
-        mut ready: impl FnMut(&mut Core) -> Option<R>,
+        mut look: impl FnMut(&mut Core) -> Wait<R>,
     ) -> Result<R, CallError> {
         loop {
             {
                 let mut core = self.alive()?;
-                if let Some(result) = ready(&mut core) {
-                    return Ok(result);
-                }
-                let Some(task) = core
-                    .tasks
-                    .get_mut(&self.task)
-                    .filter(|task| !task.cancelled)
-                else {
-                    return Err(CallError::Cancelled);
+                let (alarm, by) = match look(&mut core) {
+                    Wait::Over(result) => return Ok(result),
+                    Wait::Alarm(at) => (true, at),
+                    Wait::Woken(by) => (false, by),
                 };
-                task.asleep = true;
+                core.suspend(self.task, alarm, by)?;
             }
             self.suspender.suspend(());
         }
+    }
+}
+
+/// How what a handler waits for is.
+pub(crate) enum Wait<R> {
+    /// Over, with this result.
+    Over(R),
+    /// Not over; nothing but time ends it.
+    Alarm(Instant),
+    /// Not over; whatever ends it wakes the handler, at the latest then.
+    Woken(Instant),
+}
+
+impl Core {
+    /// Notes that a handler goes to sleep, and sees to it that it is woken when its caller gives up. A timer
+    /// costs as much as a small message, so none is set where another wakes it in time: most handlers wait
+    /// for calls of theirs, which end no later than they do.
+    fn suspend(&mut self, task: TaskId, alarm: bool, by: Instant) -> Result<(), CallError> {
+        let now = self.now;
+        let Some(state) = self
+            .tasks
+            .get_mut(&task)
+            .filter(|state| !state.is_given_up(now))
+        else {
+            return Err(CallError::Cancelled);
+        };
+        state.asleep = true;
+        let until = state.awaited_until.unwrap_or(Instant::FAR_FUTURE);
+        if alarm || until < by {
+            state.timer = Some(self.timers.set(by.min(until), Timer::Wake(task)));
+        }
+        if let Some(instance) = state.instance {
+            self.watch_queue(instance);
+        }
+        Ok(())
     }
 }
 
@@ -270,7 +309,7 @@ impl Caller for Context<'_> {
 
     fn wait(&mut self, pending: RawPending) -> Result<Payload, CallError> {
         let (id, task) = (pending.id, self.task);
-        self.wait_until(|core| core.await_call(id, task).then_some(()))?;
+        self.wait_until(|core| core.await_call(id, task))?;
         take_answer(&pending)
     }
 
@@ -297,7 +336,7 @@ impl Caller for Context<'_> {
 
     fn next_item(&mut self, replies: &mut RawReplies) -> Option<Result<Payload, CallError>> {
         let (id, task) = (replies.pending.id, self.task);
-        let waited = self.wait_until(|core| core.await_call(id, task).then_some(()));
+        let waited = self.wait_until(|core| core.await_call(id, task));
         if let Err(error) = waited {
             return Some(Err(error));
         }

@@ -34,8 +34,12 @@ pub(crate) type Shared = Rc<RefCell<Core>>;
 pub(crate) enum Timer {
     /// A call started here ends.
     Call(u64),
-    /// A handler has slept long enough.
+    /// A handler has waited long enough, or for as long as anybody waits for it.
     Wake(TaskId),
+    /// Nobody waits for a stream any more.
+    Stream(u64),
+    /// Messages queued for an instance that takes none may have expired.
+    Queue(usize),
     /// A crashed instance is built again.
     Restart(usize),
     /// A delayed message is sent.
@@ -99,8 +103,18 @@ pub(crate) struct Task {
     pub(crate) asleep: bool,
     /// Its caller gave up.
     pub(crate) cancelled: bool,
+    /// When its caller stops waiting; nobody needs to say so. `None`: nobody waits for it.
+    pub(crate) awaited_until: Option<Instant>,
+    /// Wakes it when nothing else does.
     pub(crate) timer: Option<TimerKey>,
     pub(crate) job: Option<JobOutcome>,
+}
+
+impl Task {
+    /// Tells whether it works for nobody any more.
+    pub(crate) fn is_given_up(&self, now: Instant) -> bool {
+        self.cancelled || self.awaited_until.is_some_and(|until| until <= now)
+    }
 }
 
 /// How far the node is in its life.
@@ -352,6 +366,8 @@ impl Core {
             match timer {
                 Timer::Call(id) => self.call_timed_out(id),
                 Timer::Wake(task) => self.wake(task),
+                Timer::Stream(id) => self.stream_timed_out(id),
+                Timer::Queue(instance) => self.sweep_queue(instance),
                 Timer::Restart(instance) => self.restart_instance(instance),
                 Timer::Delayed(delayed) => self.send_delayed(*delayed),
                 Timer::Link(peer) => self.link_due(peer),

@@ -65,6 +65,8 @@ pub(crate) struct Instance {
     pub(crate) queued_bytes: usize,
     /// Queued casts that came back; bounded apart from what others send.
     pub(crate) returned: usize,
+    /// A timer is set that looks for what has expired in the queue.
+    pub(crate) swept: bool,
     pub(crate) handlers: BTreeMap<Name, HandlerId>,
     crashes: VecDeque<Instant>,
     backoffs: u32,
@@ -97,6 +99,7 @@ impl Instance {
             queue: VecDeque::new(),
             queued_bytes: 0,
             returned: 0,
+            swept: false,
             handlers: BTreeMap::new(),
             crashes: VecDeque::new(),
             backoffs: 0,
@@ -122,6 +125,11 @@ impl Instance {
         }
     }
 
+    /// Tells whether it takes nothing from its queue for as long as nothing happens.
+    pub(crate) const fn is_blocked(&self) -> bool {
+        matches!(self.state, State::Busy | State::BackingOff(_))
+    }
+
     /// Refuses what is over a bound of this instance.
     pub(crate) fn check_room(&self, payload_bytes: usize) -> Result<(), CallError> {
         let refuse = |limit: &str, value: usize, observed: usize| {
@@ -132,6 +140,9 @@ impl Instance {
             Err(error)
         };
         let messages = self.queue.len() - self.returned;
+        if self.state == State::Stopped {
+            return Err(CallError::Draining(self.name.clone()));
+        }
         if matches!(self.state, State::BackingOff(_)) {
             return refuse(
                 "instance.restarts",
@@ -184,6 +195,26 @@ impl Instance {
         let (_, work) = self.queue.remove(at)?;
         self.left(&work);
         Some(work)
+    }
+
+    /// Takes the queued messages whose deadline has passed.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<Queued> {
+        let expired = |work: &Work| matches!(work, Work::Message(it) if it.message.deadline <= now);
+        if !self.queue.iter().any(|(_, work)| expired(work)) {
+            return Vec::new();
+        }
+        let (gone, kept) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|(_, work)| expired(work));
+        self.queue = kept;
+        let mut messages = Vec::with_capacity(gone.len());
+        for (_, work) in gone {
+            self.left(&work);
+            if let Work::Message(queued) = work {
+                messages.push(*queued);
+            }
+        }
+        messages
     }
 
     fn left(&mut self, work: &Work) {

@@ -9,6 +9,7 @@ use monofil_transport::Instant;
 use crate::calls::{
     Answer, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, TaskId,
 };
+use crate::context::Wait;
 use crate::core::{Core, Delayed, Sender, Timer};
 use crate::counters::Counter;
 use crate::envelope::{Chain, Envelope, Waiting, chain_links};
@@ -28,6 +29,7 @@ impl Core {
                 target: target.clone(),
                 method: request.method.clone(),
                 destination: Destination::Nowhere,
+                deadline,
                 timer: None,
                 waiter: None,
                 caller: sender.instance,
@@ -551,14 +553,14 @@ impl Core {
         }))
     }
 
-    /// Registers who waits for a call; tells whether there is something to take already.
-    pub(crate) fn await_call(&mut self, id: u64, task: TaskId) -> bool {
+    /// Registers who waits for a call, unless there is something to take already.
+    pub(crate) fn await_call(&mut self, id: u64, task: TaskId) -> Wait<()> {
         match self.calls.get_mut(&id) {
             Some(call) if !call.is_ready() => {
                 call.waiter = Some(task);
-                false
+                Wait::Woken(call.deadline)
             }
-            _ => true,
+            _ => Wait::Over(()),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Serving: from an instance's queue to the end of its message.
 
+use std::time::Duration;
+
 use monofil_proto::wire::Kind;
 use monofil_transport::{HandlerId, Progress};
 
 use crate::calls::{Origin, Served, ServedKey, TaskId};
-use crate::core::{Core, Purpose, Sender, Task};
+use crate::core::{Core, Purpose, Sender, Task, Timer};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::instance::{Queued, State, Work};
@@ -33,6 +35,27 @@ impl Core {
         if was_empty {
             self.make_ready(index);
         }
+        self.watch_queue(index);
+    }
+
+    /// Sees to it that what expires in the queue of an instance that takes nothing ends soon after, and makes
+    /// room, however long the instance waits. One that takes messages finds out as it takes them.
+    pub(crate) fn watch_queue(&mut self, index: usize) {
+        let instance = &mut self.instances[index];
+        if instance.is_blocked() && !instance.swept && !instance.queue.is_empty() {
+            instance.swept = true;
+            self.timers.set(self.now + SWEEP, Timer::Queue(index));
+        }
+    }
+
+    pub(crate) fn sweep_queue(&mut self, index: usize) {
+        let now = self.now;
+        self.instances[index].swept = false;
+        for queued in self.instances[index].take_expired(now) {
+            self.dequeued(&queued);
+            self.expired_in_queue(queued, index);
+        }
+        self.watch_queue(index);
     }
 
     /// Takes an instance's next work. What has expired meanwhile ends here.
@@ -46,13 +69,17 @@ impl Core {
             if queued.message.deadline > self.now {
                 return Some(Work::Message(queued));
             }
-            self.counters.add(Counter::Expired);
-            let text = format!(
-                "waited too long in the queue of `{}`",
-                self.instances[index].name
-            );
-            self.conclude_queued(*queued, index, CallError::Expired(text));
+            self.expired_in_queue(*queued, index);
         }
+    }
+
+    fn expired_in_queue(&mut self, queued: Queued, index: usize) {
+        self.counters.add(Counter::Expired);
+        let text = format!(
+            "waited too long in the queue of `{}`",
+            self.instances[index].name
+        );
+        self.conclude_queued(queued, index, CallError::Expired(text));
     }
 
     fn dequeued(&mut self, queued: &Queued) {
@@ -177,8 +204,8 @@ impl Core {
                 "crashed too often; waits before it is built again"
             );
             instance.state = State::BackingOff(reason);
-            self.timers
-                .set(now + delay, crate::core::Timer::Restart(index));
+            self.timers.set(now + delay, Timer::Restart(index));
+            self.watch_queue(index);
         } else {
             instance.state = State::New(reason);
             self.make_ready(index);
@@ -232,6 +259,10 @@ impl Core {
         if let Some(key) = origin.as_ref().and_then(Origin::served_key) {
             self.served.insert(key, Served::Running(id));
         }
+        if let Purpose::Produce(stream) = purpose {
+            self.stream_produced_by(stream, id);
+        }
+        let awaits = matches!(purpose, Purpose::Produce(_)) || origin.as_ref().is_some_and(is_call);
         let task = Task {
             purpose,
             component: sender.component.clone(),
@@ -239,6 +270,7 @@ impl Core {
             handler,
             instance,
             origin,
+            awaited_until: sender.deadline.filter(|_| awaits),
             sender,
             credit,
             started: self.now,
@@ -308,7 +340,7 @@ impl Core {
         let Some(origin) = task.origin.take() else {
             return;
         };
-        let is_call = origin.served_key().is_some();
+        let is_call = is_call(&origin);
         match result {
             Ok(Reply::Stream(source)) if is_call => {
                 let Task {
@@ -365,5 +397,12 @@ impl Core {
     }
 }
 
+/// Tells whether somebody waits for an answer.
+const fn is_call(origin: &Origin) -> bool {
+    origin.served_key().is_some()
+}
+
+/// How often the queue of an instance that takes nothing is looked at.
+const SWEEP: Duration = Duration::from_millis(100);
 /// How many methods of one instance the sentinel tells apart.
 const HANDLER_NAMES_MAX: usize = 256;

@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 
 use monofil_proto::wire::Kind;
 
-use crate::calls::{Answer, Destination, Origin, Served, ServedKey};
+use crate::calls::{Answer, Destination, Origin, Served, ServedKey, TaskId};
 use crate::component::ReplySource;
-use crate::core::{Core, Ready, Sender};
+use crate::core::{Core, Ready, Sender, Timer};
 use crate::envelope::Envelope;
+use crate::timers::TimerKey;
 use crate::{CallError, Name, Payload, Status};
 
 /// A stream that an instance here is producing.
@@ -18,12 +19,17 @@ pub(crate) struct ServedStream {
     pub(crate) sender: Sender,
     /// `None` while its next item is being made.
     pub(crate) source: Option<ReplySource>,
+    /// Who made the last item, or makes the next.
+    producer: Option<TaskId>,
+    /// Ends it at its deadline.
+    timer: Option<TimerKey>,
     /// How many more items its reader has room for.
     pub(crate) credit: u32,
     pub(crate) sent: u64,
     /// It has its place in line.
     ready: bool,
-    cancelled: bool,
+    /// Nobody reads it any more, for this reason; an item is still being made.
+    given_up: Option<CallError>,
 }
 
 /// Says why a call for one answer gets none.
@@ -58,17 +64,21 @@ impl Core {
         if let Some(key) = origin.served_key() {
             self.served.insert(key, Served::Streaming(id));
         }
-        let source = Some(source);
+        // A reader that is gone may not have said so; it would keep its place for ever.
+        let until = sender.deadline;
+        let timer = until.map(|until| self.timers.set(until, Timer::Stream(id)));
         let stream = ServedStream {
             component,
             method,
             origin,
             sender,
-            source,
+            source: Some(source),
+            producer: None,
+            timer,
             credit,
             sent: 0,
             ready: false,
-            cancelled: false,
+            given_up: None,
         };
         self.streams.insert(id, stream);
         self.stream_ready(id);
@@ -89,18 +99,8 @@ impl Core {
 
     /// Takes the source of a stream whose turn it is, to make an item.
     pub(crate) fn take_source(&mut self, id: u64) -> Option<(ReplySource, Name, Name, Sender)> {
-        let now = self.now;
         let stream = self.streams.get_mut(&id)?;
         stream.ready = false;
-        if stream
-            .sender
-            .deadline
-            .is_some_and(|deadline| deadline <= now)
-        {
-            let text = format!("`{}` was still streaming at its deadline", stream.method);
-            self.end_stream(id, Err(CallError::Incomplete(text)));
-            return None;
-        }
         let source = stream.source.take()?;
         Some((
             source,
@@ -120,8 +120,8 @@ impl Core {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        if stream.cancelled {
-            self.end_stream(id, Err(CallError::Cancelled));
+        if let Some(reason) = stream.given_up.take() {
+            self.end_stream(id, Err(reason));
             return;
         }
         let payload = match item {
@@ -155,6 +155,9 @@ impl Core {
         let Some(stream) = self.streams.remove(&id) else {
             return;
         };
+        if let Some(timer) = stream.timer {
+            self.timers.cancel(timer);
+        }
         if let Some(key) = stream.origin.served_key() {
             self.served.remove(&key);
         }
@@ -180,14 +183,39 @@ impl Core {
         }
     }
 
-    /// The reader has gone. An item that is being made is finished first.
+    /// Notes who makes the next item.
+    pub(crate) fn stream_produced_by(&mut self, id: u64, producer: TaskId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.producer = Some(producer);
+        }
+    }
+
+    /// The reader has gone.
     pub(crate) fn cancel_stream(&mut self, id: u64) {
+        self.give_stream_up(id, CallError::Cancelled);
+    }
+
+    /// The reader waits no longer.
+    pub(crate) fn stream_timed_out(&mut self, id: u64) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.timer = None;
+            let text = format!("`{}` was still streaming at its deadline", stream.method);
+            self.give_stream_up(id, CallError::Incomplete(text));
+        }
+    }
+
+    /// Ends a stream, once the item that is being made is done or given up.
+    fn give_stream_up(&mut self, id: u64, reason: CallError) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        stream.cancelled = true;
         if stream.source.is_some() {
-            self.end_stream(id, Err(CallError::Cancelled));
+            self.end_stream(id, Err(reason));
+            return;
+        }
+        stream.given_up.get_or_insert(reason);
+        if let Some(producer) = stream.producer {
+            self.cancel_task(producer);
         }
     }
 

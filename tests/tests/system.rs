@@ -2,6 +2,8 @@
 
 #[path = "system/calls.rs"]
 mod calls;
+#[path = "system/deadlines.rs"]
+mod deadlines;
 #[path = "system/faults.rs"]
 mod faults;
 #[path = "system/handlers.rs"]

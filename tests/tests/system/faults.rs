@@ -215,3 +215,29 @@ fn a_node_that_drains_finishes_what_it_has_and_refuses_the_rest() {
         );
     });
 }
+
+#[test]
+fn what_has_stopped_takes_no_more_messages_and_says_so() {
+    on_both(|net| {
+        let log: Rc<RefCell<Vec<String>>> = Rc::default();
+        let notes = log.clone();
+        // Components stop in the opposite order of their start.
+        let last = hooked("last", move || {
+            let notes = notes.clone();
+            Hooks::new(|_, _| Ok(Reply::Empty)).stop(move |cx| {
+                let called = cx
+                    .call(text("first", "Do", ""))
+                    .map_err(|error| error.kind());
+                let cast = cx
+                    .cast(text("first", "Do", ""))
+                    .map_err(|error| error.kind());
+                notes.borrow_mut().push(format!("{called:?} {cast:?}"));
+            })
+        });
+        let first = component("first", || |_, _| Ok(Reply::Empty));
+        net.start(vec![NodeSpec::new("one", vec![last, first])]);
+        net.run(|cx| cx.call(text("first", "Do", "")).expect("an answer"));
+        net.drain("one");
+        assert_eq!(*log.borrow(), [r#"Err("draining") Err("draining")"#]);
+    });
+}
