@@ -6,8 +6,11 @@
 //! with the component's name and stack size. Then the default action is restored and the instruction runs
 //! again, so that the process dies of the same signal, with the same core dump.
 //!
+//! A signal that somebody sent (`kill -SEGV`) comes from no instruction that would run again, so it is
+//! raised once more under the default action: it ends the process as it would end any other.
+//!
 //! Everything in the handler is async-signal-safe: it reads two thread-local cells without destructors and
-//! calls `write`, `sigaction` and nothing else.
+//! calls `write`, `sigaction`, `raise` and nothing else.
 #![expect(unsafe_code, reason = "signal handlers have no safe interface")]
 
 use std::cell::Cell;
@@ -88,20 +91,28 @@ extern "C" fn on_fault(
     info: *mut libc::siginfo_t,
     _context: *mut libc::c_void,
 ) {
-    let running = RUNNING.get();
     // SAFETY: the kernel passes a valid `siginfo_t` for SIGSEGV.
-    let address = unsafe { (*info).si_addr() } as usize;
+    let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
+    let was_sent = code <= 0;
+    let running = RUNNING.get();
     let guard = running.guard..running.guard + PAGE_BYTES.load(Ordering::Relaxed);
-    // SAFETY: all zero is the default action; `PREVIOUS` was set before this handler was installed. The
-    // faulting instruction runs again under the action put in place here.
+    let overflowed = !was_sent && !running.name.is_null() && guard.contains(&address);
+    if overflowed {
+        report(&running);
+    }
+    // SAFETY: all zero is the default action; `PREVIOUS` was set before this handler was installed. A
+    // faulting instruction runs again under the action put in place here. The raised signal is blocked
+    // until this handler returns, and ends the process then.
     unsafe {
-        let next = if !running.name.is_null() && guard.contains(&address) {
-            report(&running);
+        let next = if overflowed || was_sent {
             std::mem::zeroed()
         } else {
             PREVIOUS.0.get()
         };
         libc::sigaction(libc::SIGSEGV, &raw const next, std::ptr::null_mut());
+        if was_sent {
+            libc::raise(libc::SIGSEGV);
+        }
     }
 }
 

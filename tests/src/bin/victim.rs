@@ -1,4 +1,4 @@
-//! A program whose handlers do what no handler should: `victim overflow sim|zmq`.
+//! A program whose handlers do what no handler should: `victim overflow|stray|wait sim|zmq`.
 //!
 //! The tests run it, because what it does ends the process.
 
@@ -12,6 +12,22 @@ fn descend(depth: u64) -> u64 {
     room[0] + descend(depth + 1)
 }
 
+/// Reads where nothing is, far from any stack.
+#[expect(unsafe_code, reason = "that is the point")]
+fn stray() -> u64 {
+    let nowhere = std::hint::black_box(16 as *const u64);
+    // SAFETY: none. The read faults, as the first page is never mapped, and the process ends.
+    unsafe { nowhere.read_volatile() }
+}
+
+/// Waits for a signal from outside, holding the thread.
+fn wait() -> u64 {
+    println!("waiting");
+    loop {
+        std::thread::park();
+    }
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let (what, net) = (
@@ -23,10 +39,15 @@ fn main() {
         "zmq" => Box::new(ZmqNet::new(Scheme::Tcp)),
         other => panic!("no such net: `{other}`; there are sim and zmq"),
     };
-    assert_eq!(what, "overflow", "all it can do is overflow");
-    let deep = component("deep", || {
-        |_, _| {
-            descend(0);
+    let act: fn() -> u64 = match what.as_str() {
+        "overflow" => || descend(0),
+        "stray" => stray,
+        "wait" => wait,
+        other => panic!("it cannot `{other}`; it can overflow, stray and wait"),
+    };
+    let deep = component("deep", move || {
+        move |_, _| {
+            act();
             Ok(Reply::Empty)
         }
     });

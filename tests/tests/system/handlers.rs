@@ -1,6 +1,8 @@
 //! Handlers that misbehave, and what is kept right around well-behaved ones.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as RealInstant};
 
@@ -8,9 +10,12 @@ use monofil_container::{Caller, Reply};
 use monofil_inproc::{Outside, Paced, Pacer, World, WorldConfig};
 use monofil_tests::{Net, NodeSpec, Scheme, ZmqNet, component, on_both, text};
 use monofil_transport::Instant;
+use rustix::process::{Pid, Signal, kill_process};
 use tracing::Subscriber;
 use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+
+const SIGSEGV: i32 = Signal::SEGV.as_raw();
 
 #[test]
 fn a_stack_overflow_names_its_component_before_the_process_dies() {
@@ -20,11 +25,54 @@ fn a_stack_overflow_names_its_component_before_the_process_dies() {
             .output()
             .expect("the victim runs");
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success(), "{net}: {errors}");
+        assert_eq!(output.status.signal(), Some(SIGSEGV), "{net}: {errors}");
         let expected = "the handler of component `test/deep` overflowed its stack of 262144 bytes";
         assert!(errors.contains(expected), "{net}: {errors}");
         assert!(!String::from_utf8_lossy(&output.stdout).contains("alive"));
     }
+}
+
+#[test]
+fn a_fault_that_is_no_overflow_ends_the_process_with_its_own_signal() {
+    let output = Command::new(env!("CARGO_BIN_EXE_victim"))
+        .args(["stray", "sim"])
+        .output()
+        .expect("the victim runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(SIGSEGV), "{errors}");
+    assert!(!errors.contains("overflowed"), "{errors}");
+}
+
+#[test]
+fn a_segmentation_fault_sent_from_outside_ends_the_process() {
+    let mut victim = Command::new(env!("CARGO_BIN_EXE_victim"))
+        .args(["wait", "sim"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the victim runs");
+    let mut line = String::new();
+    let said = victim.stdout.take().expect("a pipe");
+    BufReader::new(said).read_line(&mut line).expect("readable");
+    assert_eq!(line, "waiting\n");
+
+    let pid = Pid::from_child(&victim);
+    kill_process(pid, Signal::SEGV).expect("it runs");
+    // One that outlived the signal would be waited for in vain.
+    let (done, ended) = std::sync::mpsc::channel::<()>();
+    let guard = std::thread::spawn(move || {
+        if ended.recv_timeout(Duration::from_secs(20)).is_err() {
+            // It may have ended this very moment.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
+    let output = victim.wait_with_output().expect("it is ours");
+    // It no longer listens if it had to step in; the signal below says so.
+    let _ = done.send(());
+    guard.join().expect("no panic");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(SIGSEGV), "{errors}");
+    assert!(!errors.contains("overflowed"), "{errors}");
 }
 
 /// Notes for each event the names of the spans it lies in.
