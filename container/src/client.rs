@@ -205,6 +205,35 @@ impl Caller for Client {
     }
 }
 
+/// How long a client that ends waits for what it sent to arrive.
+const PARTING: Duration = Duration::from_secs(1);
+
+impl Drop for Client {
+    /// Waits, within a second, until what was sent has arrived, and says goodbye.
+    fn drop(&mut self) {
+        let deadline = self.now() + PARTING;
+        self.container.shut_down();
+        loop {
+            let next = self.turn();
+            if next == Next::Ended {
+                return;
+            }
+            if self.now() >= deadline {
+                self.container
+                    .shared()
+                    .borrow_mut()
+                    .shut_down(monofil_transport::Shutdown::Now);
+                continue;
+            }
+            self.driver.wait(match next {
+                Next::At(at) => Next::At(at.min(deadline)),
+                Next::Idle => Next::At(deadline),
+                next => next,
+            });
+        }
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")

@@ -200,6 +200,7 @@ impl Core {
                 Health::Alive => (PeerHealth::Alive, String::new()),
                 Health::Busy { handler } => (PeerHealth::Busy, handler.as_str().to_owned()),
                 Health::Silent => (PeerHealth::Silent, String::new()),
+                Health::Left => (PeerHealth::Left, String::new()),
             };
             PeerDescription {
                 node: peer

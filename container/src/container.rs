@@ -54,6 +54,8 @@ pub struct Container {
     inbox: Inbox,
     progress: Option<std::sync::Arc<Progress>>,
     ready_said: bool,
+    /// It has told the others that it has ended.
+    left: bool,
     flush_due: Option<Instant>,
 }
 
@@ -93,6 +95,7 @@ impl Container {
             inbox: Inbox::new(),
             progress: None,
             ready_said: false,
+            left: false,
             flush_due: None,
         }
     }
@@ -593,6 +596,15 @@ impl Container {
         }
     }
 
+    /// Lets nobody wait for a node that has ended.
+    fn say_goodbye(&mut self, io: &mut dyn Io) {
+        let mut core = self.core.borrow_mut();
+        if core.stage == Stage::Ended && !self.left {
+            self.left = true;
+            core.leave(io);
+        }
+    }
+
     fn say_ready(&mut self) {
         if !self.ready_said && self.is_ready() {
             self.ready_said = true;
@@ -625,6 +637,7 @@ impl Node for Container {
         self.hand_over_jobs(io);
         self.core.borrow_mut().flush(io);
         self.flush_due = None;
+        self.say_goodbye(io);
         self.say_ready();
         if self
             .core

@@ -190,6 +190,11 @@ impl Link {
         out.answers.is_empty() && out.requests.is_empty() && out.sent.is_empty()
     }
 
+    /// Tells whether nothing is under way in either direction.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_flushed() && self.inbound.ended.is_empty()
+    }
+
     pub(crate) fn unacknowledged(&self) -> usize {
         self.outbound.sent.len() + self.outbound.requests.len() + self.outbound.answers.len()
     }
@@ -381,6 +386,20 @@ impl Link {
             .binary_search_by_key(&id, |entry| entry.id)
             .ok()?;
         self.outbound.ledger.remove(at)
+    }
+
+    /// Takes back the requests that were sent and did not arrive: the other side said that it received no
+    /// more and never will.
+    pub(crate) fn recall(&mut self) {
+        let out = &mut self.outbound;
+        let received = out.received;
+        out.ledger.retain(|entry| entry.sequence <= received);
+        while let Some(outbound) = out.sent.pop_back() {
+            if outbound.envelope.is_request() {
+                out.requests.push_front(outbound);
+            }
+        }
+        out.transmitted = received;
     }
 
     /// Begins anew with another incarnation. Returns the casts whose end will never be known; requests that

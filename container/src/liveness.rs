@@ -38,7 +38,8 @@ impl Core {
                 continue;
             };
             let quiet = now.since(peer.heard);
-            let Some(address) = peer.datagram.filter(|_| quiet >= interval / 2) else {
+            let left = peer.health == Health::Left;
+            let Some(address) = peer.datagram.filter(|_| quiet >= interval / 2 && !left) else {
                 continue;
             };
             if quiet >= silent_after && peer.health != Health::Silent {
@@ -102,7 +103,7 @@ impl Core {
         if let Some(peer) = self.peers.get_mut(index) {
             peer.heard = now;
             if peer.health != Health::Alive {
-                if matches!(peer.health, Health::Silent | Health::Busy { .. }) {
+                if !matches!(peer.health, Health::Unknown) {
                     tracing::info!(node = %self.name, peer = %peer.place(), "peer answers again");
                 }
                 peer.health = Health::Alive;

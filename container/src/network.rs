@@ -19,6 +19,7 @@ mod outbound;
 
 use std::time::Duration;
 
+use monofil_proto::wire::Closing;
 use monofil_transport::{ConnectionId, Endpoint, Io, Plane};
 
 use crate::core::Core;
@@ -70,6 +71,7 @@ impl Core {
 
     /// Forgets a node: what was under way is reported as lost, what never left as not sent.
     fn forget(&mut self, io: &mut dyn Io, index: usize, why: &str) {
+        self.say_closing(io, index, Closing::Forgetting);
         self.end_link(index, why);
         self.abandon_requests(index, why);
         let connection = self.peers.remove(index).and_then(|peer| peer.connection);
@@ -111,6 +113,7 @@ impl Core {
             if let Some(peer) = self.peers.get_mut(index) {
                 peer.connected = true;
                 peer.introduced = false;
+                peer.dormant = false;
                 peer.greetings = 0;
             }
             self.greet(io, index);

@@ -26,6 +26,8 @@ pub enum Health {
     },
     /// It says nothing.
     Silent,
+    /// It said that it was about to end.
+    Left,
 }
 
 /// One other node.
@@ -39,6 +41,10 @@ pub(crate) struct Peer {
     pub(crate) epoch: u64,
     /// The same of the other side; 0 until it has said it.
     pub(crate) their_epoch: u64,
+    /// Its epoch in a link that it closed: what still says so is late.
+    pub(crate) closed_epoch: u64,
+    /// It closed the link. It is greeted again when there is something for it.
+    pub(crate) dormant: bool,
     /// Changes each time the link ends and begins anew. Known to this side only.
     pub(crate) link_number: u64,
     /// When it was last told that what it sends is of a link that is over.
@@ -79,6 +85,8 @@ impl Peer {
             incarnation: 0,
             epoch,
             their_epoch: 0,
+            closed_epoch: 0,
+            dormant: false,
             link_number: epoch,
             corrected: None,
             lasting: false,
@@ -128,6 +136,12 @@ impl Peer {
         self.introduced && (self.their_epoch > 0 || self.link.is_unnumbered())
     }
 
+    /// It is there and has not introduced itself, but should.
+    pub(crate) fn wants_greeting(&self) -> bool {
+        let wanted = !self.dormant || self.link.has_fresh_requests();
+        self.connected && !self.is_established() && wanted
+    }
+
     /// There is no way to it.
     pub(crate) const fn is_gone(&self) -> bool {
         !self.introduced && !self.connected
@@ -137,7 +151,7 @@ impl Peer {
     fn cost(&self) -> Option<u8> {
         if self.lasting {
             None
-        } else if self.connection.is_none() && self.link.is_flushed() {
+        } else if self.connection.is_none() && self.link.is_idle() {
             Some(0)
         } else {
             self.is_gone().then_some(1)

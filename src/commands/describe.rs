@@ -173,6 +173,7 @@ fn health(peer: &PeerDescription) -> &'static str {
         PeerHealth::Alive => "alive",
         PeerHealth::Busy => "busy",
         PeerHealth::Silent => "silent",
+        PeerHealth::Left => "left",
         PeerHealth::Unknown | PeerHealth::Unspecified => "not met yet",
     }
 }

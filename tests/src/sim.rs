@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use monofil_container::{Container, Reply};
+use monofil_container::{Container, NodeId, Reply};
 use monofil_inproc::{
     Latency, LinkModel, NodeKey, NodeSpec as WorldNode, World, WorldConfig, application_endpoint,
 };
@@ -112,8 +112,9 @@ impl Net for SimNet {
     fn run_dyn(&mut self, test: Test) {
         self.tests += 1;
         let name = format!("test-{}", self.tests);
+        let id = NodeId::derived(&["test", &name]);
         let node = NodeSpec::new("test", vec![test.component]);
-        self.add(name, node);
+        self.add(name, node.configure(move |config| config.node = id));
         let limit = self.world.now() + Duration::from_secs(600);
         while !(test.done)() && self.world.now() < limit {
             if !self.world.step() {

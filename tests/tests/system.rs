@@ -8,6 +8,8 @@ mod deadlines;
 mod faults;
 #[path = "system/handlers.rs"]
 mod handlers;
+#[path = "system/links.rs"]
+mod links;
 #[path = "system/manners.rs"]
 mod manners;
 #[path = "system/strangers.rs"]

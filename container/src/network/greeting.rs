@@ -43,7 +43,7 @@ impl Core {
     pub(crate) fn greeting_due(&mut self, index: usize) {
         if let Some(peer) = self.peers.get_mut(index) {
             peer.greeting_set = false;
-            if peer.connected && !peer.is_established() {
+            if peer.wants_greeting() {
                 self.peers.mark_dirty(index);
             }
         }
@@ -222,6 +222,7 @@ impl Core {
             let peer = self.peers.get_mut(index)?;
             peer.incarnation = spoken;
             peer.their_epoch = 0;
+            peer.closed_epoch = 0;
             peer.introduced = false;
         }
         Some(())
@@ -231,11 +232,12 @@ impl Core {
     /// following made a new one, the two would go on ending each other's links. `None`: the frame is of a
     /// link before.
     fn follow_epoch(&mut self, index: usize, spoken: u64) -> Option<()> {
-        let known = self.peers.get(index)?.their_epoch;
+        let peer = self.peers.get(index)?;
+        let known = peer.their_epoch;
         if spoken == 0 || spoken == known {
             return Some(());
         }
-        if spoken < known {
+        if spoken < known || spoken <= peer.closed_epoch {
             self.counters.add(Counter::FramesStale);
             return None;
         }
@@ -258,6 +260,7 @@ impl Core {
         };
         let is_new_connection = hello.answer && hello.cookie > 0;
         let was_introduced = std::mem::replace(&mut peer.introduced, true);
+        peer.dormant = false;
         peer.greetings = 0;
         peer.name = hello.name.as_str().into();
         peer.control = hello.control.parse().ok();

@@ -9,7 +9,7 @@ use monofil_transport::{Io, Route};
 
 use super::greeting::is_of_a_link;
 use crate::calls::{Destination, LinkKey, Origin, ServedKey};
-use crate::core::Core;
+use crate::core::{Core, Stage};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::link::{Arrival, LedgerEntry, Marks};
@@ -54,7 +54,9 @@ impl Core {
             self.handle_hello(io, index, &hello, from);
         }
         if for_us && self.is_on_link(io, index, &frame, from) {
+            let closing = frame.closing();
             self.handle_records(index, frame);
+            self.handle_closing(index, closing);
         }
     }
 
@@ -104,6 +106,13 @@ impl Core {
             number: peer.link_number,
         };
         let numbered = frame.first_sequence > 0;
+        if self.stage == Stage::Flushing && numbered {
+            // Whoever sent these hears at the end that they were not received, and that is better than a
+            // refusal: under load there would be no end of refusals to wait for.
+            peer.link.handle_marks(now, &marks, false);
+            self.peers.mark_dirty(index);
+            return;
+        }
         let (skip, mut sequence) = if numbered && !frame.records.is_empty() {
             match peer
                 .link

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use monofil_proto::wire::Kind;
+use monofil_proto::wire::{Closing, Kind};
 
 use crate::CallError;
 use crate::calls::{Destination, LinkKey};
@@ -10,6 +10,7 @@ use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::link::LedgerEntry;
+use crate::peers::Health;
 
 /// How often requests that wait for a link are looked at.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -60,6 +61,30 @@ impl Core {
         served.sort_unstable_by_key(|key| key.id);
         for key in served {
             self.cancel_served(key);
+        }
+    }
+
+    /// The other side ended the link: what it did not receive stays here, and waits for the next link.
+    pub(super) fn handle_closing(&mut self, index: usize, closing: Closing) {
+        let (why, left) = match closing {
+            Closing::Unspecified => return,
+            Closing::Forgetting => ("it needed its memory for others", false),
+            Closing::Leaving => ("it left", true),
+        };
+        if let Some(peer) = self.peers.get_mut(index) {
+            peer.link.recall();
+        }
+        self.end_link(index, why);
+        let now = self.now;
+        if let Some(peer) = self.peers.get_mut(index) {
+            peer.introduced = false;
+            peer.dormant = true;
+            peer.closed_epoch = std::mem::take(&mut peer.their_epoch);
+            if left {
+                peer.health = Health::Left;
+                peer.health_since = now;
+            }
+            self.peers.mark_dirty(index);
         }
     }
 

@@ -22,9 +22,35 @@ impl Core {
             };
             if peer.is_established() {
                 self.pump(io, index);
-            } else if peer.connected && !peer.greeting_set {
+            } else if peer.wants_greeting() && !peer.greeting_set {
                 self.greet(io, index);
             }
+        }
+    }
+
+    /// Tells a node that this is the last it hears on this link. If it does not get through, it finds out in
+    /// other ways.
+    pub(super) fn say_closing(&mut self, io: &mut dyn Io, index: usize, closing: wire::Closing) {
+        let Some(peer) = self.peers.get(index) else {
+            return;
+        };
+        let Some(route) = peer.route().filter(|_| peer.is_established()) else {
+            return;
+        };
+        if peer.link.is_unnumbered() {
+            return;
+        }
+        let mut frame = self.frame(Some(index));
+        frame.closing = closing.into();
+        if io.send(&route, encode(&frame)).is_ok() {
+            self.counters.add(Counter::FramesSent);
+        }
+    }
+
+    /// Says goodbye to everybody.
+    pub(crate) fn leave(&mut self, io: &mut dyn Io) {
+        for index in self.peers.indices() {
+            self.say_closing(io, index, wire::Closing::Leaving);
         }
     }
 

@@ -220,6 +220,7 @@ fn observe(there: &monofil_transport::LocalEndpoints) -> (std::sync::mpsc::Sende
                     Health::Alive => "alive".to_owned(),
                     Health::Busy { handler } => format!("busy {handler}"),
                     Health::Silent => "silent".to_owned(),
+                    Health::Left => "left".to_owned(),
                     _ => "new".to_owned(),
                 };
                 let mut notes = notes.lock().expect("no panic");
