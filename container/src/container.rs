@@ -278,6 +278,7 @@ impl Container {
                 deadline: Some(queued.message.deadline),
                 trace: queued.message.trace,
                 waiting: core.chain_with(queued.waiting.clone(), index),
+                message: Some(queued.message.id),
             };
             let method = Core::label(&queued.message);
             let origin = Some((queued.origin, queued.credit));
@@ -419,7 +420,7 @@ impl Container {
             let Some(state) = core.tasks.get(&task) else {
                 return;
             };
-            current::enter(state, &core.name);
+            current::enter(state, &core);
             (state.component.clone(), state.handler)
         };
         if let Some(progress) = &self.progress {

@@ -74,6 +74,8 @@ pub(crate) struct Sender {
     pub(crate) trace: Trace,
     /// Who waits for this handler, and this handler itself.
     pub(crate) waiting: Chain,
+    /// The id of the message being handled.
+    pub(crate) message: Option<u64>,
 }
 
 /// What a handler under way is for.

@@ -5,18 +5,24 @@
 
 use std::cell::RefCell;
 
-use crate::core::Task;
+use crate::core::{Core, Task};
 use crate::{Name, Trace};
 
 /// The handler on this thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Current {
     /// The node's name.
     pub node: Name,
     /// `app/name`
     pub component: Name,
+    /// Which of the component's instances on this node, from 0.
+    pub instance: u32,
     /// `package.Service/Method`
     pub method: Name,
+    /// The id of the message being handled, which is unique among those of the incarnation of the node that
+    /// sent it. `None` where no message is handled: in `start` and `stop`, for example.
+    pub message_id: Option<u64>,
     /// The business flow; empty when there is none.
     pub flow: Name,
     /// The trace it belongs to.
@@ -36,12 +42,17 @@ pub fn current() -> Option<Current> {
         .flatten()
 }
 
-pub(crate) fn enter(task: &Task, node: &Name) {
+pub(crate) fn enter(task: &Task, core: &Core) {
+    // An item of a stream is made on behalf of the instance that began it.
+    let instance = task.instance.or(task.sender.instance);
+    let instance = instance.map_or(0, |index| core.instances[index].number);
     CURRENT.with_borrow_mut(|current| {
         *current = Some(Current {
-            node: node.clone(),
+            node: core.name.clone(),
             component: task.component.clone(),
+            instance,
             method: task.method.clone(),
+            message_id: task.sender.message,
             flow: task.sender.flow.clone(),
             trace: task.sender.trace,
         });

@@ -10,12 +10,13 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::time::Timestamp;
+use crate::Current;
 
 /// One object a line, with the names that OpenTelemetry's log model has for its parts.
 ///
-/// Of the handler on the thread: `component`, `method`, `node`, `flow`, `trace_id`, `span_id`. What the
-/// event says of itself goes into `attributes`, except for `component` and `node`, which it may name in
-/// a handler's place.
+/// Of the handler on the thread: `node`, `component`, `instance`, `method`, `message_id`, `flow`,
+/// `trace_id`, `span_id`. What the event says of itself goes into `attributes`, except for `component` and
+/// `node`, which it may name in a handler's place.
 pub(super) struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
@@ -30,23 +31,12 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut line = Map::new();
-        let mut put = |name: &str, text: String| {
-            if !text.is_empty() {
-                line.insert(name.to_owned(), text.into());
-            }
-        };
-        put("timestamp", Timestamp::now().to_string());
-        put("severity", event.metadata().level().to_string());
-        put("target", event.metadata().target().to_owned());
+        let mut put = |name: &str, value: Value| drop(line.insert(name.to_owned(), value));
+        put("timestamp", Timestamp::now().to_string().into());
+        put("severity", event.metadata().level().as_str().into());
+        put("target", event.metadata().target().into());
         if let Some(current) = crate::current() {
-            put("component", current.component.to_string());
-            put("method", current.method.to_string());
-            put("node", current.node.to_string());
-            put("flow", current.flow.to_string());
-            if current.trace.is_set() {
-                put("trace_id", format!("{:032x}", current.trace.trace_id));
-                put("span_id", format!("{:016x}", current.trace.span_id));
-            }
+            handler(&current, put);
         }
         let scope = cx.lookup_current().into_iter().flat_map(|it| it.scope());
         let spans: Vec<_> = scope.map(|span| Value::from(span.name())).collect();
@@ -65,6 +55,27 @@ where
             line.insert("spans".to_owned(), spans.into());
         }
         writeln!(to, "{}", Value::from(line))
+    }
+}
+
+/// Says which handler a line is from, and what it is at.
+fn handler(current: &Current, mut put: impl FnMut(&str, Value)) {
+    put("node", current.node.as_str().into());
+    put("component", current.component.as_str().into());
+    put("instance", current.instance.into());
+    put("method", current.method.as_str().into());
+    if let Some(id) = current.message_id {
+        put("message_id", id.into());
+    }
+    if !current.flow.is_empty() {
+        put("flow", current.flow.as_str().into());
+    }
+    if current.trace.is_set() {
+        put(
+            "trace_id",
+            format!("{:032x}", current.trace.trace_id).into(),
+        );
+        put("span_id", format!("{:016x}", current.trace.span_id).into());
     }
 }
 

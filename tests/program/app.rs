@@ -93,8 +93,10 @@ fn work(cx: &mut Context, job: &Job<Args>) -> Result<(), Status> {
     if let Some(method) = &job.args().then {
         let target = if method == "sleep" { "relay" } else { "worker" };
         let request = Request::new(target, method.as_str(), Payload::default());
-        cx.call(request.with_deadline(Duration::from_secs(7200)))
-            .map_err(failed)?;
+        let request = request
+            .with_deadline(Duration::from_secs(7200))
+            .with_flow("inspection");
+        cx.call(request).map_err(failed)?;
     }
     assert!(!job.args().panic, "as asked");
     println!(

@@ -2,6 +2,7 @@
 
 mod ends;
 mod layouts;
+mod logs;
 mod support;
 
 /// What people type wrong, and what they are told. `TRYCMD=overwrite` writes the files anew.
