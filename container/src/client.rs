@@ -4,11 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use monofil_proto::control::{Describe, Description, Stop, request::Verb, response};
-use monofil_transport::{Driver, Next, Node};
+use monofil_transport::{Driver, Instant, Next, Node, Shutdown};
 
 use crate::commands::response_of;
 use crate::context::take_answer;
-use crate::core::{Core, Sender};
+use crate::core::{Core, Sender, Stage};
 use crate::{
     CallError, Caller, Container, ContainerConfig, Name, Payload, RawPending, RawReplies, Request,
 };
@@ -17,10 +17,19 @@ use crate::{
 ///
 /// It is a node that offers nothing and need not be reachable: it is answered on the connections it opens.
 /// It works only while one of its methods runs, on the thread that calls it.
+///
+/// When it is dropped it waits up to half a second for what it sent to arrive, and tells the nodes it spoke
+/// with that it goes: [`Client::close`] does so with another patience, and says what came of it.
 pub struct Client {
     container: Container,
     driver: Box<dyn Driver>,
+    closed: bool,
 }
+
+/// How long dropping a client may take.
+const CLOSE_WITHIN: Duration = Duration::from_millis(500);
+/// How much of that is left to the transport, whose buffers the last frames are in.
+const LINGER_MIN: Duration = Duration::from_millis(50);
 
 impl Client {
     /// Makes a client over a backend. The components of `config` run only while the client waits.
@@ -29,13 +38,57 @@ impl Client {
         let mut client = Self {
             container: Container::new(config),
             driver,
+            closed: false,
         };
         client.turn();
         client
     }
 
+    /// Ends the client: waits up to `within` for what it sent to arrive, and says good-bye. Calls that have
+    /// no answer yet are given up. Tells whether everything arrived; whatever did not is lost.
+    pub fn close(mut self, within: Duration) -> bool {
+        self.finish(within)
+    }
+
+    fn finish(&mut self, within: Duration) -> bool {
+        self.closed = true;
+        let deadline = self.now() + within;
+        let arrived = self.drive_until(deadline, |core| core.has_all_arrived());
+        self.container.shut_down(Shutdown::Drain);
+        let ended = |core: &mut Core| core.stage == Stage::Ended;
+        if !self.drive_until(deadline, ended) {
+            self.container.shut_down(Shutdown::Now);
+            self.turn();
+        }
+        let linger = self.now().until(deadline).max(LINGER_MIN);
+        self.driver.finish(linger) && arrived
+    }
+
     fn turn(&mut self) -> Next {
         self.container.turn(&mut *self.driver)
+    }
+
+    /// Lets time pass until something is so; tells whether it is at the deadline.
+    fn drive_until(&mut self, deadline: Instant, mut done: impl FnMut(&mut Core) -> bool) -> bool {
+        loop {
+            let next = self.turn();
+            if done(&mut self.container.shared().borrow_mut()) {
+                return true;
+            }
+            if self.now() >= deadline {
+                return false;
+            }
+            self.wait_until(next, deadline);
+        }
+    }
+
+    fn wait_until(&mut self, next: Next, deadline: Instant) {
+        let at = match next {
+            Next::At(at) => at.min(deadline),
+            Next::Now => return,
+            Next::Idle | Next::Ended => deadline,
+        };
+        self.driver.wait(Next::At(at));
     }
 
     /// Lets time pass until something is there.
@@ -70,12 +123,7 @@ impl Client {
                 }
                 None => {
                     let next = self.turn();
-                    let at = match next {
-                        Next::At(at) => at.min(deadline),
-                        Next::Now => continue,
-                        Next::Idle | Next::Ended => deadline,
-                    };
-                    self.driver.wait(Next::At(at));
+                    self.wait_until(next, deadline);
                 }
             }
         };
@@ -91,7 +139,7 @@ impl Client {
         response_of(&self.wait(pending)?)
     }
 
-    fn now(&mut self) -> monofil_transport::Instant {
+    fn now(&mut self) -> Instant {
         self.driver.now()
     }
 
@@ -205,31 +253,11 @@ impl Caller for Client {
     }
 }
 
-/// How long a client that ends waits for what it sent to arrive.
-const PARTING: Duration = Duration::from_secs(1);
-
 impl Drop for Client {
-    /// Waits, within a second, until what was sent has arrived, and says goodbye.
     fn drop(&mut self) {
-        let deadline = self.now() + PARTING;
-        self.container.shut_down();
-        loop {
-            let next = self.turn();
-            if next == Next::Ended {
-                return;
-            }
-            if self.now() >= deadline {
-                self.container
-                    .shared()
-                    .borrow_mut()
-                    .shut_down(monofil_transport::Shutdown::Now);
-                continue;
-            }
-            self.driver.wait(match next {
-                Next::At(at) => Next::At(at.min(deadline)),
-                Next::Idle => Next::At(deadline),
-                next => next,
-            });
+        // A program that panics is not held up.
+        if !self.closed && !std::thread::panicking() {
+            self.finish(CLOSE_WITHIN);
         }
     }
 }

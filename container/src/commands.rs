@@ -223,8 +223,11 @@ impl Core {
                 unacknowledged: peer.link.unacknowledged() as u64,
             }
         };
+        // A program that came and went is of no interest any more.
+        let concerns = |peer: &crate::peers::Peer| peer.lasting || !peer.has_left();
         self.peers
             .iter()
+            .filter(|(_, peer)| concerns(peer))
             .take(self.bounds.components)
             .map(|(_, peer)| describe(peer))
             .collect()

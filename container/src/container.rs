@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_transport::{
-    Event, Inbox, Instant, Io, JobOutcome, Next, Node, Plane, Progress, Stream,
+    Event, Inbox, Instant, Io, JobOutcome, Next, Node, Plane, Progress, Shutdown, Stream,
 };
 
 use crate::calls::{Origin, TaskId};
@@ -132,9 +132,10 @@ impl Container {
         self.core.borrow().node_state() == monofil_proto::control::NodeState::Ready
     }
 
-    /// Asks the node to finish what it has and end; the next turns do so.
-    pub fn shut_down(&mut self) {
-        self.core.borrow_mut().stop_requested = Some(monofil_transport::Shutdown::Drain);
+    /// Asks the node to end; the next turns do so. With [`Shutdown::Drain`] it finishes what it has first,
+    /// with [`Shutdown::Now`] the next turn is the last. Either way its peers are told.
+    pub fn shut_down(&mut self, how: Shutdown) {
+        self.core.borrow_mut().stop_requested = Some(how);
     }
 
     fn first_turn(&mut self, io: &mut dyn Io) {
@@ -545,21 +546,30 @@ impl Container {
             let stage = self.core.borrow().stage;
             match stage {
                 Stage::Draining { end: true } if self.core.borrow().is_quiet() => {
-                    self.core.borrow_mut().stage = Stage::Stopping;
+                    let mut core = self.core.borrow_mut();
+                    if core.abandon_unreachable() {
+                        // Those who sent it may have something to do about it.
+                        continue;
+                    }
+                    core.stage = Stage::Stopping;
                 }
                 Stage::Stopping => {
                     let next = self.core.borrow().next_to_stop();
                     match next {
                         Some(index) => self.stop_instance(index),
                         None if self.core.borrow().tasks.is_empty() => {
-                            self.core.borrow_mut().stage = Stage::Flushing;
+                            let mut core = self.core.borrow_mut();
+                            // What `stop` sent may have nowhere to go.
+                            core.abandon_unreachable();
+                            core.stage = Stage::Flushing { since: core.now };
                         }
                         None => return,
                     }
                 }
-                Stage::Flushing => {
+                Stage::Flushing { .. } => {
                     let mut core = self.core.borrow_mut();
                     core.flush(io);
+                    core.poke(io);
                     if !core.is_flushed() {
                         return;
                     }
@@ -603,6 +613,7 @@ impl Container {
         if core.stage == Stage::Ended && !self.left {
             self.left = true;
             core.leave(io);
+            core.report_unreceived();
         }
     }
 

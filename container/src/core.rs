@@ -54,6 +54,8 @@ pub(crate) enum Timer {
     Probe,
     /// The orderly end has taken too long.
     DrainDeadline,
+    /// Peers that have not acknowledged everything are spoken to.
+    Poke,
 }
 
 /// A message that is to be sent later.
@@ -129,8 +131,10 @@ pub(crate) enum Stage {
     },
     /// The instances' `stop` runs, last first.
     Stopping,
-    /// The last frames leave.
-    Flushing,
+    /// The last frames leave, since then.
+    Flushing {
+        since: Instant,
+    },
     Ended,
 }
 
@@ -192,6 +196,8 @@ pub(crate) struct Core {
     pub(crate) process: u32,
     /// Someone asked for the end; done at the end of the turn, after the answer has left.
     pub(crate) stop_requested: Option<Shutdown>,
+    /// When peers are spoken to that have not acknowledged everything.
+    pub(crate) poke_at: Instant,
 
     pub(crate) control_connections: HashMap<Endpoint, ConnectionId>,
     pub(crate) peers: Peers,
@@ -244,6 +250,7 @@ impl Core {
             job_owners: HashMap::new(),
             process: config.process,
             stop_requested: None,
+            poke_at: Instant::ZERO,
             control_connections: HashMap::new(),
             peers: Peers::default(),
             directory: config.directory,
@@ -377,6 +384,8 @@ impl Core {
                 Timer::Sweep => self.sweep_requests(),
                 Timer::Probe => self.peers.probe_due = true,
                 Timer::DrainDeadline => self.drain_deadline_passed(),
+                // The turn does it, as it ends.
+                Timer::Poke => {}
             }
         }
     }

@@ -73,7 +73,7 @@ counters! {
     RecordsDuplicate = "monofil_link_records_duplicate_total",
     /// Frames that came after a gap.
     LinkGaps = "monofil_link_gaps_total",
-    /// Links that ended because the peer began anew.
+    /// Links that ended: the peer began anew, or left.
     LinksEnded = "monofil_links_ended_total",
     /// Frames meant for an earlier incarnation of this node.
     FramesMisdirected = "monofil_frames_misdirected_total",

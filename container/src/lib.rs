@@ -30,6 +30,7 @@ mod directory;
 mod envelope;
 mod environment;
 mod error;
+mod farewell;
 mod fiber;
 mod identity;
 mod instance;

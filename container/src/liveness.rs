@@ -14,7 +14,7 @@ use monofil_transport::{Io, Running, WatchAnswer};
 use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::error::micros;
-use crate::peers::Health;
+use crate::peers::{Health, Peer};
 use crate::{Name, NodeId};
 
 impl Core {
@@ -38,7 +38,7 @@ impl Core {
                 continue;
             };
             let quiet = now.since(peer.heard);
-            let left = peer.health == Health::Left;
+            let left = peer.has_left();
             let Some(address) = peer.datagram.filter(|_| quiet >= interval / 2 && !left) else {
                 continue;
             };
@@ -87,6 +87,7 @@ impl Core {
         // An answer for an earlier incarnation says nothing of this one.
         let Some(index) = known
             .filter(|index| self.peers.incarnation(*index) == Some(datagram.sender_incarnation))
+            .filter(|index| !self.peers.get(*index).is_some_and(Peer::has_left))
         else {
             return;
         };

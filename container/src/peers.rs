@@ -142,6 +142,11 @@ impl Peer {
         self.connected && !self.is_established() && wanted
     }
 
+    /// It said that it was about to end: what comes now is late.
+    pub(crate) fn has_left(&self) -> bool {
+        self.health == Health::Left
+    }
+
     /// There is no way to it.
     pub(crate) const fn is_gone(&self) -> bool {
         !self.introduced && !self.connected

@@ -250,7 +250,7 @@ mod schema {
 
     pub(super) static FRAME: Schema = Schema {
         name: "Frame",
-        last: 16,
+        last: 18,
         fields: &[
             (3, Text(sixteen)),
             (5, Text(sixteen)),

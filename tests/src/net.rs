@@ -8,7 +8,7 @@ use std::rc::Rc;
 use monofil_container::{
     ContainerConfig, Context, Directory, HandlerError, NodeId, StaticDirectory,
 };
-use monofil_transport::Endpoint;
+use monofil_transport::{Endpoint, Shutdown};
 
 use crate::{ComponentDef, Hooks, Scheme, SimNet, ZmqNet, hooked};
 
@@ -78,8 +78,13 @@ pub trait Net {
     /// Starts a killed node again, with an empty memory.
     fn restart(&mut self, name: &str);
 
+    /// Asks a node to end and waits until it has.
+    fn end(&mut self, name: &str, how: Shutdown);
+
     /// Asks a node to end in an orderly way and waits until it has.
-    fn drain(&mut self, name: &str);
+    fn drain(&mut self, name: &str) {
+        self.end(name, Shutdown::Drain);
+    }
 
     /// Runs a test as a component of the node `test` and waits for its end. See [`Net::run`].
     fn run_dyn(&mut self, test: Test);

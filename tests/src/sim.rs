@@ -99,9 +99,9 @@ impl Net for SimNet {
         self.world.restart(key);
     }
 
-    fn drain(&mut self, name: &str) {
+    fn end(&mut self, name: &str, how: Shutdown) {
         let key = self.key(name);
-        self.world.shutdown(key, Shutdown::Drain);
+        self.world.shutdown(key, how);
         let limit = self.world.now() + Duration::from_secs(60);
         while !self.world.has_ended(key) && self.world.now() < limit {
             self.world.run_for(Duration::from_millis(1));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant as RealInstant};
 
 use monofil_container::Container;
 use monofil_transport::{
-    Clock as _, Driver as _, Endpoint, Next, Node as _, Transport as _, Watch as _,
+    Clock as _, Driver as _, Endpoint, Next, Node as _, Shutdown, Transport as _, Watch as _,
 };
 use monofil_zmq::{Listen, Options, ZmqIo};
 use tempfile::TempDir;
@@ -38,6 +38,8 @@ pub struct ZmqNet {
     tests: usize,
 }
 
+/// How long the last frames of a node that ends may take to leave.
+const LINGER: Duration = Duration::from_millis(500);
 /// No test takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -234,17 +236,21 @@ impl Net for ZmqNet {
         self.launch(index);
     }
 
-    fn drain(&mut self, name: &str) {
+    fn end(&mut self, name: &str, how: Shutdown) {
         let index = self.index(name);
         self.nodes[index]
             .container
             .as_mut()
             .expect("a running node")
-            .shut_down();
+            .shut_down(how);
         self.turn_until("the node to end", |net| {
             net.nodes[index].next == Next::Ended
         });
-        self.kill(name);
+        self.nodes[index].container = None;
+        // As a process does: its last words leave.
+        if let Some(io) = self.nodes[index].io.take() {
+            io.close(LINGER);
+        }
     }
 
     fn run_dyn(&mut self, test: Test) {

@@ -4,6 +4,8 @@
 mod calls;
 #[path = "system/deadlines.rs"]
 mod deadlines;
+#[path = "system/endings.rs"]
+mod endings;
 #[path = "system/faults.rs"]
 mod faults;
 #[path = "system/handlers.rs"]

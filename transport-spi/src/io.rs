@@ -1,6 +1,7 @@
 //! The traits that carry frames, tell the time and wait.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -170,4 +171,8 @@ pub trait Driver: Io {
     ///
     /// It may return early; it never sleeps through an arrival.
     fn wait(&mut self, next: Next);
+
+    /// Closes everything, and waits up to `linger` for frames that were accepted to leave. Tells whether
+    /// all of them did. Afterwards the backend carries nothing any more.
+    fn finish(&mut self, linger: Duration) -> bool;
 }

@@ -91,7 +91,7 @@ impl ZmqIo {
         self.close_sockets(linger)
     }
 
-    fn close_sockets(&mut self, linger: Duration) -> bool {
+    pub(crate) fn close_sockets(&mut self, linger: Duration) -> bool {
         let started = std::time::Instant::now();
         let linger_ms = i32::try_from(linger.as_millis()).unwrap_or(i32::MAX);
         let registry = self.poll.registry();

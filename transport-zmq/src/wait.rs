@@ -76,6 +76,10 @@ impl Driver for ZmqIo {
             }
         }
     }
+
+    fn finish(&mut self, linger: Duration) -> bool {
+        self.close_sockets(linger)
+    }
 }
 
 impl ZmqIo {

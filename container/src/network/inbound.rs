@@ -106,7 +106,7 @@ impl Core {
             number: peer.link_number,
         };
         let numbered = frame.first_sequence > 0;
-        if self.stage == Stage::Flushing && numbered {
+        if matches!(self.stage, Stage::Flushing { .. }) && numbered {
             // Whoever sent these hears at the end that they were not received, and that is better than a
             // refusal: under load there would be no end of refusals to wait for.
             peer.link.handle_marks(now, &marks, false);

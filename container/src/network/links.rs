@@ -169,7 +169,7 @@ impl Core {
     }
 
     /// Ends what has not left for a node and never will.
-    pub(super) fn abandon_requests(&mut self, index: usize, why: &str) {
+    pub(crate) fn abandon_requests(&mut self, index: usize, why: &str) {
         let place = self.peers.place(index);
         let Some(peer) = self.peers.get_mut(index) else {
             return;

@@ -13,7 +13,7 @@ use crate::link::Marks;
 impl Core {
     /// Sends what there is, a frame for each node and as many as it takes.
     pub(crate) fn flush(&mut self, io: &mut dyn Io) {
-        if self.stage == Stage::Flushing {
+        if matches!(self.stage, Stage::Flushing { .. }) {
             self.acknowledge_all();
         }
         for index in self.peers.take_dirty() {
@@ -93,9 +93,7 @@ impl Core {
                     return;
                 }
                 Err(SendError::Gone(_)) => {
-                    if let Some(peer) = self.peers.get_mut(index) {
-                        peer.introduced = false;
-                    }
+                    self.peer_unreachable(index);
                     return;
                 }
                 Err(error) => {
@@ -109,6 +107,13 @@ impl Core {
             .and_then(|peer| peer.link.next_deadline())
         {
             self.set_link_timer(index, at);
+        }
+    }
+
+    /// The way to a node is gone.
+    pub(crate) fn peer_unreachable(&mut self, index: usize) {
+        if let Some(peer) = self.peers.get_mut(index) {
+            peer.introduced = false;
         }
     }
 
@@ -142,7 +147,7 @@ impl Core {
     }
 
     /// Makes an empty frame to a node, or to whoever is there.
-    pub(super) fn frame(&mut self, to: Option<usize>) -> wire::Frame {
+    pub(crate) fn frame(&mut self, to: Option<usize>) -> wire::Frame {
         let mut frame = wire::Frame {
             version: VERSION,
             network: self.network,
@@ -160,14 +165,6 @@ impl Core {
             set_marks(&mut frame, &peer.link.peek_marks());
         }
         frame
-    }
-
-    /// Tells whether all that was sent has arrived, as far as that can be known.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.peers.iter().all(|(_, peer)| {
-            let reachable = peer.is_established() && peer.route().is_some();
-            !reachable || (peer.unsent.is_none() && peer.link.is_flushed())
-        })
     }
 }
 

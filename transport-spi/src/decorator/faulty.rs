@@ -279,6 +279,10 @@ impl<T: Driver> Driver for Faulty<T> {
         };
         self.inner.wait(next);
     }
+
+    fn finish(&mut self, linger: Duration) -> bool {
+        self.inner.finish(linger)
+    }
 }
 
 pass_on!(Faulty);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -89,6 +90,10 @@ macro_rules! forward {
         impl<T: Driver + ?Sized> Driver for $pointer {
             fn wait(&mut self, next: Next) {
                 (**self).wait(next);
+            }
+
+            fn finish(&mut self, linger: Duration) -> bool {
+                (**self).finish(linger)
             }
         }
     )*};

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -210,6 +211,10 @@ impl<T: Io> Datagrams for Traced<T> {
 impl<T: Driver> Driver for Traced<T> {
     fn wait(&mut self, next: Next) {
         self.inner.wait(next);
+    }
+
+    fn finish(&mut self, linger: Duration) -> bool {
+        self.inner.finish(linger)
     }
 }
 
