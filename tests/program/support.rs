@@ -21,7 +21,8 @@ pub(crate) fn program() -> &'static Path {
         let target = profile.parent().expect("target/PROFILE");
         let mut cargo = Command::new(env!("CARGO"));
         cargo
-            .args(["build", "--quiet", "--package=monofil", "--example=app"])
+            // With the whole workspace: then its dependencies are those that `cargo test --workspace` built.
+            .args(["build", "--quiet", "--workspace", "--example=app"])
             .arg("--target-dir")
             .arg(target);
         if profile.ends_with("release") {
