@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use monofil_transport::conformance::{self, Fixture, Reach};
+use monofil_transport::decorator::{Defect, Defects, Faulty};
 use monofil_transport::{Driver, Io, LocalEndpoints, Next, Transport};
 use monofil_zmq::{Listen, Options, ZmqIo};
 
@@ -15,6 +16,10 @@ struct Nodes {
     open: HashMap<String, ZmqIo>,
     /// Where crashed nodes were.
     past: HashMap<String, LocalEndpoints>,
+    /// What is wrong with every node's backend.
+    plan: Vec<Defect>,
+    /// How far each one got.
+    defects: HashMap<String, Defects>,
 }
 
 impl Nodes {
@@ -23,6 +28,8 @@ impl Nodes {
             directory: None,
             open: HashMap::new(),
             past: HashMap::new(),
+            plan: Vec::new(),
+            defects: HashMap::new(),
         }
     }
 
@@ -70,6 +77,7 @@ impl Fixture for Nodes {
     fn reset(&mut self) {
         self.open.clear();
         self.past.clear();
+        self.defects.clear();
     }
 
     fn open(&mut self, name: &str, reach: Reach) {
@@ -97,7 +105,15 @@ impl Fixture for Nodes {
     }
 
     fn with(&mut self, name: &str, act: &mut dyn FnMut(&mut dyn Io)) {
-        act(self.node(name));
+        if self.plan.is_empty() {
+            return act(self.node(name));
+        }
+        let defects = self.defects.remove(name);
+        let defects = defects.unwrap_or_else(|| Defects::new(self.plan.clone()));
+        let mut io = Faulty::resume(self.node(name), defects);
+        act(&mut io);
+        let defects = io.into_defects();
+        self.defects.insert(name.to_owned(), defects);
     }
 
     fn wait(&mut self, name: &str, next: Next) {
@@ -121,4 +137,69 @@ fn the_contract_is_kept_over_unix_sockets() {
     let report = conformance::run(&mut Nodes::over_ipc());
     assert!(report.is_pass(), "{report}");
     println!("{report}");
+}
+
+/// Tries one case over sockets with one defect and returns what the failure says.
+fn failure(case: &str, defect: Defect) -> String {
+    let mut nodes = Nodes::over_tcp();
+    nodes.plan = vec![defect];
+    let report = conformance::run_where(&mut nodes, |name| name == case);
+    assert_eq!(report.cases.len(), 1, "there is no case {case}");
+    report.failed().map(|(_, why)| why.to_string()).collect()
+}
+
+/// The suite can fail over sockets, too. Defects that only patience finds are tried in a simulated world,
+/// where it costs nothing.
+#[test]
+fn each_defect_fails_in_its_case() {
+    let in_order = "frames_arrive_whole_and_in_order";
+    let handed_back = "a_full_connection_hands_the_frame_back";
+    let late = "frame 7 was due and frame 8 arrived";
+    for (defect, case, says) in [
+        (Defect::Swap(7), in_order, late),
+        (Defect::Drop(7), in_order, late),
+        (
+            Defect::Duplicate(7),
+            in_order,
+            "frame 8 was due and frame 7",
+        ),
+        (
+            Defect::Corrupt(7),
+            in_order,
+            "bytes arrived that nobody sent",
+        ),
+        (
+            Defect::SwallowTooLarge(0),
+            "frames_up_to_the_limit_pass",
+            "over it was accepted",
+        ),
+        (Defect::SwallowFull(0), handed_back, "were accepted with"),
+        (Defect::MangleFull, handed_back, "another frame"),
+        (
+            Defect::Drop(3),
+            "no_accepted_frame_is_swallowed",
+            "frame 3 was due and 4 arrived",
+        ),
+        (
+            Defect::ConfusePlanes,
+            "planes_are_apart",
+            "arrived through the control plane",
+        ),
+        (
+            Defect::CutDatagrams,
+            "datagrams_arrive_whole",
+            "it came changed",
+        ),
+    ] {
+        let said = failure(case, defect);
+        assert!(said.contains(says), "{defect:?} in {case}: {said:?}");
+    }
+}
+
+#[test]
+fn a_decorator_without_defects_changes_nothing() {
+    assert_eq!(
+        failure("frames_arrive_whole_and_in_order", Defect::Drop(u64::MAX)),
+        ""
+    );
 }
