@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use monofil_tests::{eventually, is_there};
 use rustix::process::Signal;
 
-use crate::support::{Place, eventually, is_there};
+use crate::support::{place, worker_process};
 
 #[test]
 fn a_job_that_fails_or_panics_ends_the_program_with_its_message() {
-    let place = Place::new();
+    let place = place();
     for layout in ["run", "sim", "up"] {
         let failed = place.run(&format!("{layout} --then fail"));
         assert_eq!(failed.code, Some(1), "{failed:?}");
@@ -27,7 +28,7 @@ fn a_job_that_fails_or_panics_ends_the_program_with_its_message() {
 #[test]
 fn a_signal_interrupts_a_job_and_everything_ends_in_order() {
     for args in ["run", "up", "run work worker relay"] {
-        let place = Place::new();
+        let place = place();
         let endless = "--times 1000000000 --log-level info --set deadline.drain=2s";
         let mut run = place.start(&format!("{args} {endless}"));
         std::thread::sleep(Duration::from_millis(500));
@@ -47,7 +48,7 @@ fn a_signal_interrupts_a_job_and_everything_ends_in_order() {
 #[test]
 fn components_drain_at_a_signal_and_that_is_success() {
     for args in ["run worker", "run worker relay --transport memory"] {
-        let place = Place::new();
+        let place = place();
         let run = place.start(args);
         std::thread::sleep(Duration::from_millis(300));
         run.signal(Signal::INT);
@@ -59,12 +60,12 @@ fn components_drain_at_a_signal_and_that_is_success() {
 
 #[test]
 fn a_killed_process_is_restarted_and_the_rest_goes_on() {
-    let place = Place::new();
+    let place = place();
     let up = place.start("up --then sleep --set deadline.drain=300ms");
-    let first = place.worker_process();
+    let first = worker_process(&place);
     rustix::process::kill_process(first, Signal::KILL).expect("it is there");
     eventually("the dead process is gone", || !is_there(first));
-    assert_ne!(place.worker_process(), first);
+    assert_ne!(worker_process(&place), first);
     up.signal(Signal::TERM);
     let up = up.wait();
     assert!(
@@ -75,9 +76,9 @@ fn a_killed_process_is_restarted_and_the_rest_goes_on() {
 
 #[test]
 fn nothing_outlives_a_killed_parent() {
-    let place = Place::new();
+    let place = place();
     let up = place.start("up --then sleep --set deadline.drain=300ms");
-    let worker = place.worker_process();
+    let worker = worker_process(&place);
     up.signal(Signal::KILL);
     eventually("the worker ends", || !is_there(worker));
     eventually("its socket is gone", || place.sockets().is_empty());
@@ -85,21 +86,21 @@ fn nothing_outlives_a_killed_parent() {
 
 #[test]
 fn a_second_run_is_refused_and_says_who_is_there() {
-    let place = Place::new();
+    let place = place();
     let _first = place.start("up --then sleep --set deadline.drain=300ms");
-    let worker = place.worker_process();
+    let worker = worker_process(&place);
     for args in ["up", "run worker"] {
         let second = place.run(args);
         assert_eq!(second.code, Some(3), "{second:?}");
         let text = format!("is in use by process {}", worker.as_raw_nonzero());
         assert!(second.err.contains(&text), "{second:?}");
     }
-    assert_eq!(place.worker_process(), worker);
+    assert_eq!(worker_process(&place), worker);
 }
 
 #[test]
 fn a_simulated_handler_that_never_ends_is_named() {
-    let place = Place::new();
+    let place = place();
     let run = place.run("sim --then spin --patience 300ms");
     assert_eq!(run.code, Some(5), "{run:?}");
     assert!(
@@ -110,7 +111,7 @@ fn a_simulated_handler_that_never_ends_is_named() {
 
 #[test]
 fn a_handler_that_never_ends_is_reported_and_the_watchdog_ends_the_process() {
-    let place = Place::new();
+    let place = place();
     let run =
         place.start("run --then spin --set zmq.stall_threshold=100ms --set deadline.drain=10ms");
     std::thread::sleep(Duration::from_millis(600));

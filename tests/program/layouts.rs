@@ -1,6 +1,6 @@
 //! The same app in every layout.
 
-use crate::support::Place;
+use crate::support::place;
 
 #[test]
 fn every_layout_gives_the_same_answers_and_leaves_nothing_behind() {
@@ -16,7 +16,7 @@ fn every_layout_gives_the_same_answers_and_leaves_nothing_behind() {
         ("run worker relay work", "ipc"),
         ("run relay worker --times=10", "ipc"),
     ] {
-        let place = Place::new();
+        let place = place();
         let run = place.run(args);
         assert_eq!(run.code, Some(0), "{args}: {run:?}");
         let expected = format!("layout {layout}, seed 1, 10 handled\n");
@@ -28,7 +28,7 @@ fn every_layout_gives_the_same_answers_and_leaves_nothing_behind() {
 
 #[test]
 fn processes_that_host_several_components_are_found_by_the_name_of_each() {
-    let place = Place::new();
+    let place = place();
     let _all = place.start("run relay worker");
     let call = place.run("call worker count --running --deadline 15s");
     assert_eq!(call.out, "1\n", "{call:?}");
@@ -38,7 +38,7 @@ fn processes_that_host_several_components_are_found_by_the_name_of_each() {
 
 #[test]
 fn processes_start_in_any_order() {
-    let place = Place::new();
+    let place = place();
     let job = place.start("run work --times 3");
     let _relay = place.start("run relay");
     let _worker = place.start("run worker");
@@ -48,7 +48,7 @@ fn processes_start_in_any_order() {
 
 #[test]
 fn simulated_runs_repeat_by_their_seed() {
-    let place = Place::new();
+    let place = place();
     let hash = |seed: u64| {
         let run = place.run(&format!("sim --trace-hash --seed {seed} --log-level info"));
         assert_eq!(run.code, Some(0), "{run:?}");
@@ -60,7 +60,7 @@ fn simulated_runs_repeat_by_their_seed() {
 
 #[test]
 fn blocking_work_runs_on_a_helper_thread() {
-    let place = Place::new();
+    let place = place();
     let call = place.run("call worker block");
     assert_eq!(call.out, "\"monofil-helper\"\n", "{call:?}");
 }

@@ -1,4 +1,5 @@
-//! Helpers of the whole-system tests: nodes with components made of closures, on either backend.
+//! Helpers of the whole-system tests: nodes with components made of closures, on either backend, and
+//! programs in processes of their own.
 //!
 //! A test describes nodes, starts them on a [`Net`], and is itself a handler on one more node, so that it
 //! uses exactly what users use:
@@ -18,11 +19,17 @@
 mod component;
 mod foreign;
 mod net;
+mod place;
+mod processes;
+mod program;
 mod sim;
 mod zmq;
 
 pub use component::{ComponentDef, Hooks, component, hooked, text};
 pub use foreign::Foreign;
 pub use net::{Net, NodeSpec, on_both};
+pub use place::Place;
+pub use processes::{command_line, find_processes, is_there};
+pub use program::{Ended, PATIENCE, Program, eventually};
 pub use sim::SimNet;
 pub use zmq::{Scheme, ZmqNet};

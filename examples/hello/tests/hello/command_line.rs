@@ -1,6 +1,8 @@
 //! What the README shows.
 
-use crate::program::{Program, call, hello, node};
+use monofil_tests::Program;
+
+use crate::program::{call, hello, node};
 
 #[test]
 fn a_call_in_one_process_prints_the_reply() {
@@ -10,16 +12,16 @@ fn a_call_in_one_process_prints_the_reply() {
         "SayHello",
         r#"{"name": "Ada"}"#,
     ]))
-    .finish();
-    assert_eq!(ended.output, "{\"text\":\"Hello, Ada!\"}\n", "{ended:?}");
-    assert_eq!(ended.errors, "");
-    assert!(ended.status.success());
+    .wait();
+    assert_eq!(ended.out, "{\"text\":\"Hello, Ada!\"}\n", "{ended:?}");
+    assert_eq!(ended.err, "");
+    assert_eq!(ended.code, Some(0));
 }
 
 #[test]
 fn a_running_node_is_called_where_it_listens() {
     let (_node, endpoint) = node();
     let ended = call("Ada", &["--at", &endpoint]);
-    assert_eq!(ended.output, "{\"text\":\"Hello, Ada!\"}\n", "{ended:?}");
-    assert!(ended.status.success());
+    assert_eq!(ended.out, "{\"text\":\"Hello, Ada!\"}\n", "{ended:?}");
+    assert_eq!(ended.code, Some(0));
 }

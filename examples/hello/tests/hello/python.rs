@@ -10,10 +10,11 @@ use std::path::Path;
 use std::process::Command;
 
 use monofil::{Client, ContainerConfig, NodeId, StaticDirectory};
+use monofil_tests::{PATIENCE, Program};
 use monofil_zmq::{Listen, Options, ZmqIo};
 use tempfile::TempDir;
 
-use crate::program::{Program, call, describe, node};
+use crate::program::{call, describe, node};
 
 #[allow(
     unreachable_pub,
@@ -97,9 +98,9 @@ fn a_python_program_calls_a_component() {
     let Some(python) = Python::find() else { return };
     let (_node, endpoint) = node();
     for name in ["Ada", "Zoë"] {
-        let ended = python.start(&["client.py"], &[&endpoint, name]).finish();
-        assert_eq!(ended.output, format!("Hello, {name}!\n"), "{ended:?}");
-        assert!(ended.status.success(), "{ended:?}");
+        let ended = python.start(&["client.py"], &[&endpoint, name]).wait();
+        assert_eq!(ended.out, format!("Hello, {name}!\n"), "{ended:?}");
+        assert_eq!(ended.code, Some(0), "{ended:?}");
     }
 }
 
@@ -111,10 +112,10 @@ fn a_python_component_is_called_from_the_command_line() {
     for place in [&["--at", &*endpoint][..], &["--running", "--peer", &peer]] {
         let ended = call("Ada", place);
         assert_eq!(
-            ended.output, "{\"text\":\"Hello, Ada, from Python!\"}\n",
+            ended.out, "{\"text\":\"Hello, Ada, from Python!\"}\n",
             "{ended:?}"
         );
-        assert!(ended.status.success());
+        assert_eq!(ended.code, Some(0));
     }
 }
 
@@ -127,7 +128,7 @@ fn a_python_component_that_was_killed_is_found_again() {
     let mut config = ContainerConfig::new("hello", "test");
     config.node = NodeId::derived(&["test", &endpoint]);
     config.directory = Box::new(directory);
-    config.default_deadline = crate::program::PATIENCE;
+    config.default_deadline = PATIENCE;
     let io = ZmqIo::bind(Options::default(), Listen::default()).expect("a socket");
     let mut client = Client::new(config, Box::new(io));
     let greeter = GreeterClient::new("greeter");
@@ -202,7 +203,7 @@ fn killed_callers_and_junk_disturb_nobody() {
     junk.wait_for(|line| (line == "answered").then_some(()));
 
     let ended = call("Ada", &["--at", &endpoint]);
-    assert_eq!(ended.output, "{\"text\":\"Hello, Ada!\"}\n", "{ended:?}");
+    assert_eq!(ended.out, "{\"text\":\"Hello, Ada!\"}\n", "{ended:?}");
     let counters = describe(&endpoint)["counters"].clone();
     for (reason, count) in [
         ("malformed", 2),

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use monofil_proto::wire::{Frame, Kind};
 use monofil_proto::{Bounds, decode_frame};
+use monofil_tests::PATIENCE;
 use monofil_transport::{Clock, Driver, Event, Inbox, Next, Plane, Route, Transport};
 use monofil_zmq::{Listen, Options, ZmqIo};
 
-use crate::program::{PATIENCE, node};
+use crate::program::node;
 
 const PAGE: &str = include_str!("../../../../docs/wire.md");
 
