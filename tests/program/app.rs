@@ -1,7 +1,7 @@
 //! The app that the tests of the program run: it does what nobody would want a component to do.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use monofil::prelude::*;
 
@@ -21,9 +21,18 @@ impl Component for Worker {
             "process" => Ok(Reply::Payload(
                 Payload::json(&std::process::id()).map_err(internal)?,
             )),
-            "spin" => loop {
-                std::hint::spin_loop();
-            },
+            "spin" => {
+                let began = Instant::now();
+                while seconds(&message).is_none_or(|most| began.elapsed() < most) {
+                    std::hint::spin_loop();
+                }
+                Ok(Reply::Empty)
+            }
+            "sleep" => {
+                cx.sleep(seconds(&message).unwrap_or_default())
+                    .map_err(internal)?;
+                Ok(Reply::Empty)
+            }
             "fail" => Err(Status::failed_precondition("not today").into()),
             "panic" => panic!("as asked"),
             "log" => {
@@ -31,9 +40,12 @@ impl Component for Worker {
                 Ok(Reply::Empty)
             }
             "block" => {
-                let id = cx
-                    .blocking(|| std::thread::current().name().map(String::from))
-                    .map_err(internal)?;
+                let pause = seconds(&message).unwrap_or_default();
+                let work = move || {
+                    std::thread::sleep(pause);
+                    std::thread::current().name().map(String::from)
+                };
+                let id = cx.blocking(work).map_err(internal)?;
                 Ok(Reply::Payload(Payload::json(&id).map_err(internal)?))
             }
             other => Err(HandlerError::Unimplemented(format!(
@@ -47,17 +59,25 @@ impl Component for Worker {
     }
 }
 
+/// How long a caller wants something to take: a number, or anything else for ever.
+fn seconds(message: &Message) -> Option<Duration> {
+    let seconds: f64 = message.payload().to_json().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
 fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(error.to_string())
 }
 
-/// Passes everything on to the worker, or sleeps for an hour.
+/// Passes everything on to the worker, unless it is to say that it is there, or to sleep for an hour.
 struct Relay;
 
 impl Component for Relay {
     fn handle(&mut self, cx: &mut Context, message: Message) -> Result<Reply, HandlerError> {
-        if message.method().as_str() == "sleep" {
-            cx.sleep(Duration::from_secs(3600)).map_err(internal)?;
+        match message.method().as_str() {
+            "here" => return Ok(Reply::Empty),
+            "sleep" => cx.sleep(Duration::from_secs(3600)).map_err(internal)?,
+            _ => {}
         }
         let request = Request::new("worker", message.method(), message.payload().clone());
         cx.call(request)
