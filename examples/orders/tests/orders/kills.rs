@@ -1,0 +1,229 @@
+//! `kill -9` under load: the others go on, every order has an outcome, and nothing hangs.
+//!
+//! `KILLS=10` kills each component ten times; `SEED=N` chooses other moments.
+
+use monofil_tests::{Ended, PATIENCE, Place, Program, command_line, eventually, is_there};
+use monofil_transport::Stream;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::feed::{self, Feed, delivery};
+use crate::shop::{COMPONENTS, Summary, process_of, processes_of, seed, shop};
+
+/// Orders that come between two kills, at least and at most.
+const BETWEEN: (u64, u64) = (200, 800);
+
+/// Orders that come after the last kill.
+const AFTER: u64 = 500;
+
+/// How often each component is killed.
+fn kills() -> usize {
+    std::env::var("KILLS").map_or(1, |kills| kills.parse().expect("KILLS is a number"))
+}
+
+/// A shop in processes, with customers who keep coming.
+struct Busy {
+    place: Place,
+    up: Program,
+    feed: Feed,
+    draws: Stream,
+    victims: Vec<&'static str>,
+}
+
+impl Busy {
+    fn start(transport: &str, seed: u64) -> Self {
+        let place = shop();
+        let mut up = place.start(&format!(
+            "up --transport {transport} --seed {seed} --set up.restarts=1000 --log-level info \
+             --input - --concurrency 16 --json --outcomes outcomes.tsv"
+        ));
+        let input = up.input();
+        eventually("everybody is there", || {
+            processes_of(up.process()).len() == COMPONENTS.len()
+        });
+        deliver(&place, up.process());
+        Self {
+            place,
+            up,
+            feed: Feed::start(input),
+            draws: Stream::new(seed, "tests/kills"),
+            victims: Vec::new(),
+        }
+    }
+
+    /// Kills a component after some more orders, and waits until it runs again.
+    fn kill(&mut self, victim: &'static str) {
+        let (least, most) = BETWEEN;
+        self.feed.wait_for(least + self.draws.below(most - least));
+        let up = self.up.process();
+        let others = |all: Vec<(&'static str, Pid)>| {
+            let mut all: Vec<_> = all
+                .into_iter()
+                .filter(|(name, _)| *name != victim)
+                .collect();
+            all.sort_unstable_by_key(|(name, _)| *name);
+            all
+        };
+        let before = others(processes_of(up));
+        let process = process_of(up, victim).expect("it was started again");
+        kill_process(process, Signal::KILL).expect("it is there");
+        eventually("it is dead", || !is_there(process));
+        eventually("it is started again", || process_of(up, victim).is_some());
+        assert_eq!(
+            others(processes_of(up)),
+            before,
+            "others than `{victim}` ended"
+        );
+        self.victims.push(victim);
+        if victim == "inventory" {
+            // It begins with what the catalogue says, and that is soon sold.
+            deliver(&self.place, up);
+        }
+    }
+
+    /// Lets the last customers come, and judges what became of all.
+    fn end(self) {
+        self.feed.wait_for(AFTER);
+        let fed = self.feed.end();
+        let up = self.up.process();
+        let ended = self.up.wait_within(PATIENCE * 2);
+        println!("{:?}: {}{}", self.victims, ended.err, ended.out);
+        feed::check(&self.place, &ended, fed);
+        check_books(&Summary::of(&ended), &self.victims, &ended);
+        check_log(&self.victims, &ended);
+        assert_eq!(processes_of(up), []);
+        assert_eq!(self.place.sockets(), Vec::<String>::new());
+    }
+}
+
+/// Delivers goods to the component in the shop that an `up` started.
+fn deliver(place: &Place, up: Pid) {
+    let process = process_of(up, "inventory").expect("it is there");
+    let line = command_line(process);
+    let listens = line.iter().find_map(|word| word.strip_prefix("--listen="));
+    let at = listens.map_or("--running".to_owned(), |endpoint| {
+        format!("--at {endpoint}")
+    });
+    let mut call = place.command(&format!("call inventory Deliver --deadline 30s {at}"));
+    let ended = Program::start(call.arg(delivery())).wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// What must be so whoever lost its memory: nothing is in the books of those who did not that nobody did.
+fn check_books(summary: &Summary, victims: &[&str], ended: &Ended) {
+    let books = &summary.books;
+    let kept = |component: &str| !victims.contains(&component);
+    let confirmed = &books.confirmed;
+    assert!(
+        summary.ended("confirmed") <= confirmed.orders + summary.repeated,
+        "{summary:?}"
+    );
+    if kept("inventory") {
+        let stock = &books.stock;
+        assert_eq!(
+            stock.sold + stock.left + stock.reserved,
+            stock.initial,
+            "{books:?}"
+        );
+        // What a killed `orders` had not said is sold stays put aside.
+        assert!(stock.sold + stock.reserved >= confirmed.pieces, "{books:?}");
+        assert!(stock.reserved == 0 || !kept("orders"), "{books:?}");
+    }
+    if kept("payments") {
+        assert!(books.charged.orders >= confirmed.orders, "{books:?}");
+        assert!(books.charged.cents >= confirmed.cents, "{books:?}");
+    }
+    if kept("shipping") && kept("orders") {
+        assert!(books.shipped >= confirmed.orders, "{books:?}");
+    }
+    if kept("orders") {
+        assert!(books.seen <= books.published, "{books:?}");
+        assert_eq!(
+            books.seen == books.published,
+            kept("analytics"),
+            "{books:?}"
+        );
+    }
+    if kept("orders") && kept("inventory") && kept("payments") {
+        // Who only hears of what was decided cannot change it.
+        assert_eq!(books.stock.sold, confirmed.pieces, "{books:?}");
+        assert_eq!(books.charged.orders, confirmed.orders, "{books:?}");
+        assert_eq!(books.charged.cents, confirmed.cents, "{books:?}");
+    }
+    assert_eq!(ended.code == Some(0), books.balanced, "{ended:?}");
+}
+
+/// Everybody who died was killed here, and nobody was taken for dead or for somebody else.
+fn check_log(victims: &[&str], ended: &Ended) {
+    let count = |text: &str| ended.err.matches(text).count();
+    assert_eq!(
+        count("died: killed by SIGKILL; restarting it"),
+        victims.len(),
+        "{}",
+        ended.err
+    );
+    for strange in [
+        "panicked",
+        "peer is silent",
+        "peer is busy",
+        "in its place",
+        "ended badly",
+        "is killed",
+    ] {
+        assert_eq!(count(strange), 0, "{strange}: {}", ended.err);
+    }
+}
+
+/// Kills one component and no other.
+fn kill_one(victim: &'static str, transport: &str) {
+    let mut busy = Busy::start(transport, seed());
+    for _ in 0..kills() {
+        busy.kill(victim);
+    }
+    busy.end();
+}
+
+/// Kills all components, each as often, in an order that is drawn.
+fn kill_all(transport: &str) {
+    let mut busy = Busy::start(transport, seed());
+    let mut victims = COMPONENTS.repeat(kills());
+    busy.draws.shuffle(&mut victims);
+    for victim in victims {
+        busy.kill(victim);
+    }
+    busy.end();
+}
+
+#[test]
+fn orders_is_killed() {
+    kill_one("orders", "ipc");
+}
+
+#[test]
+fn inventory_is_killed() {
+    kill_one("inventory", "tcp");
+}
+
+#[test]
+fn payments_is_killed() {
+    kill_one("payments", "ipc");
+}
+
+#[test]
+fn shipping_is_killed() {
+    kill_one("shipping", "tcp");
+}
+
+#[test]
+fn analytics_is_killed() {
+    kill_one("analytics", "ipc");
+}
+
+#[test]
+fn all_are_killed_in_any_order_over_unix_sockets() {
+    kill_all("ipc");
+}
+
+#[test]
+fn all_are_killed_in_any_order_over_tcp() {
+    kill_all("tcp");
+}
