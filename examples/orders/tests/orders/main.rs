@@ -1,7 +1,8 @@
-//! The shop as processes: the same in every layout, and with processes killed.
+//! The shop as processes: the same in every layout, with processes killed, ended by signals.
 //!
 //! What is drawn comes from a seed, which is printed; `SEED=N` gives another one, or the same again.
 
+mod ends;
 mod feed;
 mod kills;
 mod layouts;
