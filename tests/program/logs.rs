@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use crate::support::Place;
+use crate::support::place;
 
 /// Runs the program with JSON log lines and returns those with this text.
 fn lines(args: &str, body: &str) -> Vec<Value> {
-    let run = Place::new().run(&format!("{args} --log-level info --log-format json"));
+    let run = place().run(&format!("{args} --log-level info --log-format json"));
     run.err
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("a line is an object of JSON"))
