@@ -51,13 +51,18 @@ pub use exit::{
 pub use job::{Job, Layout};
 
 pub use monofil_container::{
-    CallError, Caller, Client, Code, Component, ComponentSpec, Container, ContainerConfig, Context,
-    Counter, Current, Directory, Executed, HandlerError, Health, InstanceLimits, Interface,
-    LinkConfig, Message, MessageKind, Method, Name, NodeId, NodeLimits, Payload, Pending,
-    RawPending, RawReplies, Rejection, Replies, Reply, ReplySource, ReplyStream, Request,
-    StartReason, StaticDirectory, Status, Subscription, Trace, Undelivered, codegen, current,
+    Bounds, CallError, Caller, Client, Code, Component, ComponentSpec, Container, ContainerConfig,
+    Context, Counter, Current, Directory, Executed, HandlerError, Health, InstanceLimits,
+    Interface, LinkConfig, Message, MessageKind, Method, Name, NodeId, NodeLimits, Payload,
+    Pending, RawPending, RawReplies, Rejection, Replies, Reply, ReplySource, ReplyStream, Request,
+    StartReason, StaticDirectory, Status, Subscription, Trace, Undelivered, codegen, control,
+    current,
 };
-pub use prost;
+pub use monofil_transport::{
+    Driver, Endpoint, EndpointError, Instant, Probability, Stream as RandomStream,
+};
+pub use prost::bytes::Bytes;
+pub use {prost, prost_types};
 
 /// What components, jobs and `main` are written with.
 pub mod prelude {

@@ -70,5 +70,7 @@ pub use pending::{RawPending, RawReplies};
 pub use status::{Code, Status};
 pub use trace::Trace;
 
+/// What a container decodes at most; part of [`ContainerConfig`].
+pub use monofil_proto::Bounds;
 /// The control plane's messages, as [`Client::describe`] returns them.
 pub use monofil_proto::control;
