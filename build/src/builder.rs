@@ -1,9 +1,11 @@
 //! Generating with other than the usual settings.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::env;
 use std::fmt;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -14,7 +16,7 @@ use protox::prost_reflect::DescriptorPool;
 
 use crate::generator::{Generator, Outcome};
 use crate::resolver::{OPTIONS_FILE, resolver};
-use crate::{Error, comments, descriptors};
+use crate::{Error, comments, descriptors, lints};
 
 /// The file that has all packages as modules. No package is in a file of this name: `mod` is a keyword.
 const ALL_PACKAGES: &str = "mod.rs";
@@ -104,6 +106,7 @@ impl Builder {
             None => env::var_os("OUT_DIR").ok_or(Error::NoOutDir)?.into(),
         };
         let (pool, set) = self.parse(&files)?;
+        let sources = sources(&set);
         let outcome = Rc::new(RefCell::new(Outcome::default()));
         let generator = Generator {
             pool: pool.clone(),
@@ -122,6 +125,9 @@ impl Builder {
         let outcome = outcome.take();
         if !outcome.problems.is_empty() {
             return Err(Error::Services(outcome.problems));
+        }
+        for source in sources {
+            silence(&out_dir.join(source))?;
         }
         for name in &outcome.files {
             let file = pool
@@ -192,6 +198,29 @@ impl fmt::Debug for Builder {
             .field("extern_paths", &self.extern_paths)
             .field("monofil", &self.monofil)
             .finish_non_exhaustive()
+    }
+}
+
+/// Returns the names of the files that are generated: one for each package that is not elsewhere, and the
+/// one that has them as modules.
+fn sources(set: &FileDescriptorSet) -> BTreeSet<String> {
+    let of_package = |package: &str| match package {
+        "" => "_.rs".to_owned(),
+        package => format!("{package}.rs"),
+    };
+    let packages = set.file.iter().map(|file| of_package(file.package()));
+    packages.chain([ALL_PACKAGES.to_owned()]).collect()
+}
+
+/// Lets no lint of a user's crate speak about a generated file, if there is one.
+fn silence(path: &Path) -> Result<(), Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => write(path, lints::silence(&text).as_bytes()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::Write {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 

@@ -30,6 +30,7 @@ mod comments;
 mod descriptors;
 mod error;
 mod generator;
+mod lints;
 mod options;
 mod resolver;
 mod service;

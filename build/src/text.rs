@@ -8,10 +8,6 @@ use prost_build::Comments;
 use crate::descriptors;
 use crate::service::{Method, Service};
 
-/// What the lints of a user's crate need not say: nobody uses all that is generated.
-const ALLOW: &str =
-    r#"#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "generated")]"#;
-
 /// Writes one service. Types and traits of the standard library go by their full paths: a message may be
 /// called `Result`. So do calls of the trait's methods: one may be called `into`.
 pub(crate) struct Text<'a> {
@@ -76,7 +72,6 @@ impl<'a> Text<'a> {
         format!(
             "
 /// Describes the service `{full_name}`.
-{ALLOW}
 pub const {constant}: {m}::Interface = {m}::Interface {{
     service: {full_name:?},
     methods: &[{methods}
@@ -130,7 +125,6 @@ pub const {constant}: {m}::Interface = {m}::Interface {{
         format!(
             "
 {docs}
-{ALLOW}
 pub trait {name}: 'static {{{methods}
     /// Runs before the first message, and again after each restart of the instance.
     ///
@@ -170,10 +164,8 @@ pub trait {name}: 'static {{{methods}
             "
 /// Makes a component of a [`{name}`], to serve `{full_name}`.
 #[derive(Clone, Debug, Default)]
-{ALLOW}
 pub struct {name}Server<T>(T);
 
-{ALLOW}
 impl<T: {name}> {name}Server<T> {{
     /// Serves with these handlers.
     #[must_use]
@@ -299,10 +291,8 @@ impl<T: {name}> {m}::Component for {name}Server<T> {{
         format!(
             "
 {docs}#[derive(Clone, Debug)]
-{ALLOW}
 pub struct {name}Client({m}::codegen::Target);
 
-{ALLOW}
 impl {name}Client {{
     /// Calls a component: `shop/orders`, or `orders` for one of the caller's own app.
     pub fn new(component: impl ::core::convert::Into<{m}::Name>) -> Self {{

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use monofil_container::{CallError, Caller, Component, Payload, RawPending, RawReplies, Request};
+use monofil::{
+    CallError, Caller, Component, Context, Method, Payload, RawPending, RawReplies, Replies,
+    Request, Status,
+};
 
 use crate::generated::hello::{
     GREETER, Greeter, GreeterClient, GreeterServer, HelloReply, HelloRequest,
 };
 use crate::generated::shop::orders::{AuditClient, IDLE, ORDERS, Order, OrdersClient, order};
 use crate::generated::{Bare, BareServer, Text, shop};
-use crate::{Context, Method, Replies, Status};
 
 /// Writes down what is sent, and answers with what is put in.
 #[derive(Default)]

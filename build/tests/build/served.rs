@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use monofil_container::{
+use monofil::{
     CallError, Caller, Code, Component, ComponentSpec, Container, ContainerConfig, Context,
     HandlerError, Message, Payload, Replies, Reply, Request, StartReason, Status, Undelivered,
 };

@@ -2,6 +2,7 @@
 /// An amount of money.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::monofil::prost::Message)]
 #[prost(prost_path = "::monofil::prost")]
+#[allow(dead_code, missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated")]
 pub struct Money {
     #[prost(int64, tag = "1")]
     pub cents: i64,

@@ -15,7 +15,6 @@ use std::process::ExitCode;
 use monofil::prelude::*;
 
 /// What `build.rs` makes of `proto/orders.proto`.
-#[allow(unreachable_pub, reason = "generated")]
 mod proto {
     monofil::include_proto!();
 }
