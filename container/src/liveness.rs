@@ -31,6 +31,9 @@ impl Core {
         }
         self.timers
             .set(self.now + self.probe_interval, Timer::Probe);
+        // While a handler held the thread nobody was asked or heard: that is nobody else's silence.
+        let before = std::mem::replace(&mut self.peers.probed, self.now);
+        let listened = self.now.since(before) < self.probe_interval * 2;
         for index in self.peers.indices() {
             let now = self.now;
             let (interval, silent_after) = (self.probe_interval, self.silent_after);
@@ -42,7 +45,7 @@ impl Core {
             let Some(address) = peer.datagram.filter(|_| quiet >= interval / 2 && !left) else {
                 continue;
             };
-            if quiet >= silent_after && peer.health != Health::Silent {
+            if listened && quiet >= silent_after && peer.health != Health::Silent {
                 peer.health = Health::Silent;
                 peer.health_since = now;
                 tracing::warn!(node = %self.name, peer = %peer.place(), ?quiet, "peer is silent");

@@ -174,6 +174,8 @@ pub(crate) struct Peers {
     /// Those with something to send, in the order in which they got it.
     dirty: Vec<usize>,
     pub(crate) probe_due: bool,
+    /// When they were last asked whether they live.
+    pub(crate) probed: Instant,
     pub(crate) sweep_set: bool,
 }
 

@@ -72,14 +72,25 @@ fn a_process_whose_handler_spins_is_busy_to_others_and_says_so_itself() {
 }
 
 #[test]
-fn a_stall_that_is_over_is_counted_by_its_handler() {
+fn a_stall_that_is_over_is_counted_by_its_handler_and_calls_nobody_silent() {
     let place = place();
-    let _worker = place.start("run worker --set zmq.stall_threshold=100ms");
-    let call = place.run("call worker spin 1 --running --deadline 30s");
+    let worker = place.start(&format!(
+        "run worker {WATCH} --set zmq.stall_threshold=100ms"
+    ));
+    let _relay = place.start("run relay");
+    introduce(&place);
+    // Longer than another node may be silent.
+    let call = place.run("call worker spin 2 --running --deadline 30s");
     assert_eq!(call.code, Some(0), "{call:?}");
-    let described = describe(&place, "worker");
-    let stalls = &described["counters"]["monofil_loop_stalls_total{handler=\"app/worker/spin\"}"];
-    assert_eq!(*stalls, 1, "{described}");
+    let first = describe(&place, "worker");
+    let stalls = &first["counters"]["monofil_loop_stalls_total{handler=\"app/worker/spin\"}"];
+    assert_eq!(*stalls, 1, "{first}");
+    eventually("it has asked again", || {
+        datagrams(&describe(&place, "worker")) >= datagrams(&first) + 4
+    });
+    worker.signal(Signal::TERM);
+    let worker = worker.wait();
+    assert!(!worker.err.contains("silent"), "{worker:?}");
 }
 
 #[test]
