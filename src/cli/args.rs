@@ -97,10 +97,11 @@ pub(crate) struct RunArgs {
     /// What to run in this process: components, and perhaps the job; everything if none is named
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
-    /// Listen here instead of at the well-known address
+    /// Listen at tcp://HOST:PORT or ipc:///PATH, not at the well-known address; the control plane takes
+    /// the port after it, or PATH.control
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) listen: Option<Endpoint>,
-    /// Listen here for the control plane; without it beside --listen
+    /// Listen for the control plane here instead
     #[arg(long, value_name = "ENDPOINT", requires = "listen")]
     pub(crate) control: Option<Endpoint>,
     /// The process that started this one and must not be outlived

@@ -83,8 +83,8 @@ fn container(run: &Run, components: &[usize], io: &ZmqIo) -> Result<Container, F
     names.extend(run.job.iter().map(crate::job::JobRun::name));
     let name = names.join("+");
     let mut config = run.node(&name, run.directory(others)?);
-    let advertised = io.local().application;
-    config.node = match &advertised {
+    let local = io.local();
+    config.node = match &local.application {
         Some(endpoint) => NodeId::derived(&[run.app.as_str(), &name, endpoint.as_str()]),
         None => super::random_node()?,
     };
@@ -93,8 +93,8 @@ fn container(run: &Run, components: &[usize], io: &ZmqIo) -> Result<Container, F
     config.components = components.iter().map(|index| run.spec(*index)).collect();
     let job = run.job.iter().map(|job| job.spec(run.app.as_str()));
     config.components.extend(job);
-    if let Some(endpoint) = advertised {
-        tracing::info!(node = %name, %endpoint, "listening");
+    if let (Some(endpoint), Some(control)) = (&local.application, &local.control) {
+        tracing::info!(node = %name, %endpoint, %control, "listening");
     }
     Ok(Container::new(config))
 }

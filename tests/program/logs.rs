@@ -56,3 +56,21 @@ fn a_line_of_no_message_carries_no_message() {
         assert!(line.get(absent).is_none(), "{line}");
     }
 }
+
+#[test]
+fn a_node_that_listens_names_both_its_addresses() {
+    let place = place();
+    for (listen, transport) in [("", "ipc"), ("--listen tcp://127.0.0.1:*", "tcp")] {
+        let mut node = place.start(&format!("run worker {listen} --log-format json"));
+        let line = node.wait_for(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            (line["body"] == "listening").then_some(line)
+        });
+        let [endpoint, control] =
+            ["endpoint", "control"].map(|name| line["attributes"][name].as_str().unwrap_or(""));
+        for address in [endpoint, control] {
+            assert!(address.starts_with(&format!("{transport}://")), "{line}");
+        }
+        assert_ne!(endpoint, control, "{line}");
+    }
+}
