@@ -5,6 +5,7 @@ mod alias;
 mod ending;
 mod memory;
 mod pacer;
+mod ports;
 mod process;
 mod signals;
 mod sim;

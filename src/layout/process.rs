@@ -10,7 +10,7 @@ use monofil_transport::{Clock, Driver, Endpoint, Next, Node, Scheme, Transport};
 use monofil_zmq::{BindError, Listen, Options, ZmqIo};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
-use super::address::{self, Addresses, control_beside};
+use super::address::{Addresses, control_beside};
 use super::alias::{self, Alias};
 use super::{Run, signals};
 use crate::cli::RunArgs;
@@ -237,24 +237,4 @@ pub(super) fn no_later(io: &impl Clock, next: Next, most: Duration) -> Next {
         Next::Idle => Next::At(latest),
         next => next,
     }
-}
-
-/// Two ports that were free a moment ago.
-pub(super) fn free_ports(host: &str) -> Result<(Endpoint, Endpoint), Failure> {
-    let host = address::bracketed(host);
-    let take = || {
-        let socket = std::net::TcpListener::bind(format!("{host}:0"))?;
-        let port = socket.local_addr()?.port();
-        Ok((socket, port))
-    };
-    let cannot =
-        |error: std::io::Error| Failure::cannot_start(format!("no free port on `{host}`: {error}"));
-    // Both are held until both are known, or they might be the same.
-    let (_one, first) = take().map_err(cannot)?;
-    let (_two, second) = take().map_err(cannot)?;
-    let endpoint = |port: u16| {
-        let parsed = format!("tcp://{host}:{port}").parse();
-        parsed.map_err(|error: monofil_transport::EndpointError| Failure::usage(error.to_string()))
-    };
-    Ok((endpoint(first)?, endpoint(second)?))
 }

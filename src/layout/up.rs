@@ -11,7 +11,8 @@ use monofil_zmq::ZmqIo;
 use signal_hook::consts::SIGCHLD;
 
 use self::child::{Child, Look};
-use super::process::{bind, free_ports, no_later};
+use super::ports::free_ports;
+use super::process::{bind, no_later};
 use super::{Run, alias, signals};
 use crate::cli::{Order, UpArgs};
 use crate::exit::Failure;
