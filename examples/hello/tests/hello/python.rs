@@ -1,7 +1,7 @@
 //! Programs that have nothing but ZeroMQ and protobuf.
 //!
 //! They need `python3` with the packages of `python/requirements.txt`. Where these are missing the tests say
-//! so and pass; with `MONOFIL_REQUIRE_PYTHON=1` they fail.
+//! so and pass; with `REQUIRE_PYTHON=1` they fail.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -16,12 +16,6 @@ use tempfile::TempDir;
 
 use crate::program::{call, describe, node};
 
-#[allow(
-    unreachable_pub,
-    missing_docs,
-    dead_code,
-    reason = "generated code, of which a test needs a part"
-)]
 mod proto {
     monofil::include_proto!();
 }
@@ -46,8 +40,8 @@ impl Python {
             Err(error) => format!("python3: {error}"),
         };
         let missing = missing.lines().last().unwrap_or_default().to_owned();
-        let required = std::env::var_os("MONOFIL_REQUIRE_PYTHON").is_some_and(|it| it == "1");
-        assert!(!required, "MONOFIL_REQUIRE_PYTHON is set: {missing}");
+        let required = std::env::var_os("REQUIRE_PYTHON").is_some_and(|it| it == "1");
+        assert!(!required, "REQUIRE_PYTHON is set: {missing}");
         // Not `eprintln!`, which is not seen when a test passes.
         let _ = writeln!(
             std::io::stderr(),
