@@ -72,7 +72,9 @@ impl<T: prost::Message + Default> Pending<T> {
     ///
     /// See [`CallError`].
     pub fn wait<C: Caller + ?Sized>(self, cx: &mut C) -> Result<T, CallError> {
-        cx.wait(self.raw)?.to_protobuf()
+        cx.wait(self.raw)?
+            .to_protobuf()
+            .map_err(CallError::unreadable)
     }
 
     /// Tells whether [`Pending::wait`] would return at once.
@@ -107,7 +109,7 @@ impl<T: prost::Message + Default> ReplyStream<T> {
     /// Waits for the next item; `None` after the last. After an error there is nothing more.
     pub fn next<C: Caller + ?Sized>(&mut self, cx: &mut C) -> Option<Result<T, CallError>> {
         let item = cx.next_item(&mut self.raw)?;
-        Some(item.and_then(|payload| payload.to_protobuf()))
+        Some(item.and_then(|payload| payload.to_protobuf().map_err(CallError::unreadable)))
     }
 }
 
@@ -170,7 +172,9 @@ pub mod codegen {
         cx: &mut C,
         request: Request,
     ) -> Result<T, CallError> {
-        cx.call(request)?.to_protobuf()
+        cx.call(request)?
+            .to_protobuf()
+            .map_err(CallError::unreadable)
     }
 
     /// Calls.

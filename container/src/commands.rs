@@ -1,5 +1,7 @@
 //! The control plane: commands from operators and programs, and the answers.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use monofil_proto::control::{
     Accepted, ComponentDescription, ControlFrame, Description, NodeState, PeerDescription,
@@ -131,10 +133,8 @@ impl Core {
                 count,
             );
         }
-        counters.insert("monofil_handlers_under_way".into(), self.tasks.len() as u64);
-        counters.insert("monofil_calls_under_way".into(), self.calls.len() as u64);
-        counters.insert("monofil_queue_messages".into(), self.queued_messages as u64);
-        counters.insert("monofil_queue_bytes".into(), self.queued_bytes as u64);
+        let gauges = self.gauges().into_iter();
+        counters.extend(gauges.map(|(name, value)| (name.to_owned(), value)));
         Description {
             node: self.node.0.to_vec(),
             incarnation: self.incarnation,
@@ -147,6 +147,23 @@ impl Core {
             peers: self.describe_peers(),
             process: self.process,
         }
+    }
+
+    /// Says how much of everything there is right now.
+    pub(crate) fn gauges(&self) -> BTreeMap<&'static str, u64> {
+        [
+            ("monofil_handlers_under_way", self.tasks.len()),
+            ("monofil_calls_under_way", self.calls.len()),
+            ("monofil_calls_served", self.served.len()),
+            ("monofil_streams_served", self.streams.len()),
+            ("monofil_queue_messages", self.queued_messages),
+            ("monofil_queue_bytes", self.queued_bytes),
+            ("monofil_delayed_messages", self.delayed),
+            ("monofil_blocking_jobs_under_way", self.job_owners.len()),
+            ("monofil_timers", self.timers.len()),
+        ]
+        .map(|(name, value)| (name, value as u64))
+        .into()
     }
 
     fn describe_components(&self, descriptors: bool) -> Vec<ComponentDescription> {

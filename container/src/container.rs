@@ -10,11 +10,13 @@
 //! ```
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use corosensei::stack::DefaultStack;
 use monofil_transport::{
     Event, Inbox, Instant, Io, JobOutcome, Next, Node, Plane, Progress, Shutdown, Stream,
 };
@@ -26,7 +28,7 @@ use crate::core::{Core, Purpose, Ready, Sender, Shared, Stage};
 use crate::counters::Counter;
 use crate::current;
 use crate::environment::Environment;
-use crate::fiber::{Fiber, StackPool, Step, Suspender};
+use crate::fiber::{Fiber, StackPool, Step, Suspender, panic_message};
 use crate::instance::{Queued, State, Work};
 use crate::liveness::BusyAnswer;
 use crate::{
@@ -69,6 +71,12 @@ struct Activity {
     origin: Option<(Origin, u32)>,
 }
 
+/// A stack for a method that is to run.
+struct Taken {
+    stack: DefaultStack,
+    bytes: usize,
+}
+
 /// What a fiber hands back when it ends.
 struct Done {
     component: Option<Box<dyn Component>>,
@@ -108,6 +116,14 @@ impl Container {
     #[must_use]
     pub fn counter(&self, counter: Counter) -> u64 {
         self.core.borrow().counters.get(counter)
+    }
+
+    /// Returns what the node holds right now, by the names under which its description shows it.
+    #[must_use]
+    pub fn gauges(&self) -> BTreeMap<&'static str, u64> {
+        let mut gauges = self.core.borrow().gauges();
+        gauges.insert("monofil_stacks_used", self.stacks.used() as u64);
+        gauges
     }
 
     /// Returns how many frames and datagrams were refused because they make no sense.
@@ -220,7 +236,26 @@ impl Container {
                 (None, None) => return,
             }
             self.hand_over_jobs(io);
+            self.drop_discarded();
             self.flush_if_due(io);
+        }
+    }
+
+    /// Drops what handlers left behind. A destructor that panics harms nobody else.
+    fn drop_discarded(&mut self) {
+        loop {
+            let discarded = std::mem::take(&mut self.core.borrow_mut().discarded);
+            if discarded.is_empty() {
+                return;
+            }
+            for value in discarded {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+                    let core = &mut *self.core.borrow_mut();
+                    core.counters.add(Counter::HandlersPanicked);
+                    let panic = panic_message(&*panic);
+                    tracing::error!(node = %core.name, %panic, "a destructor panicked");
+                }
+            }
         }
     }
 
@@ -231,20 +266,47 @@ impl Container {
             State::New(reason) => self.start_instance(index, reason),
             State::Idle => {
                 let work = self.core.borrow_mut().next_work(index);
-                match work {
-                    Some(Work::Message(queued)) => self.handle(index, *queued),
-                    Some(Work::Undelivered(undelivered)) => {
-                        let activity = self.plain(index, "undelivered", Purpose::Other);
-                        self.run(activity, |component, cx| {
-                            component.undelivered(cx, undelivered);
-                            Ended::Returned
-                        });
-                    }
-                    None => {}
+                if let Some(work) = work {
+                    self.work_off(index, work);
                 }
             }
             State::Busy | State::BackingOff(_) | State::Stopped => {}
         }
+    }
+
+    fn work_off(&mut self, index: usize, work: Work) {
+        let stack = match self.take_stack(index) {
+            Ok(stack) => stack,
+            Err(error) => return self.core.borrow_mut().refuse_work(index, work, error),
+        };
+        match work {
+            Work::Message(queued) => self.handle(index, stack, *queued),
+            Work::Undelivered(undelivered) => {
+                let activity = self.plain(index, "undelivered", Purpose::Other);
+                self.run(activity, stack, |component, cx| {
+                    component.undelivered(cx, undelivered);
+                    Ended::Returned
+                });
+            }
+        }
+    }
+
+    /// Takes a stack for a method of an instance, or says that there is none.
+    fn take_stack(&mut self, index: usize) -> Result<Taken, CallError> {
+        let bytes = self.core.borrow().instances[index].limits.stack_bytes;
+        self.take_stack_of(bytes)
+    }
+
+    fn take_stack_of(&mut self, bytes: usize) -> Result<Taken, CallError> {
+        let bytes = bytes.max(STACK_BYTES_MIN);
+        let used = self.stacks.used() as u64;
+        let refused = |error: std::io::Error| {
+            let place = self.core.borrow().name.clone();
+            tracing::error!(node = %place, bytes, used, %error, "no stack could be had for a handler");
+            CallError::rejected("node.stacks", used, used, &place)
+        };
+        let stack = self.stacks.take(bytes).map_err(refused)?;
+        Ok(Taken { stack, bytes })
     }
 
     /// Describes a method that no message causes.
@@ -260,15 +322,19 @@ impl Container {
     }
 
     fn start_instance(&mut self, index: usize, reason: StartReason) {
+        let stack = match self.take_stack(index) {
+            Ok(stack) => stack,
+            Err(error) => return self.core.borrow_mut().started(index, Err(error.into())),
+        };
         let factory = self.core.borrow().instances[index].factory.clone();
         let build = move || (factory.borrow_mut())();
         let activity = self.plain(index, "start", Purpose::Start);
-        self.launch(activity, build, |component, cx| {
+        self.launch(activity, stack, build, |component, cx| {
             Ended::Started(component.start(cx, reason))
         });
     }
 
-    fn handle(&mut self, index: usize, queued: Queued) {
+    fn handle(&mut self, index: usize, stack: Taken, queued: Queued) {
         let activity = {
             let mut core = self.core.borrow_mut();
             core.counters.add(Counter::HandlersStarted);
@@ -292,7 +358,7 @@ impl Container {
             }
         };
         let message = queued.message;
-        self.run(activity, |component, cx| {
+        self.run(activity, stack, |component, cx| {
             Ended::Handled(component.handle(cx, message))
         });
     }
@@ -301,24 +367,26 @@ impl Container {
     fn run(
         &mut self,
         activity: Activity,
+        stack: Taken,
         work: impl FnOnce(&mut dyn Component, &mut Context<'_>) -> Ended + 'static,
     ) {
         let component = self.core.borrow_mut().instances[activity.index]
             .component
             .take();
         let component = component.expect("invariant: an idle instance has its component");
-        self.launch(activity, move || component, work);
+        self.launch(activity, stack, move || component, work);
     }
 
     /// Puts a method of an instance on a stack and runs it until it suspends or ends.
     fn launch(
         &mut self,
         activity: Activity,
+        stack: Taken,
         build: impl FnOnce() -> Box<dyn Component> + 'static,
         work: impl FnOnce(&mut dyn Component, &mut Context<'_>) -> Ended + 'static,
     ) {
         let (index, sender) = (activity.index, activity.sender.clone());
-        let (task, environment, stack_bytes) = {
+        let (task, environment) = {
             let mut core = self.core.borrow_mut();
             let Activity {
                 method,
@@ -329,18 +397,18 @@ impl Container {
             } = activity;
             let progress = self.progress.as_deref();
             let task = core.new_task(Some(index), method, purpose, sender, origin, progress);
-            // It is lost only when no stack could be had for the handler before.
-            let environment = core.instances[index].environment.take();
-            let environment = environment
-                .unwrap_or_else(|| Environment::new(Stream::new(core.random.bits(), "spare")));
             let instance = &mut core.instances[index];
             instance.state = State::Busy;
-            (task, environment, instance.limits.stack_bytes)
+            let environment = instance.environment.take();
+            let environment =
+                environment.expect("invariant: an instance that is not busy has its environment");
+            (task, environment)
         };
         let shared = self.core.clone();
-        self.spawn(task, stack_bytes, move |suspender| {
-            let mut component = build();
+        self.spawn(task, stack, move |suspender| {
+            // First, because it takes the environment back even if the factory panics.
             let mut cx = Context::new(shared, task, suspender, sender, Some(index), environment);
+            let mut component = build();
             let result = work(&mut *component, &mut cx);
             Done {
                 component: Some(component),
@@ -351,9 +419,18 @@ impl Container {
 
     /// Makes the next item of a stream. The instance that began it is free meanwhile.
     fn produce(&mut self, id: u64) {
+        let stack = match self.take_stack_of(STREAM_STACK_BYTES) {
+            Ok(stack) => stack,
+            Err(error) => {
+                // What began it has run.
+                let error = CallError::Incomplete(error.to_string());
+                return self.core.borrow_mut().end_stream(id, Err(error));
+            }
+        };
         let (task, mut source, sender, environment, shared) = {
             let mut core = self.core.borrow_mut();
             let Some((source, component, method, sender)) = core.take_source(id) else {
+                self.stacks.give_back(Some((stack.bytes, stack.stack)));
                 return;
             };
             let purpose = Purpose::Produce(id);
@@ -378,7 +455,7 @@ impl Container {
                 self.core.clone(),
             )
         };
-        self.spawn(task, STREAM_STACK_BYTES, move |suspender| {
+        self.spawn(task, stack, move |suspender| {
             let mut cx = Context::new(shared, task, suspender, sender, None, environment);
             let item = source.next(&mut cx);
             Done {
@@ -391,24 +468,12 @@ impl Container {
     fn spawn(
         &mut self,
         task: TaskId,
-        stack_bytes: usize,
+        stack: Taken,
         run: impl FnOnce(&Suspender) -> Done + 'static,
     ) {
-        let stack_bytes = stack_bytes.max(STACK_BYTES_MIN);
-        match self.stacks.take(stack_bytes) {
-            Ok(stack) => {
-                self.fibers
-                    .insert(task, Fiber::new(stack, stack_bytes, run));
-                self.resume(task);
-            }
-            Err(error) => {
-                // The closure is dropped, and with it the instance: it is built again.
-                drop(run);
-                let text = format!("no stack of {stack_bytes} bytes could be had: {error}");
-                tracing::error!(%text, "a handler could not be started");
-                self.panicked(task, text);
-            }
-        }
+        let fiber = Fiber::new(stack.stack, stack.bytes, run);
+        self.fibers.insert(task, fiber);
+        self.resume(task);
     }
 
     /// Runs a handler until it suspends or ends.
@@ -581,8 +646,12 @@ impl Container {
     }
 
     fn stop_instance(&mut self, index: usize) {
+        let Ok(stack) = self.take_stack(index) else {
+            // There is no later to do it.
+            return self.core.borrow_mut().stopped(index);
+        };
         let activity = self.plain(index, "stop", Purpose::Stop);
-        self.run(activity, |component, cx| {
+        self.run(activity, stack, |component, cx| {
             component.stop(cx);
             Ended::Stopped
         });
@@ -644,8 +713,10 @@ impl Node for Container {
             core.fire_timers();
             core.probe(io);
         }
+        self.drop_discarded();
         self.drain(io, budget);
         self.wind_down(io);
+        self.drop_discarded();
         self.hand_over_jobs(io);
         self.core.borrow_mut().flush(io);
         self.flush_due = None;
@@ -671,10 +742,15 @@ impl Drop for Container {
         let mut fibers: Vec<_> = self.fibers.drain().collect();
         fibers.sort_unstable_by_key(|(task, _)| *task);
         drop(fibers);
-        // Instances, streams and what they hold may refer back to the core.
-        let instances = std::mem::take(&mut self.core.borrow_mut().instances);
-        let streams = std::mem::take(&mut self.core.borrow_mut().streams);
-        drop((instances, streams));
+        {
+            let mut core = self.core.borrow_mut();
+            let instances = std::mem::take(&mut core.instances);
+            let mut streams: Vec<_> = std::mem::take(&mut core.streams).into_iter().collect();
+            streams.sort_unstable_by_key(|(id, _)| *id);
+            core.discard(instances);
+            core.discard(streams);
+        }
+        self.drop_discarded();
     }
 }
 

@@ -4,6 +4,7 @@
 //! ever borrowed for one operation, and no user code runs inside a borrow, so a borrow never fails. What
 //! needs the outside world is queued here and done by the turn.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -188,6 +189,9 @@ pub(crate) struct Core {
     pub(crate) served: HashMap<ServedKey, Served>,
     pub(crate) streams: HashMap<u64, ServedStream>,
     pub(crate) delayed: usize,
+    /// Values of users that are done with. Their destructors may do anything, calls to this core included,
+    /// and so they are dropped by the turn, outside.
+    pub(crate) discarded: Vec<Box<dyn Any>>,
     /// Jobs for the helper threads, handed over after the handler suspends.
     pub(crate) jobs: Vec<OffloadJob>,
     pub(crate) job_owners: HashMap<JobId, TaskId>,
@@ -211,7 +215,7 @@ impl Core {
         let mut core = Self {
             network: crate::identity::network_number(&config.network),
             app: config.app,
-            name: config.name,
+            name: config.name.clipped(),
             node: config.node,
             incarnation,
             limits: config.limits,
@@ -246,6 +250,7 @@ impl Core {
             served: HashMap::new(),
             streams: HashMap::new(),
             delayed: 0,
+            discarded: Vec::new(),
             jobs: Vec::new(),
             job_owners: HashMap::new(),
             process: config.process,
@@ -441,6 +446,11 @@ impl Core {
             "did not finish within the drain deadline; ending now"
         );
         self.stage = Stage::Ended;
+    }
+
+    /// Gives a user's value away to be dropped.
+    pub(crate) fn discard(&mut self, value: impl Any) {
+        self.discarded.push(Box::new(value));
     }
 
     /// Tells whether nothing is queued, running or being streamed.

@@ -16,11 +16,36 @@ pub(crate) struct Waiting {
     pub(crate) node: NodeId,
     pub(crate) component: Name,
     pub(crate) instance: u32,
+    /// How many wait, this one included; and a rough upper bound of what that takes in a record.
+    pub(crate) depth: usize,
+    pub(crate) bytes: usize,
     pub(crate) before: Chain,
+}
+
+impl Waiting {
+    pub(crate) fn new(node: NodeId, component: Name, instance: u32, before: Chain) -> Chain {
+        const FIXED: usize = 32;
+        let (depth, bytes) = before
+            .as_ref()
+            .map_or((0, 0), |waiting| (waiting.depth, waiting.bytes));
+        Some(Rc::new(Self {
+            node,
+            instance,
+            depth: depth + 1,
+            bytes: bytes + FIXED + component.as_str().len(),
+            component,
+            before,
+        }))
+    }
 }
 
 /// Who waits, the nearest first; `None` at the end.
 pub(crate) type Chain = Option<Rc<Waiting>>;
+
+/// Counts those who wait.
+pub(crate) fn chain_depth(chain: &Chain) -> usize {
+    chain.as_ref().map_or(0, |waiting| waiting.depth)
+}
 
 /// Walks a chain, the nearest first.
 pub(crate) fn chain_links(chain: &Chain) -> impl Iterator<Item = &Waiting> {
@@ -87,7 +112,8 @@ impl Envelope {
         )
     }
 
-    /// A rough upper bound of the encoded length: names and fixed parts, and the payload.
+    /// A rough upper bound of the encoded length: names and fixed parts, who waits, the payload or what there
+    /// is in its place.
     pub(crate) fn encoded_len_hint(&self) -> usize {
         const FIXED: usize = 128;
         FIXED
@@ -96,8 +122,14 @@ impl Envelope {
             + self.method.as_str().len()
             + self.flow.as_str().len()
             + self.topic.as_str().len()
+            + self.payload.content_type.as_str().len()
             + self.key.len()
             + self.payload.bytes.len()
+            + self.waiting.as_ref().map_or(0, |waiting| waiting.bytes)
+            + self
+                .outcome
+                .as_ref()
+                .map_or(0, |error| error.encoded_len_hint())
     }
 
     /// Writes the record as it leaves at `now`, with the time that is left then.
@@ -146,12 +178,8 @@ impl Envelope {
         }
         let mut waiting = None;
         for link in record.waiting {
-            waiting = Some(Rc::new(Waiting {
-                node: NodeId::from_wire(&link.node)?,
-                component: link.component.into(),
-                instance: link.instance,
-                before: waiting,
-            }));
+            let node = NodeId::from_wire(&link.node)?;
+            waiting = Waiting::new(node, link.component.into(), link.instance, waiting);
         }
         let mut envelope = Self {
             kind,

@@ -153,6 +153,53 @@ impl CallError {
         }))
     }
 
+    /// A rough upper bound of its encoded length.
+    pub(crate) fn encoded_len_hint(&self) -> usize {
+        const FIXED: usize = 64;
+        let most = monofil_proto::Bounds::DEFAULT.text_bytes;
+        FIXED
+            + match self {
+                Self::Remote(status) => status.message().len().min(most) + status.details().len(),
+                Self::Rejected(it) => it.limit.as_str().len() + it.place.as_str().len(),
+                Self::Cycle(chain) => chain.iter().map(|name| name.as_str().len() + 4).sum(),
+                Self::Draining(name) | Self::Open(name) => name.as_str().len(),
+                Self::Unreachable(text)
+                | Self::Unimplemented(text)
+                | Self::TooLarge(text)
+                | Self::Malformed(text)
+                | Self::Expired(text)
+                | Self::HorizonExceeded(text)
+                | Self::Panicked(text)
+                | Self::Timeout(text)
+                | Self::PeerLost(text)
+                | Self::Incomplete(text) => text.len().min(most),
+                Self::Cancelled => 0,
+            }
+    }
+
+    /// Leaves out what is too large to travel: an error that cannot be told is none.
+    pub(crate) fn within(self, most: usize) -> Self {
+        match self {
+            Self::Remote(status) if status.details().len() > most => {
+                let length = status.details().len();
+                let note = format!("; its details of {length} bytes are too large to travel");
+                Self::Remote(Status::new(
+                    status.code(),
+                    status.message().to_owned() + &note,
+                ))
+            }
+            error => error,
+        }
+    }
+
+    /// A reply came that cannot be read. Unlike a request that cannot, it ran.
+    pub(crate) fn unreadable(self) -> Self {
+        match self {
+            Self::Malformed(text) => Self::Remote(Status::internal(format!("the reply is {text}"))),
+            error => error,
+        }
+    }
+
     pub(crate) fn to_wire(&self) -> wire::Outcome {
         use wire::OutcomeKind as Kind;
         let mut outcome = wire::Outcome::default();
@@ -190,7 +237,10 @@ impl CallError {
                 text_outcome(&mut outcome, text, Kind::OutcomeHorizonExceeded)
             }
             Self::Cycle(chain) => {
-                outcome.cycle = chain.iter().map(|name| name.as_str().to_owned()).collect();
+                // The cycle is at its end; where it began may not find room.
+                let most = monofil_proto::Bounds::DEFAULT.waiting;
+                let last = &chain[chain.len().saturating_sub(most)..];
+                outcome.cycle = last.iter().map(|name| name.as_str().to_owned()).collect();
                 Kind::OutcomeCycle
             }
             Self::Cancelled => Kind::OutcomeCancelled,

@@ -101,9 +101,14 @@ impl<R: 'static> Fiber<R> {
 impl<R> Drop for Fiber<R> {
     /// Unwinds a suspended handler: its destructors run, inside the spans it had entered.
     fn drop(&mut self) {
-        if let Some(coroutine) = self.coroutine.take() {
+        if let Some(mut coroutine) = self.coroutine.take() {
             let base = spans::current();
             self.spans.enter();
+            // Code of the handler's own runs now, and may panic; dropping the coroutine would abort then.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| coroutine.force_unwind())) {
+                let panic = panic_message(&*panic);
+                tracing::error!(%panic, "a handler panicked as it was given up");
+            }
             drop(coroutine);
             SuspendedSpans::leave(base.as_ref());
         }
@@ -205,6 +210,18 @@ mod tests {
         let stack = fiber.into_stack();
         assert!(stack.is_some());
         pool.give_back(stack);
+    }
+
+    #[test]
+    fn a_handler_that_swallows_the_end_of_its_fiber_and_panics_harms_nobody() {
+        let mut pool = StackPool::default();
+        let mut fiber: Fiber<()> = Fiber::new(pooled(&mut pool), 64 << 10, |suspender| {
+            let unwound = catch_unwind(AssertUnwindSafe(|| suspender.suspend(())));
+            assert!(unwound.is_err());
+            std::panic::resume_unwind(Box::new("and now this"));
+        });
+        assert!(matches!(fiber.resume(&"test".into()), Step::Suspended));
+        drop(fiber);
     }
 
     #[test]

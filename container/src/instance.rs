@@ -125,6 +125,11 @@ impl Instance {
         }
     }
 
+    /// Returns how many messages a new one would wait for.
+    pub(crate) fn load(&self) -> usize {
+        self.queue.len() + usize::from(self.is_blocked())
+    }
+
     /// Tells whether it takes nothing from its queue for as long as nothing happens.
     pub(crate) const fn is_blocked(&self) -> bool {
         matches!(self.state, State::Busy | State::BackingOff(_))

@@ -27,6 +27,19 @@ impl Name {
         &self.0
     }
 
+    /// Cuts the name to what travels, at a character's edge: for names that are for people only.
+    pub(crate) fn clipped(self) -> Self {
+        let mut end = self.0.len().min(Self::BYTES_MAX);
+        while !self.0.is_char_boundary(end) {
+            end -= 1;
+        }
+        if end == self.0.len() {
+            self
+        } else {
+            self.0[..end].into()
+        }
+    }
+
     /// Tells whether the name says nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

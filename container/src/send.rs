@@ -1,20 +1,35 @@
 //! Sending: who gets a message, and how a call that was started here ends.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_proto::wire::Kind;
 use monofil_transport::Instant;
 
 use crate::calls::{
-    Answer, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, TaskId,
+    Answer, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, Served, TaskId,
 };
 use crate::context::Wait;
 use crate::core::{Core, Delayed, Sender, Timer};
 use crate::counters::Counter;
-use crate::envelope::{Chain, Envelope, Waiting, chain_links};
+use crate::envelope::{Chain, Envelope, Waiting, chain_depth, chain_links};
 use crate::instance::Queued;
+use crate::serve::expired_in_queue;
 use crate::{CallError, Executed, MessageKind, Name, Payload, Request, Trace, Undelivered};
+
+/// What a frame has besides its records.
+const FRAME_FIXED: usize = 256;
+
+fn check_name(name: &Name) -> Result<(), CallError> {
+    let length = name.as_str().len();
+    if length > Name::BYTES_MAX {
+        let text = format!(
+            "a name of {length} bytes is longer than {}",
+            Name::BYTES_MAX
+        );
+        return Err(CallError::TooLarge(text));
+    }
+    Ok(())
+}
 
 impl Core {
     /// Starts a call. Whatever goes wrong is its answer.
@@ -56,7 +71,7 @@ impl Core {
         streaming: bool,
     ) -> Result<(), CallError> {
         if self.calls.len() > self.limits.calls {
-            let observed = self.calls.len() as u64;
+            let observed = self.calls.len() as u64 - 1;
             return Err(CallError::rejected(
                 "node.calls",
                 self.limits.calls as u64,
@@ -69,9 +84,26 @@ impl Core {
                 "no time was left when the call was made".into(),
             ));
         }
+        let (depth, most) = (chain_depth(&sender.waiting), self.bounds.waiting);
+        if depth > most {
+            // No other node would read it.
+            let (most, depth) = (most as u64, depth as u64);
+            return Err(CallError::rejected(
+                "call.depth",
+                most,
+                depth,
+                &sender.component,
+            ));
+        }
         let mut envelope = self.envelope(Kind::Call, id, sender, request, target, deadline)?;
         envelope.waiting = sender.waiting.clone();
         envelope.credit = if streaming { STREAM_CREDIT } else { 0 };
+        let length = envelope.encoded_len_hint();
+        if length + FRAME_FIXED > self.frame_bytes_max {
+            let text =
+                format!("{length} bytes, with all who wait for it, are more than a frame holds");
+            return Err(CallError::TooLarge(text));
+        }
         let destination = self.route(envelope, Origin::LocalCall { id })?;
         let timer = self.timers.set(deadline, Timer::Call(id));
         match self.calls.get_mut(&id) {
@@ -109,6 +141,10 @@ impl Core {
 
     /// Sends to every subscriber of a topic, and returns how many there are.
     pub(crate) fn publish(&mut self, sender: &Sender, topic: &Name, payload: &Payload) -> usize {
+        if topic.as_str().len() > Name::BYTES_MAX {
+            // Nobody can be told of it.
+            return 0;
+        }
         let mut subscribers = self.local_topics.get(topic).cloned().unwrap_or_default();
         for subscriber in self.directory.subscribers(topic.as_str()) {
             if !subscribers.contains(subscriber) {
@@ -189,26 +225,10 @@ impl Core {
         target: Name,
         deadline: Instant,
     ) -> Result<Envelope, CallError> {
-        let length = request.payload.bytes.len();
-        // Room for the names and the rest of the frame.
-        let most = self.frame_bytes_max.saturating_sub(8 << 10);
-        if length > most {
-            let text = format!("a payload of {length} bytes is longer than the {most} that travel");
-            return Err(CallError::TooLarge(text));
-        }
+        self.check_payload("a payload", &request.payload)?;
         let flow = request.flow.unwrap_or_else(|| sender.flow.clone());
-        let names = [
-            &target,
-            &request.method,
-            &flow,
-            &request.payload.content_type,
-        ];
-        if let Some(long) = names
-            .into_iter()
-            .find(|name| name.as_str().len() > Name::BYTES_MAX)
-        {
-            let text = format!("a name of {} bytes is longer than 256", long.as_str().len());
-            return Err(CallError::TooLarge(text));
+        for name in [&sender.component, &target, &request.method, &flow] {
+            check_name(name)?;
         }
         if request.key.len() > Name::BYTES_MAX {
             return Err(CallError::TooLarge("a key is longer than 256 bytes".into()));
@@ -225,6 +245,22 @@ impl Core {
             idempotent: request.idempotent,
             ..Envelope::about(kind, id)
         })
+    }
+
+    /// Refuses what no frame holds, wherever it goes: what passes in one process passes between two.
+    pub(crate) fn check_payload(&self, what: &str, payload: &Payload) -> Result<(), CallError> {
+        let (length, most) = (payload.bytes.len(), self.payload_bytes_max());
+        check_name(&payload.content_type)?;
+        if length > most {
+            let text = format!("{what} of {length} bytes is longer than the {most} that travel");
+            return Err(CallError::TooLarge(text));
+        }
+        Ok(())
+    }
+
+    /// Returns how much of a frame is left to a payload by the names and the rest.
+    pub(crate) const fn payload_bytes_max(&self) -> usize {
+        self.frame_bytes_max.saturating_sub(8 << 10)
     }
 
     /// Each message is a span of its own, in its sender's trace.
@@ -359,11 +395,11 @@ impl Core {
                     && link.instance == number
             })
         };
-        // The one with the shortest queue; the first of equals.
+        // The one with the least before it; the first of equals.
         let chosen = instances
             .iter()
             .filter(is_free)
-            .min_by_key(|index| self.instances[**index].queue.len());
+            .min_by_key(|index| self.instances[**index].load());
         chosen.copied().ok_or_else(|| self.cycle(envelope))
     }
 
@@ -455,15 +491,39 @@ impl Core {
                 self.tell_peer(peer, Envelope::about(Kind::Cancel, id));
             }
         }
-        let error = error.unwrap_or_else(|| {
-            CallError::Timeout(match self.waiting_loop(id) {
-                Some(chain) => format!("`{target}` waits for its caller: {chain}"),
-                None => format!("`{target}` did not answer `{method}` in time"),
-            })
-        });
+        let error = error
+            .or_else(|| self.known_fate(destination, id, &target, &method))
+            .unwrap_or_else(|| {
+                CallError::Timeout(match self.waiting_loop(id) {
+                    Some(chain) => format!("`{target}` waits for its caller: {chain}"),
+                    None => format!("`{target}` did not answer `{method}` in time"),
+                })
+            });
         self.lapsed.remember(id, self.now);
         self.end_call(id, Err(error));
         self.cancel_served_locally(destination, id);
+    }
+
+    /// Says what has become of a call by its deadline, if it is known here: a caller may want to know whether
+    /// it ran.
+    fn known_fate(
+        &self,
+        destination: Destination,
+        id: u64,
+        target: &Name,
+        method: &Name,
+    ) -> Option<CallError> {
+        if let Answer::Stream(stream) = &self.calls.get(&id)?.answer
+            && stream.received > 0
+        {
+            let count = stream.received;
+            let text =
+                format!("`{method}` was still streaming at the deadline, after {count} items");
+            return Some(CallError::Incomplete(text));
+        }
+        let key = crate::calls::ServedKey { link: None, id };
+        let queued = matches!(self.served.get(&key), Some(Served::Queued { .. }));
+        (destination == Destination::Local && queued).then(|| expired_in_queue(target))
     }
 
     /// Looks whether the instance a call went to waits, by way of others here, for its caller.
@@ -545,12 +605,7 @@ impl Core {
     /// cast, but a call it makes can still come back to its own instance.
     pub(crate) fn chain_with(&self, before: Chain, index: usize) -> Chain {
         let instance = &self.instances[index];
-        Some(Rc::new(Waiting {
-            node: self.node,
-            component: instance.name.clone(),
-            instance: instance.number,
-            before,
-        }))
+        Waiting::new(self.node, instance.name.clone(), instance.number, before)
     }
 
     /// Registers who waits for a call, unless there is something to take already.

@@ -53,7 +53,7 @@ impl Core {
         self.instances[index].swept = false;
         for queued in self.instances[index].take_expired(now) {
             self.dequeued(&queued);
-            self.expired_in_queue(queued, index);
+            self.queued_too_long(queued, index);
         }
         self.watch_queue(index);
     }
@@ -69,17 +69,27 @@ impl Core {
             if queued.message.deadline > self.now {
                 return Some(Work::Message(queued));
             }
-            self.expired_in_queue(*queued, index);
+            self.queued_too_long(*queued, index);
         }
     }
 
-    fn expired_in_queue(&mut self, queued: Queued, index: usize) {
+    fn queued_too_long(&mut self, queued: Queued, index: usize) {
         self.counters.add(Counter::Expired);
-        let text = format!(
-            "waited too long in the queue of `{}`",
-            self.instances[index].name
-        );
-        self.conclude_queued(queued, index, CallError::Expired(text));
+        let error = expired_in_queue(&self.instances[index].name);
+        self.conclude_queued(queued, index, error);
+    }
+
+    /// Ends work for which no stack could be had. The next may be luckier.
+    pub(crate) fn refuse_work(&mut self, index: usize, work: Work, error: CallError) {
+        match work {
+            Work::Message(queued) => {
+                self.rejected(&error);
+                self.instances[index].rejected += 1;
+                self.conclude_queued(*queued, index, error);
+            }
+            Work::Undelivered(_) => self.counters.add(Counter::CastsUndeliveredDropped),
+        }
+        self.make_ready(index);
     }
 
     fn dequeued(&mut self, queued: &Queued) {
@@ -110,6 +120,10 @@ impl Core {
 
     /// Reports the end of a message to where it came from.
     pub(crate) fn conclude(&mut self, origin: &Origin, result: Result<Payload, CallError>) {
+        let result = match result {
+            Ok(payload) => self.check_payload("a reply", &payload).map(|()| payload),
+            Err(error) => Err(error.within(self.payload_bytes_max())),
+        };
         match *origin {
             Origin::LocalCall { id } => self.end_call(id, result),
             Origin::LocalCast { .. } => {}
@@ -121,7 +135,10 @@ impl Core {
             } => {
                 let settles = (sequence > 0).then_some(sequence);
                 let reply = match result {
-                    Ok(payload) if answer => Some(self.reply(id, payload)),
+                    Ok(payload) if answer => Some(Envelope {
+                        payload,
+                        ..Envelope::about(Kind::Reply, id)
+                    }),
                     Err(error) if answer || error.executed() == Executed::No => {
                         Some(Envelope::failure(id, error))
                     }
@@ -134,19 +151,6 @@ impl Core {
                     None => self.settle_peer(link, sequence),
                 }
             }
-        }
-    }
-
-    fn reply(&self, id: u64, payload: Payload) -> Envelope {
-        let length = payload.bytes.len();
-        let most = self.frame_bytes_max.saturating_sub(8 << 10);
-        if length > most {
-            let text = format!("a reply of {length} bytes is longer than the {most} that travel");
-            return Envelope::failure(id, CallError::TooLarge(text));
-        }
-        Envelope {
-            payload,
-            ..Envelope::about(Kind::Reply, id)
         }
     }
 
@@ -187,10 +191,11 @@ impl Core {
     pub(crate) fn instance_crashed(&mut self, index: usize, reason: StartReason) {
         let now = self.now;
         let instance = &mut self.instances[index];
-        instance.component = None;
+        let component = instance.component.take();
         instance.restarts += 1;
+        self.discard(component);
         self.counters.add(Counter::InstanceRestarts);
-        let backoff = instance.crashed(now);
+        let backoff = self.instances[index].crashed(now);
         // Equal jitter: half of the delay is fixed.
         let delay = backoff.map(|delay| {
             let half = delay / 2;
@@ -353,7 +358,11 @@ impl Core {
                 self.serve_stream(component, method, origin, sender, credit, source);
             }
             Ok(Reply::Payload(payload)) => self.conclude(&origin, Ok(payload)),
-            Ok(Reply::Empty | Reply::Stream(_)) => self.conclude(&origin, Ok(Payload::default())),
+            Ok(Reply::Empty) => self.conclude(&origin, Ok(Payload::default())),
+            Ok(Reply::Stream(unread)) => {
+                self.discard(unread);
+                self.conclude(&origin, Ok(Payload::default()));
+            }
             Err(error) => {
                 let error = CallError::from(error);
                 self.counters.add(Counter::HandlersFailed);
@@ -393,8 +402,13 @@ impl Core {
 
     pub(crate) fn stopped(&mut self, index: usize) {
         self.instances[index].state = State::Stopped;
-        self.instances[index].component = None;
+        let component = self.instances[index].component.take();
+        self.discard(component);
     }
+}
+
+pub(crate) fn expired_in_queue(component: &Name) -> CallError {
+    CallError::Expired(format!("waited too long in the queue of `{component}`"))
 }
 
 /// Tells whether somebody waits for an answer.

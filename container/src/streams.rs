@@ -49,12 +49,14 @@ impl Core {
         source: ReplySource,
     ) {
         if credit == 0 {
+            self.discard(source);
             // Unlike what describes its services, this could only be found out by running it.
             let status = Status::unimplemented(not_one_answer(&component, &method));
             self.conclude(&origin, Err(CallError::Remote(status)));
             return;
         }
         if self.streams.len() >= self.limits.streams {
+            self.discard(source);
             let (limit, observed) = (self.limits.streams as u64, self.streams.len() as u64);
             let error = CallError::rejected("node.streams", limit, observed, &self.name);
             self.conclude(&origin, Err(error));
@@ -118,8 +120,10 @@ impl Core {
         item: Option<Result<Payload, Status>>,
     ) {
         let Some(stream) = self.streams.get_mut(&id) else {
+            self.discard(source);
             return;
         };
+        stream.source = Some(source);
         if let Some(reason) = stream.given_up.take() {
             self.end_stream(id, Err(reason));
             return;
@@ -129,9 +133,14 @@ impl Core {
             Some(Err(status)) => return self.end_stream(id, Err(CallError::Remote(status))),
             None => return self.end_stream(id, Ok(())),
         };
+        if let Err(error) = self.check_payload("an item", &payload) {
+            return self.end_stream(id, Err(error));
+        }
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
         stream.credit -= 1;
         stream.sent += 1;
-        stream.source = Some(source);
         let (origin, sent) = (stream.origin.clone(), stream.sent);
         match origin {
             Origin::LocalCall { id: call } => self.item_arrived(None, call, sent, payload),
@@ -152,9 +161,12 @@ impl Core {
 
     /// Ends a stream that is served here.
     pub(crate) fn end_stream(&mut self, id: u64, result: Result<(), CallError>) {
-        let Some(stream) = self.streams.remove(&id) else {
+        let Some(mut stream) = self.streams.remove(&id) else {
             return;
         };
+        if let Some(source) = stream.source.take() {
+            self.discard(source);
+        }
         if let Some(timer) = stream.timer {
             self.timers.cancel(timer);
         }

@@ -48,6 +48,11 @@ impl<K> Timers<K> {
         Some(kind)
     }
 
+    /// Returns how many are set.
+    pub(crate) fn len(&self) -> usize {
+        self.set.len()
+    }
+
     /// Takes the next timer that is due.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
         loop {

@@ -2,11 +2,12 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use monofil_container::{
-    ContainerConfig, Context, Directory, HandlerError, NodeId, StaticDirectory,
+    Container, ContainerConfig, Context, Counter, Directory, HandlerError, NodeId, StaticDirectory,
 };
 use monofil_transport::{Endpoint, Shutdown};
 
@@ -86,6 +87,9 @@ pub trait Net {
         self.end(name, Shutdown::Drain);
     }
 
+    /// Calls a function with a node's container; the node runs.
+    fn look(&self, name: &str, look: &mut dyn FnMut(&Container));
+
     /// Runs a test as a component of the node `test` and waits for its end. See [`Net::run`].
     fn run_dyn(&mut self, test: Test);
 }
@@ -97,6 +101,20 @@ pub struct Test {
 }
 
 impl dyn Net + '_ {
+    /// Returns the value of a node's counter.
+    pub fn counter(&self, name: &str, counter: Counter) -> u64 {
+        let mut value = 0;
+        self.look(name, &mut |container| value = container.counter(counter));
+        value
+    }
+
+    /// Returns what a node holds right now.
+    pub fn gauges(&self, name: &str) -> BTreeMap<&'static str, u64> {
+        let mut gauges = BTreeMap::new();
+        self.look(name, &mut |container| gauges = container.gauges());
+        gauges
+    }
+
     /// Runs `test` with the context of a component on a node of its own. A panic in it is a panic here.
     pub fn run<R: 'static>(&mut self, test: impl FnOnce(&mut Context) -> R + 'static) -> R {
         type Outcome<R> = Rc<RefCell<Option<Result<R, Box<dyn Any + Send>>>>>;

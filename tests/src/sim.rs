@@ -1,12 +1,15 @@
 //! Containers in a simulated world.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use monofil_container::{Container, NodeId, Reply};
 use monofil_inproc::{
     Latency, LinkModel, NodeKey, NodeSpec as WorldNode, World, WorldConfig, application_endpoint,
 };
-use monofil_transport::{Node, Shutdown};
+use monofil_transport::{Io, Next, Node, Shutdown};
 
 use crate::net::{Net, NodeSpec, Test, directory};
 use crate::{Foreign, component};
@@ -14,6 +17,8 @@ use crate::{Foreign, component};
 /// A simulated world with a latency of one to two milliseconds.
 pub struct SimNet {
     world: World,
+    /// Those that run: the world owns them.
+    containers: Rc<RefCell<BTreeMap<String, Weak<RefCell<Container>>>>>,
     nodes: Vec<NodeSpec>,
     tests: usize,
 }
@@ -33,6 +38,7 @@ impl SimNet {
         });
         Self {
             world,
+            containers: Rc::default(),
             nodes: Vec::new(),
             tests: 0,
         }
@@ -61,11 +67,15 @@ impl SimNet {
     }
 
     fn add(&mut self, name: String, spec: NodeSpec) -> NodeKey {
-        let nodes = self.nodes.clone();
+        let (nodes, containers, id) = (self.nodes.clone(), self.containers.clone(), name.clone());
         let factory = move |start: &monofil_inproc::NodeStart| {
             let at = |node: &str| application_endpoint(node).expect("a short name");
             let config = spec.config(start.incarnation, directory(&nodes, at));
-            Box::new(Container::new(config)) as Box<dyn Node>
+            let container = Rc::new(RefCell::new(Container::new(config)));
+            containers
+                .borrow_mut()
+                .insert(id.clone(), Rc::downgrade(&container));
+            Box::new(Visible(container)) as Box<dyn Node>
         };
         self.world
             .add_node(WorldNode::new(name), factory)
@@ -74,6 +84,15 @@ impl SimNet {
 
     fn key(&self, name: &str) -> NodeKey {
         self.world.node(name).expect("a node of this test")
+    }
+}
+
+/// A container that can be looked into from outside its world.
+struct Visible(Rc<RefCell<Container>>);
+
+impl Node for Visible {
+    fn turn(&mut self, io: &mut dyn Io) -> Next {
+        self.0.borrow_mut().turn(io)
     }
 }
 
@@ -107,6 +126,12 @@ impl Net for SimNet {
             self.world.run_for(Duration::from_millis(1));
         }
         assert!(self.world.has_ended(key), "{name} did not end");
+    }
+
+    fn look(&self, name: &str, look: &mut dyn FnMut(&Container)) {
+        let containers = self.containers.borrow();
+        let container = containers.get(name).and_then(Weak::upgrade);
+        look(&container.expect("a running node").borrow());
     }
 
     fn run_dyn(&mut self, test: Test) {

@@ -253,6 +253,10 @@ impl Net for ZmqNet {
         }
     }
 
+    fn look(&self, name: &str, look: &mut dyn FnMut(&Container)) {
+        look(self.container(name));
+    }
+
     fn run_dyn(&mut self, test: Test) {
         self.tests += 1;
         let name = format!("test-{}", self.tests);

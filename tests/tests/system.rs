@@ -10,9 +10,15 @@ mod endings;
 mod faults;
 #[path = "system/handlers.rs"]
 mod handlers;
+#[path = "system/limits.rs"]
+mod limits;
 #[path = "system/links.rs"]
 mod links;
+#[path = "system/lives.rs"]
+mod lives;
 #[path = "system/manners.rs"]
 mod manners;
+#[path = "system/outcomes.rs"]
+mod outcomes;
 #[path = "system/strangers.rs"]
 mod strangers;

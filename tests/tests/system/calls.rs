@@ -493,3 +493,45 @@ fn nobody_there_is_unreachable_and_no_such_component_names_those_there_are() {
         );
     });
 }
+
+#[test]
+fn a_stream_is_relayed_item_by_item() {
+    on_both(|net| {
+        let source = component("source", || {
+            |_, _| {
+                let items = (0..100_u32).map(|n| Payload::bytes(n.to_string()));
+                Ok(Reply::Stream(Replies::from_items(items)))
+            }
+        });
+        // The stream that it reads lives in the one that it makes, and ends with it.
+        let relay = component("relay", || {
+            |cx, _| {
+                let mut from = cx.start_stream(text("source", "All", ""));
+                Ok(Reply::Stream(Replies::from_fn(move |cx| {
+                    let item = cx.next_item(&mut from)?;
+                    Some(item.map_err(Status::from))
+                })))
+            }
+        });
+        net.start(vec![
+            NodeSpec::new("one", vec![relay]),
+            NodeSpec::new("two", vec![source]),
+        ]);
+        net.run(|cx| {
+            let mut stream = cx.start_stream(text("relay", "All", ""));
+            let mut count = 0;
+            while let Some(item) = cx.next_item(&mut stream) {
+                assert_eq!(item.expect("an item").bytes, count.to_string());
+                count += 1;
+            }
+            assert_eq!(count, 100);
+            let mut stream = cx.start_stream(text("relay", "All", ""));
+            cx.next_item(&mut stream).expect("one").expect("an item");
+            drop(stream);
+            cx.sleep(Duration::from_millis(100)).expect("time");
+            // Nothing is the worse for it.
+            let mut stream = cx.start_stream(text("relay", "All", ""));
+            cx.next_item(&mut stream).expect("one").expect("an item");
+        });
+    });
+}

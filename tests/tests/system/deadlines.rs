@@ -52,12 +52,10 @@ fn abandoned(net: &mut dyn Net, component: ComponentDef, how: &'static str, log:
     net.run(|cx| cx.sleep(Duration::from_millis(700)).expect("time"));
     let log = log.borrow();
     assert_eq!(log.len(), 2, "{}: {log:?}", net.label());
-    let took = log[1].1 - log[0].1;
-    assert!(
-        took < Duration::from_millis(600),
-        "{}: {took:?}",
-        net.label()
-    );
+    if net.label() == "sim" {
+        let took = log[1].1 - log[0].1;
+        assert!(took <= Duration::from_millis(300), "{took:?}");
+    }
     log[1].0.clone()
 }
 

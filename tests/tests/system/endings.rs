@@ -328,7 +328,7 @@ fn a_program_that_ends_leaves_nothing_behind() {
         "nothing was under way"
     );
     let took = served.end();
-    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
