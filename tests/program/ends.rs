@@ -59,6 +59,35 @@ fn components_drain_at_a_signal_and_that_is_success() {
 }
 
 #[test]
+fn a_process_waits_for_its_handlers_until_the_deadline_or_a_second_signal() {
+    for (drain, again) in [("1h", true), ("300ms", false)] {
+        let place = place();
+        let args = format!("run relay --log-level info --set deadline.drain={drain}");
+        let mut relay = place.start(&args);
+        let call = place.start("call relay sleep --running --deadline 1h");
+        eventually("the handler sleeps", || {
+            let described = place.run("describe relay --json --deadline 15s");
+            described
+                .out
+                .contains("\"monofil_handlers_started_total\": 1,")
+        });
+        relay.signal(Signal::TERM);
+        relay.wait_for(|line| line.contains("told to end").then_some(()));
+        if again {
+            relay.signal(Signal::INT);
+        }
+        let relay = relay.wait();
+        assert_eq!(relay.code, Some(0), "{drain}: {relay:?}");
+        let late = relay
+            .err
+            .contains("did not finish within the drain deadline");
+        assert_eq!(late, !again, "{drain}: {relay:?}");
+        assert_eq!(call.wait().code, Some(4), "{drain}");
+        assert_eq!(place.sockets(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_killed_process_is_restarted_and_the_rest_goes_on() {
     let place = place();
     let up = place.start("up --then sleep --set deadline.drain=300ms");
