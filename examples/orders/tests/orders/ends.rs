@@ -130,15 +130,12 @@ fn what_killed_processes_leave_behind_is_in_nobodys_way() {
     let place = shop();
     let up = busy(&place, "");
     let id = up.process();
-    let processes = processes_of(id);
-    // Nobody is told of anything first.
-    for (_, process) in &processes {
-        kill(*process, Signal::STOP);
-    }
-    up.kill();
-    for (_, process) in processes {
+    // It notices nothing, so nobody is told of anything.
+    up.signal(Signal::STOP);
+    for (_, process) in processes_of(id) {
         kill(process, Signal::KILL);
     }
+    up.kill();
     assert!(!place.sockets().is_empty(), "nothing was left behind");
     check_over(&place, id);
 }
@@ -198,7 +195,8 @@ fn drain(component: &str) -> Summary {
         }
     }
     feed.wait_for(500);
-    let fed = feed.end();
+    let (fed, input) = feed.stop();
+    drop(input);
     let ended = job.wait();
     println!("{component}: {}", ended.out);
     feed::check(&place, &ended, fed);

@@ -21,7 +21,7 @@ const LINE_BYTES: usize = 500;
 pub(crate) struct Feed {
     written: Arc<AtomicU64>,
     enough: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<ChildStdin>,
 }
 
 impl Feed {
@@ -34,7 +34,7 @@ impl Feed {
         let thread = std::thread::spawn(move || {
             for (number, line) in ORDERS.lines().cycle().enumerate() {
                 if end.load(Ordering::Acquire) {
-                    return;
+                    break;
                 }
                 let mut order: Value = serde_json::from_str(line).expect("an order");
                 order["id"] = id(number).into();
@@ -42,6 +42,7 @@ impl Feed {
                 writeln!(to, "{order:LINE_BYTES$}").expect("the customers read");
                 count.fetch_add(1, Ordering::Release);
             }
+            to
         });
         Self {
             written,
@@ -57,11 +58,11 @@ impl Feed {
         eventually(&what, || self.written.load(Ordering::Acquire) >= target);
     }
 
-    /// Ends the input and returns how many there were.
-    pub(crate) fn end(self) -> u64 {
+    /// Writes no more; returns how many there were, and the input, which ends when it is dropped.
+    pub(crate) fn stop(self) -> (u64, ChildStdin) {
         self.enough.store(true, Ordering::Release);
-        self.thread.join().expect("it has written all");
-        self.written.load(Ordering::Acquire)
+        let to = self.thread.join().expect("it has written all");
+        (self.written.load(Ordering::Acquire), to)
     }
 }
 

@@ -5,6 +5,7 @@
 use monofil_tests::{Ended, PATIENCE, Place, Program, command_line, eventually, is_there};
 use monofil_transport::Stream;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::feed::{self, Feed, delivery};
 use crate::shop::{COMPONENTS, Summary, process_of, processes_of, seed, shop};
@@ -83,8 +84,12 @@ impl Busy {
     /// Lets the last customers come, and judges what became of all.
     fn end(self) {
         self.feed.wait_for(AFTER);
-        let fed = self.feed.end();
+        let (fed, input) = self.feed.stop();
         let up = self.up.process();
+        for component in COMPONENTS {
+            check_counters(&self.place, up, component);
+        }
+        drop(input);
         let ended = self.up.wait_within(PATIENCE * 2);
         println!("{:?}: {}{}", self.victims, ended.err, ended.out);
         feed::check(&self.place, &ended, fed);
@@ -95,17 +100,62 @@ impl Busy {
     }
 }
 
-/// Delivers goods to the component in the shop that an `up` started.
-fn deliver(place: &Place, up: Pid) {
-    let process = process_of(up, "inventory").expect("it is there");
+/// Asks the node of a component that an `up` started.
+fn ask(place: &Place, up: Pid, component: &str, args: &[&str]) -> Ended {
+    let process = process_of(up, component).expect("it is there");
     let line = command_line(process);
     let listens = line.iter().find_map(|word| word.strip_prefix("--listen="));
-    let at = listens.map_or("--running".to_owned(), |endpoint| {
-        format!("--at {endpoint}")
-    });
-    let mut call = place.command(&format!("call inventory Deliver --deadline 30s {at}"));
-    let ended = Program::start(call.arg(delivery())).wait();
+    let mut ask = place.command("");
+    ask.args(args).args(["--deadline", "30s"]);
+    match listens {
+        Some(endpoint) => ask.args(["--at", endpoint]),
+        None => ask.arg("--running"),
+    };
+    let ended = Program::start(&mut ask).wait();
     assert_eq!(ended.code, Some(0), "{ended:?}");
+    ended
+}
+
+fn deliver(place: &Place, up: Pid) {
+    ask(
+        place,
+        up,
+        "inventory",
+        &["call", "inventory", "Deliver", &delivery()],
+    );
+}
+
+/// Once all is quiet, each call that a component made has ended, once, and nothing was heard that makes no
+/// sense.
+fn check_counters(place: &Place, up: Pid, component: &str) {
+    let described = || -> Value {
+        let ended = ask(place, up, component, &["describe", component, "--json"]);
+        serde_json::from_str(&ended.out).expect("a description")
+    };
+    let count = |described: &Value, name: &str| {
+        described["counters"][format!("monofil_{name}_total")]
+            .as_u64()
+            .unwrap_or_default()
+    };
+    let mut last = described();
+    eventually("every call has ended", || {
+        last = described();
+        let ended = count(&last, "calls_replied") + count(&last, "calls_failed");
+        count(&last, "calls_started") == ended
+    });
+    for none in [
+        "handlers_panicked",
+        "replies_late",
+        "records_invalid",
+        "peers_refused",
+    ] {
+        assert_eq!(count(&last, none), 0, "{component}: {none}: {last}");
+    }
+    let counters = last["counters"].as_object().expect("counters");
+    let malformed = counters
+        .iter()
+        .find(|(name, count)| name.contains("malformed") && **count != 0);
+    assert_eq!(malformed, None, "{component}: {last}");
 }
 
 /// What must be so whoever lost its memory: nothing is in the books of those who did not that nobody did.
