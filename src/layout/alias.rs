@@ -43,6 +43,7 @@ impl Alias {
         ];
         for (from, to) in pairs {
             let link = PathBuf::from(from.address());
+            sweep(&link)?;
             remove(&link)?;
             std::os::unix::fs::symlink(to.address(), &link)
                 .map_err(|error| cannot(&link, &error))?;
@@ -62,15 +63,54 @@ impl Drop for Alias {
     }
 }
 
-/// Removes a link that a killed process left behind where a socket is to be.
+/// Removes what killed processes left behind where a socket is to be: a link in its place, and links to it.
 pub(super) fn clear(endpoint: &Endpoint) -> Result<(), Failure> {
     let path = Path::new(endpoint.address());
-    if endpoint.scheme() != Scheme::Ipc || !path.is_symlink() {
+    if endpoint.scheme() != Scheme::Ipc {
+        return Ok(());
+    }
+    let (control, is_link) = (control_beside(endpoint)?, path.is_symlink());
+    if !is_link && leading_to(path).is_empty() {
         return Ok(());
     }
     let _lock = lock(endpoint)?;
-    remove(path)?;
-    remove(Path::new(control_beside(endpoint)?.address()))
+    for path in [path, Path::new(control.address())] {
+        sweep(path)?;
+        if is_link {
+            remove(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes away the links to an address of which the caller has the lock. Who made them had it, too, and is
+/// dead; followed, they would lead to the caller by names that it does not have.
+fn sweep(path: &Path) -> Result<(), Failure> {
+    for link in leading_to(path) {
+        // Whoever has the name now may be replacing it: what was taken away is looked at once more.
+        let aside = PathBuf::from(format!("{}.{}", link.display(), std::process::id()));
+        if fs::rename(&link, &aside).is_ok() {
+            if leads_to(&aside, path) {
+                remove(&aside)?;
+            } else {
+                fs::rename(&aside, &link).map_err(|error| cannot(&link, &error))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Finds the links to an address beside it.
+fn leading_to(path: &Path) -> Vec<PathBuf> {
+    let Some(Ok(entries)) = path.parent().map(fs::read_dir) else {
+        return Vec::new();
+    };
+    let beside = entries.flatten().map(|entry| entry.path());
+    beside.filter(|link| leads_to(link, path)).collect()
+}
+
+fn leads_to(link: &Path, path: &Path) -> bool {
+    fs::read_link(link).is_ok_and(|target| target == path)
 }
 
 /// Takes the lock that whoever listens at an address has.

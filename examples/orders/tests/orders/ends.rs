@@ -168,6 +168,26 @@ fn components_may_move_to_other_processes_after_a_kill() {
     }
 }
 
+#[test]
+fn the_name_of_a_killed_component_leads_to_no_other() {
+    for next in ["run payments", "run analytics payments", "run inventory"] {
+        let place = shop();
+        let ready = |command: &str| {
+            let mut program = place.start(command);
+            program.wait_for(|line| line.contains("ready").then_some(()));
+            program
+        };
+        ready("run payments shipping").kill();
+        assert!(
+            place.sockets().contains(&"shipping".to_owned()),
+            "nothing was left behind"
+        );
+        let _next = ready(next);
+        let call = place.run("call shipping Report --running --deadline 300ms");
+        assert!(call.err.contains("unreachable"), "{next}: {call:?}");
+    }
+}
+
 /// Ends a component in order, again and again, while customers come, and starts it anew.
 fn drain(component: &str) -> Summary {
     let place = shop();
