@@ -1,0 +1,204 @@
+"""Checks what no test of one crate can: the pages' commands, all layouts, both builds, and which crate knows which.
+
+    python3 .ci/checks.py target        # after `cargo test --workspace` and `cargo build --release -p orders`
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(sys.argv[1]).resolve()
+RELEASE = TARGET / "release/orders"
+DEBUG = TARGET / "debug/orders"
+
+# Which crates of this workspace a crate may depend on; tests and examples may on all.
+LAYERS = {
+    "zmq-sys": set(),
+    "monofil-transport": set(),
+    "monofil-proto": set(),
+    "monofil-build": set(),
+    "monofil-inproc": {"monofil-transport"},
+    "monofil-zmq": {"monofil-transport", "zmq-sys"},
+    "monofil-container": {"monofil-transport", "monofil-proto"},
+    "monofil": {"monofil-transport", "monofil-proto", "monofil-container", "monofil-inproc", "monofil-zmq"},
+}
+
+
+def run(*command, cwd=None, env=None):
+    """Runs a command to its end and returns its output; it must go well."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def squeezed(text):
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+
+
+def blocks(page):
+    """Yields the comment before each block of a page, and the block."""
+    text = (ROOT / page).read_text()
+    yield from re.findall(r"^<!-- (.*?) -->\n```\w+\n(.*?)^```$", text, re.M | re.S)
+
+
+def the_first_command_prints_what_the_readme_shows(there):
+    printed = squeezed(run(RELEASE, cwd=there).stdout)
+    shown = squeezed(dict(blocks("README.md"))["output of orders"])
+    assert len(shown) > 5, "the README shows too little"
+    for line in shown:
+        # How long it took differs.
+        if line != "..." and " s (" not in line:
+            assert line in printed, f"the README shows `{line}`"
+
+
+def the_books_balance_under_load(there):
+    command = [RELEASE, "--generate", 20000, "--concurrency", 64, "--seed", 7, "--json"]
+    summary = json.loads(run(*command, cwd=there).stdout)
+    assert summary["books"]["balanced"] is True, summary
+    assert sum(summary["outcomes"].values()) == 20000, summary
+
+
+def every_layout_gives_each_order_the_same_outcome(there):
+    outcomes = {}
+    for name, layout in {
+        "memory": ["run"],
+        "ipc": ["up", "--transport", "ipc"],
+        "tcp": ["up", "--transport", "tcp"],
+        "sim": ["sim"],
+    }.items():
+        file = there / f"{name}.tsv"
+        load = ["--generate", 500, "--seed", 7, "--json", "--outcomes", file]
+        runtime = {"MONOFIL_NETWORK__RUNTIME_DIR": str(there / "run")}
+        summary = json.loads(run(RELEASE, *layout, *load, cwd=there, env=runtime).stdout)
+        assert summary["books"]["balanced"] is True and summary["layout"] == name, summary
+        outcomes[name] = file.read_text()
+        assert len(outcomes[name].splitlines()) == 500, outcomes[name]
+    for name, text in outcomes.items():
+        assert text == outcomes["memory"], f"{name} differs from memory"
+
+
+def a_seed_is_one_run_in_debug_and_release(there):
+    def trace(program, seed):
+        command = [program, "sim", "--generate", 100, "--seed", seed, "--trace-hash"]
+        return re.search(r"^trace hash (\w+)$", run(*command, cwd=there).stderr, re.M)[1]
+
+    hashes = {seed: trace(RELEASE, seed) for seed in (1, 2, 3)}
+    assert len(set(hashes.values())) == 3, hashes
+    for seed, expected in hashes.items():
+        assert trace(RELEASE, seed) == expected, f"seed {seed} differs from run to run"
+        assert trace(DEBUG, seed) == expected, f"seed {seed} differs in a debug build"
+
+
+def crates_know_only_those_below_them(_):
+    metadata = json.loads(run("cargo", "metadata", "--format-version=1", "--no-deps", cwd=ROOT).stdout)
+    packages = {package["name"]: package for package in metadata["packages"]}
+    for name, allowed in LAYERS.items():
+        used = {it["name"] for it in packages[name]["dependencies"] if it["kind"] != "dev"}
+        wrong = (used & set(packages)) - allowed
+        assert not wrong, f"{name} depends on {', '.join(sorted(wrong))}"
+    for name in ("orders", "hello"):
+        tree = run("cargo", "tree", "--edges=normal,build", "--prefix=none", f"--package={name}", cwd=ROOT).stdout
+        assert not re.search(r"^(tokio|async-std|rand) v", tree, re.M), tree
+
+
+def an_app_made_from_the_page_works(there):
+    museum = there / "museum"
+    for source, text in blocks("docs/getting-started.md"):
+        path = source.removeprefix("the reader's ").removeprefix("all of examples/museum/")
+        (museum / path).parent.mkdir(parents=True, exist_ok=True)
+        (museum / path).write_text(text.replace('"../monofil', f'"{ROOT}'))
+    shutil.copy(ROOT / "Cargo.lock", museum)
+    # As in this workspace, so that what is built there can be used here.
+    same = ['profile.dev.debug="line-tables-only"', 'profile.dev.package."*".debug=false']
+    same += ['profile.dev.package.zmq-sys.debug="line-tables-only"', "profile.dev.build-override.debug=false"]
+    config = [word for setting in same for word in ("--config", setting)]
+    tests = run("cargo", *config, "test", cwd=museum).stdout
+    assert "3 passed; 0 failed" in tests, tests
+    call = ["call", "door", "Enter", '{"name": "Ada"}']
+    assert run("cargo", *config, "run", "--quiet", "--", *call, cwd=museum).stdout == '{"number":1}\n'
+
+
+def links_between_pages_lead_somewhere(_):
+    pages = run("git", "ls-files", "*.md", cwd=ROOT).stdout.split()
+    for page in pages:
+        text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.M | re.S)
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            path, _, anchor = link.partition("#")
+            if "://" in link:
+                continue
+            to = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+            assert to.exists(), f"{page} links to {link}"
+            if anchor:
+                heads = re.findall(r"^#+ (.*)$", to.read_text(), re.M)
+                heads = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+                assert anchor in heads, f"{page} links to {link}"
+
+
+def tests_named_on_pages_are_there(_):
+    there = set()
+    for source in run("git", "ls-files", "*.rs", cwd=ROOT).stdout.split():
+        text = (ROOT / source).read_text()
+        there.update(re.findall(r"\bfn (\w+)", text))
+        there.update(re.findall(r'case\(\s*"(\w+)"', text))
+    there.update(name for name in globals() if not name.startswith("_"))
+    pages = ["ARCHITECTURE.md", *run("git", "ls-files", "docs/decisions/*.md", cwd=ROOT).stdout.split()]
+    for page in pages:
+        # Names of tests are sentences: four words at least.
+        for name in re.findall(r"`([a-z]\w*(?:_[a-z0-9]+){3,})`", (ROOT / page).read_text()):
+            assert name in there, f"{page} names `{name}`"
+
+
+def nothing_in_the_tree_was_changed(_):
+    changed = run("git", "status", "--porcelain", cwd=ROOT).stdout
+    assert not (changed and os.environ.get("CI")), f"tests changed files:\n{changed}"
+
+
+CHECKS = [
+    crates_know_only_those_below_them,
+    links_between_pages_lead_somewhere,
+    tests_named_on_pages_are_there,
+    the_first_command_prints_what_the_readme_shows,
+    the_books_balance_under_load,
+    every_layout_gives_each_order_the_same_outcome,
+    a_seed_is_one_run_in_debug_and_release,
+    an_app_made_from_the_page_works,
+    nothing_in_the_tree_was_changed,
+]
+
+
+def main():
+    wanted = sys.argv[2:]
+    failed = 0
+    for check in CHECKS:
+        if wanted and check.__name__ not in wanted:
+            continue
+        began = time.monotonic()
+        try:
+            # Short, because sockets are in it.
+            with tempfile.TemporaryDirectory(prefix="mf") as there:
+                check(pathlib.Path(there))
+            verdict = "ok"
+        except Exception:
+            traceback.print_exc()
+            verdict, failed = "FAILED", failed + 1
+        print(f"{verdict} {check.__name__}, {time.monotonic() - began:.1f} s", flush=True)
+    sys.exit(failed > 0)
+
+
+main()
