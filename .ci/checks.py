@@ -164,6 +164,23 @@ def tests_named_on_pages_are_there(_):
             assert name in there, f"{page} names `{name}`"
 
 
+def the_operators_page_names_what_there_is(_):
+    page = (ROOT / "docs/operating.md").read_text()
+    sources = run("git", "ls-files", "*.rs", cwd=ROOT).stdout.split()
+    code = "".join((ROOT / source).read_text() for source in sources)
+    lines = [line for line in re.findall(r"^\| `([a-z][^`]* [^`]*)` \|", page, re.M) if not line.startswith("shop ")]
+    assert len(lines) > 15, lines
+    for name in lines + re.findall(r"`(monofil_\w+)`", page):
+        assert name in code, f"nothing says or counts `{name}`"
+    shown = run(DEBUG, "config", "show", cwd=ROOT).stdout.splitlines()
+    settings = {line.split(" = ")[0] for line in shown}
+    groups = {setting.split(".")[0] for setting in settings} - {"components", "instance"}
+    for setting in re.findall(r"`([a-z]+\.[a-z_]+)`", page):
+        # `node.` begins limits as well, which are refused by that name.
+        known = setting in settings or setting.split(".")[0] not in groups or f'"{setting}"' in code
+        assert known, f"there is no setting `{setting}`"
+
+
 def nothing_in_the_tree_was_changed(_):
     changed = run("git", "status", "--porcelain", cwd=ROOT).stdout
     assert not (changed and os.environ.get("CI")), f"tests changed files:\n{changed}"
@@ -173,6 +190,7 @@ CHECKS = [
     crates_know_only_those_below_them,
     links_between_pages_lead_somewhere,
     tests_named_on_pages_are_there,
+    the_operators_page_names_what_there_is,
     the_first_command_prints_what_the_readme_shows,
     the_books_balance_under_load,
     every_layout_gives_each_order_the_same_outcome,

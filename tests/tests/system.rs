@@ -20,5 +20,7 @@ mod lives;
 mod manners;
 #[path = "system/outcomes.rs"]
 mod outcomes;
+#[path = "system/promises.rs"]
+mod promises;
 #[path = "system/strangers.rs"]
 mod strangers;
