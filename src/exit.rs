@@ -1,6 +1,7 @@
 //! How the program of an app ends.
 
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Everything went well.
@@ -19,6 +20,11 @@ pub const EXIT_STUCK: u8 = 5;
 pub const EXIT_WATCHDOG: u8 = 70;
 /// A signal ended it before its job was done.
 pub const EXIT_INTERRUPTED: u8 = 130;
+
+/// Writes a line on standard error. When that is gone there is nobody to tell, which is no reason to panic.
+pub(crate) fn tell(line: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
 
 /// Why the program ends otherwise than well: what happened, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +67,7 @@ impl Failure {
 
     /// Tells whoever started the program.
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("{self}");
+        tell(self);
         ExitCode::from(self.code)
     }
 }

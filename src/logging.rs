@@ -35,7 +35,11 @@ pub(crate) fn start(level: &str, format: LogFormat) -> Result<(), Failure> {
         return Err(Failure::usage(what)
             .note("use error, warn, info, debug or trace, or per target: info,monofil_zmq=debug"));
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A line that cannot be written is lost. To report that would be to write to the same place, and a
+    // panic in whatever handler had something to say.
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     std::panic::set_hook(Box::new(panicked));
     let started = if is_json(format) {

@@ -10,7 +10,7 @@ use super::ending::Ending;
 use super::watch::Sentinel;
 use super::world::inhabit;
 use crate::cli::SimArgs;
-use crate::exit::{EXIT_FAILED, EXIT_STUCK, Failure};
+use crate::exit::{EXIT_FAILED, EXIT_STUCK, Failure, tell};
 use crate::logging;
 
 /// Runs the app with virtual time until its job is done.
@@ -52,7 +52,7 @@ pub(crate) fn run(run: &Run, args: &SimArgs) -> Result<ExitCode, Failure> {
     }
     drop(sentinel);
     if args.trace_hash {
-        eprintln!("trace hash {}", world.trace_hash());
+        tell(format_args!("trace hash {}", world.trace_hash()));
     }
     run.verdict().map(|()| ExitCode::SUCCESS)
 }

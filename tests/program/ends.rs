@@ -1,9 +1,10 @@
 //! How the program ends: well, badly, by signals, and with nobody left behind.
 
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use monofil_tests::{eventually, is_there};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{place, worker_process};
 
@@ -150,4 +151,71 @@ fn a_handler_that_never_ends_is_reported_and_the_watchdog_ends_the_process() {
     assert_eq!(run.code, Some(70), "{run:?}");
     assert!(run.err.contains("a handler holds the thread"), "{run:?}");
     assert!(run.err.contains("app/worker/spin"), "{run:?}");
+}
+
+/// A standard error that nobody reads, like that of a program whose `2>&1 | head` has ended.
+fn unread() -> std::io::PipeWriter {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer
+}
+
+#[test]
+fn nobody_reading_the_log_is_no_failure() {
+    let place = place();
+    for (args, code) in [
+        ("run --then log", 0),
+        ("up --then log", 0),
+        ("sim --then log --trace-hash", 0),
+        ("run --then fail", 1),
+        ("run nothing", 2),
+    ] {
+        let run = place
+            .command(&format!("{args} --log-level info"))
+            .stdin(Stdio::null())
+            .stderr(unread())
+            .output()
+            .expect("it starts");
+        assert_eq!(run.status.code(), Some(code), "{args}: {run:?}");
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert_eq!(said.contains("10 handled"), code == 0, "{args}: {run:?}");
+    }
+}
+
+#[test]
+fn the_watchdog_ends_a_process_whose_log_nobody_reads() {
+    let place = place();
+    let run = place
+        .command("run worker --set deadline.drain=10ms")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(unread())
+        .spawn()
+        .expect("it starts");
+    let process = Pid::from_child(&run);
+    let mut run = Bounded(run);
+    assert_eq!(worker_process(&place), process);
+    // Nobody waits for it: it holds the thread until the process ends.
+    let cast = place.run("call worker spin --running --deadline 100ms");
+    assert_eq!(cast.code, Some(4), "{cast:?}");
+    for signal in [Signal::TERM, Signal::INT] {
+        kill_process(process, signal).expect("it is there");
+    }
+    let mut code = None;
+    eventually("it ends", || {
+        code = run.0.try_wait().expect("a child").map(|ended| ended.code());
+        code.is_some()
+    });
+    assert_eq!(code, Some(Some(70)));
+}
+
+/// A process that the test does not leave behind.
+struct Bounded(Child);
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -1,5 +1,6 @@
 //! What all nodes of a process share.
 
+use std::io::{self, Write};
 use std::process;
 use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::thread;
@@ -109,7 +110,9 @@ pub fn exit_watchdog(patience: Duration) {
         .stack_size(64 << 10)
         .spawn(move || {
             thread::sleep(patience);
-            eprintln!(
+            // Not `eprintln!`: it panics when standard error is gone, and then the process would stay.
+            let _ = writeln!(
+                io::stderr(),
                 "monofil: process {} did not end within {patience:?} of its shutdown; ended by the exit watchdog",
                 process::id()
             );
