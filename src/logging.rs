@@ -5,6 +5,7 @@ mod json;
 mod time;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 use std::str::FromStr;
@@ -27,14 +28,20 @@ pub(crate) fn is_json(format: LogFormat) -> bool {
     }
 }
 
+/// Tells whether what is written on standard error has colours: for people on a terminal that shows them
+/// and who did not ask otherwise (<https://no-color.org>).
+pub(crate) fn is_coloured() -> bool {
+    std::io::stderr().is_terminal() && shows_colours(|name| std::env::var_os(name))
+}
+
+fn shows_colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let unwanted = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !unwanted && variable("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// Writes log lines from now on, of a level or of `target=level,..`.
 pub(crate) fn start(level: &str, format: LogFormat) -> Result<(), Failure> {
-    let filter = Targets::from_str(level).ok().filter(|_| is_level(level));
-    let Some(filter) = filter else {
-        let what = format!("`{level}` is no log level");
-        return Err(Failure::usage(what)
-            .note("use error, warn, info, debug or trace, or per target: info,monofil_zmq=debug"));
-    };
+    let filter = parse_level(level).map_err(Failure::usage)?;
     // A line that cannot be written is lost. To report that would be to write to the same place, and a
     // panic in whatever handler had something to say.
     let lines = tracing_subscriber::fmt::layer()
@@ -45,9 +52,8 @@ pub(crate) fn start(level: &str, format: LogFormat) -> Result<(), Failure> {
     let started = if is_json(format) {
         registry.with(lines.event_format(json::Json)).try_init()
     } else {
-        let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         registry
-            .with(lines.with_ansi(ansi).event_format(human::Human))
+            .with(lines.with_ansi(is_coloured()).event_format(human::Human))
             .try_init()
     };
     started.map_err(|error| Failure::cannot_start(format!("logging cannot be set up: {error}")))
@@ -69,9 +75,43 @@ fn panicked(info: &PanicHookInfo<'_>) {
     }
 }
 
+/// Reads a level, or levels of targets.
+pub(crate) fn parse_level(text: &str) -> Result<Targets, String> {
+    let targets = Targets::from_str(text).ok().filter(|_| is_level(text));
+    targets.ok_or_else(|| {
+        format!(
+            "`{text}` is no log level: error, warn, info, debug or trace, or per target: \
+             info,monofil_zmq=debug"
+        )
+    })
+}
+
 /// A bare word is a level, or else it would silently be a target that everything of is logged.
 fn is_level(directives: &str) -> bool {
     directives.split(',').all(|directive| {
         directive.contains('=') || tracing::level_filters::LevelFilter::from_str(directive).is_ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_that_show_them_and_people_who_want_them() {
+        for (no_color, term, expected) in [
+            (None, None, true),
+            (None, Some("xterm"), true),
+            (None, Some("dumb"), false),
+            (Some(""), Some("xterm"), true),
+            (Some("1"), Some("xterm"), false),
+            (Some("0"), None, false),
+        ] {
+            let shows = shows_colours(|name| {
+                let value = if name == "TERM" { term } else { no_color };
+                value.map(OsString::from)
+            });
+            assert_eq!(shows, expected, "{no_color:?} {term:?}");
+        }
+    }
 }

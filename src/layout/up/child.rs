@@ -1,7 +1,7 @@
 //! One process of `up`.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::config::Supervision;
 use crate::exit::{EXIT_CANNOT_START, EXIT_USAGE, Failure};
+use crate::logging;
 
 /// The longest line that is passed on in one piece.
 const LINE_BYTES_MAX: u64 = 64 << 10;
@@ -257,7 +258,11 @@ fn how_it_ended(status: ExitStatus) -> String {
 
 /// Writes each line to standard error after the name of who wrote it. Lines of JSON name it themselves.
 fn pass_on_lines(prefix: &str, from: impl Read) {
-    let dim = std::io::stderr().is_terminal();
+    let (on, off) = if logging::is_coloured() {
+        ("\x1b[36m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
     let mut from = BufReader::new(from);
     let mut line = Vec::new();
     loop {
@@ -274,11 +279,6 @@ fn pass_on_lines(prefix: &str, from: impl Read) {
         }
         let mut text = Vec::with_capacity(prefix.len() + line.len() + 8);
         if line.first() != Some(&b'{') {
-            let (on, off) = if dim {
-                ("\x1b[36m", "\x1b[0m")
-            } else {
-                ("", "")
-            };
             text.extend_from_slice(format!("{on}{prefix}{off}").as_bytes());
         }
         text.extend_from_slice(&line);
