@@ -145,6 +145,10 @@ impl Invocation<'_> {
 
     fn sim(&self, matches: &ArgMatches) -> Result<ExitCode, Failure> {
         let args: SimArgs = parsed(matches)?;
+        if let Some(transport) = self.common.transport {
+            let what = format!("a simulated world has no transport, and so not {transport}");
+            return Err(Failure::usage(what).note("leave --transport out, or use `run` or `up`"));
+        }
         if self.app.job.is_none() && args.duration.is_none() {
             let what = format!("`{}` has no job that would end the run", self.app.name);
             return Err(Failure::usage(what).note("say how much simulated time passes: --for 60s"));

@@ -14,7 +14,8 @@ use serde_json::Value;
 use crate::app::Definition;
 use crate::cli::{Invocation, Place};
 use crate::exit::{EXIT_FAILED, Failure};
-use crate::{Client, Layout, layout};
+use crate::layout::{self, Run};
+use crate::{Client, Endpoint, Layout};
 
 pub(crate) use call::call;
 pub(crate) use components::components;
@@ -27,15 +28,26 @@ fn client(
     definition: &Definition,
     place: &Place,
 ) -> Result<Client, Failure> {
+    layout::client(&setup(invocation), definition, place.at.as_ref())
+}
+
+/// Says where a component was looked for.
+fn looked_at(
+    invocation: &Invocation<'_>,
+    definition: &Definition,
+    place: &Place,
+) -> Result<String, Failure> {
+    let places = layout::places(&setup(invocation), definition, place.at.as_ref())?;
+    let places: Vec<_> = places.iter().map(Endpoint::as_str).collect();
+    Ok(format!("it was looked for at {}", places.join(", ")))
+}
+
+fn setup(invocation: &Invocation<'_>) -> Run {
     let layout = match invocation.settings.transport {
         Some(Layout::Tcp) => Layout::Tcp,
         _ => Layout::Ipc,
     };
-    layout::client(
-        &invocation.setup(layout, None),
-        definition,
-        place.at.as_ref(),
-    )
+    invocation.setup(layout, None)
 }
 
 /// Makes a table that fits the terminal.

@@ -22,7 +22,7 @@ use crate::job::JobRun;
 use crate::{ComponentSpec, Container, ContainerConfig, Layout, Name, NodeId, StaticDirectory};
 
 pub(crate) use memory::run as memory;
-pub(crate) use process::{client, run as process};
+pub(crate) use process::{client, places, run as process};
 pub(crate) use sim::run as sim;
 pub(crate) use up::run as up;
 

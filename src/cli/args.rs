@@ -47,9 +47,7 @@ impl Common {
     pub(crate) fn layers(&self, app: &App) -> Result<Layers, Failure> {
         let mut layers = Layers::of(&app.components);
         layers.file(self.config.as_deref())?;
-        layers.environment(std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }))?;
+        layers.environment(std::env::vars_os())?;
         for assignment in &self.set {
             layers.assignment(assignment)?;
         }

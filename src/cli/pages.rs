@@ -16,7 +16,6 @@ pub(crate) fn command(app: &App) -> Result<Command, Failure> {
         .long_about(None)
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
-        .disable_help_subcommand(true)
         .after_help(format!(
             "Without a command everything runs in this process, as with `{it} run`.\n\n\
              Exit codes: 0 well, 1 failed, 2 usage, 3 cannot start, 4 a call was not answered,\n\

@@ -9,7 +9,7 @@ use monofil_container::control::{
 };
 use serde_json::{Value, json};
 
-use super::{client, print, print_json, table};
+use super::{client, looked_at, print, print_json, table};
 use crate::cli::{DescribeArgs, Invocation};
 use crate::exit::{EXIT_CALL, Failure};
 
@@ -22,6 +22,7 @@ pub(crate) fn describe(
     let definition = invocation.component(&args.component)?;
     let name = definition.name.as_str();
     let mut client = client(invocation, definition, &args.place)?;
+    let looked = looked_at(invocation, definition, &args.place)?;
     let description = client
         .describe(name, false, args.deadline)
         .map_err(|error| {
@@ -29,6 +30,7 @@ pub(crate) fn describe(
                 EXIT_CALL,
                 format!("{}/{name}: {error}", invocation.app.name),
             )
+            .note(&looked)
             .note(format!(
                 "is it there? `{} run {name}` starts it",
                 invocation.app.name

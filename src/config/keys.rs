@@ -7,12 +7,14 @@ use monofil_transport::Endpoint;
 
 use super::settings::{LogFormat, Settings};
 use super::value::{parse_count, parse_size, parse_time, show_size, show_time};
+use crate::logging::parse_level;
 use crate::{InstanceLimits, Layout};
 
 /// Where a value is kept, and how it is written.
 pub(crate) enum Slot<'a> {
     Text(&'a mut String),
     Maybe(&'a mut Option<String>),
+    Level(&'a mut Option<String>),
     Path(&'a mut Option<PathBuf>),
     Port(&'a mut u16),
     Small(&'a mut u32),
@@ -33,6 +35,11 @@ impl Slot<'_> {
         match self {
             Self::Text(slot) => *slot = text.to_owned(),
             Self::Maybe(slot) => *slot = some(),
+            Self::Level(slot) => {
+                let level = some();
+                level.as_deref().map(parse_level).transpose()?;
+                *slot = level;
+            }
             Self::Path(slot) => *slot = some().map(PathBuf::from),
             Self::Port(slot) => *slot = parse_count(text)?,
             Self::Small(slot) => *slot = parse_count(text)?,
@@ -67,7 +74,7 @@ impl Slot<'_> {
     fn read(self) -> String {
         match self {
             Self::Text(slot) => slot.clone(),
-            Self::Maybe(slot) => slot.clone().unwrap_or_default(),
+            Self::Maybe(slot) | Self::Level(slot) => slot.clone().unwrap_or_default(),
             Self::Path(slot) => slot
                 .as_ref()
                 .map_or_else(String::new, |path| path.display().to_string()),
@@ -113,7 +120,7 @@ keys! {
     "network.host" Text(host) "what tcp sockets are bound to";
     "network.advertise" Maybe(advertise) "the host that others reach this one by; unset: the bound one";
     "network.base_port" Port(base_port) "the first component's tcp port; each has two";
-    "log.level" Maybe(log_level) "error, warn, info, debug, trace, or per target: info,monofil_zmq=debug";
+    "log.level" Level(log_level) "error, warn, info, debug, trace, or per target: info,monofil_zmq=debug";
     "log.format" Format(log_format) "auto, human or json";
     "deadline.default" Time(default_deadline) "how long a message lives when nobody says";
     "deadline.drain" Time(drain_deadline) "how long an orderly end may take";

@@ -1,22 +1,34 @@
 //! Where settings come from, one layer over the other.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{known_keys, set};
+use super::keys::{known_keys, set, show};
 use super::settings::Settings;
 use crate::app::Definition;
 use crate::exit::Failure;
-use crate::suggest::nearest;
+use crate::suggest::{self, nearest};
 
 /// The file that is read when none is named.
 const FILE: &str = "monofil.toml";
 /// What the names of environment variables that set something begin with.
 const PREFIX: &str = "MONOFIL_";
+/// Settings that must be more than 0. (A bound of 0 elsewhere only means that nothing is let in there, and
+/// whoever is rejected is told which bound it was.)
+const POSITIVE: [&str; 7] = [
+    "deadline.default",
+    "node.handlers",
+    "node.probe_interval",
+    "link.window_records",
+    "link.window_bytes",
+    "link.frame_bytes",
+    "link.resend_after",
+];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,19 +107,24 @@ impl Layers {
     /// Puts the environment on.
     pub(crate) fn environment(
         &mut self,
-        variables: impl IntoIterator<Item = (String, String)>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<(), Failure> {
         let mut variables: Vec<_> = variables
             .into_iter()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
             .filter(|(name, _)| name.starts_with(PREFIX))
             .collect();
         variables.sort();
         for (variable, value) in variables {
             let name = variable[PREFIX.len()..].to_lowercase().replace("__", ".");
-            self.put(&name, &value, Origin::Environment(variable.clone()))
-                .map_err(|failure| {
-                    failure.note(format!("in the environment variable {variable}"))
-                })?;
+            let origin = Origin::Environment(variable.clone());
+            let put = match value.to_str() {
+                Some(value) => self.put(&name, value, origin),
+                None => Err(Failure::usage(format!(
+                    "`{name}` is set to what is not UTF-8"
+                ))),
+            };
+            put.map_err(|failure| failure.note(format!("in the environment variable {variable}")))?;
         }
         Ok(())
     }
@@ -141,12 +158,29 @@ impl Layers {
     fn unknown(&self, name: &str) -> Failure {
         let known = known_keys(&self.settings);
         let names = known.iter().map(|(name, _)| name.as_str());
+        let did_you_mean = |meant: &str| format!("did you mean `{meant}`?");
         let meant = nearest(name, names.clone())
-            .or_else(|| nearest_part(name, names))
-            .map(|meant| format!("did you mean `{meant}`?"));
+            .map(did_you_mean)
+            .or_else(|| self.unknown_component(name))
+            .or_else(|| group(name, names.clone()))
+            .or_else(|| nearest_part(name, names).map(did_you_mean));
         Failure::usage(format!("there is no setting `{name}`"))
             .maybe(meant)
             .note("`config show` lists every setting")
+    }
+
+    /// Says which components there are when the one that a setting names is not among them.
+    fn unknown_component(&self, name: &str) -> Option<String> {
+        let (group, rest) = name.split_once('.')?;
+        let component = match group {
+            "peers" => rest,
+            "components" => rest.split('.').next()?,
+            _ => return None,
+        };
+        let components = &self.settings.components;
+        let all: Vec<_> = components.keys().map(String::as_str).collect();
+        let known = components.contains_key(component);
+        (!known).then(|| format!("the components are {}", suggest::list(&all, "and")))
     }
 
     /// Returns where a setting came from.
@@ -168,8 +202,26 @@ impl Layers {
             );
             Failure::usage(what).note(format!("from {}", self.origin(&name)))
         })?;
+        let zero = POSITIVE.iter().find(|name| {
+            let value = show(&self.settings, name);
+            value.trim_end_matches(char::is_alphabetic) == "0"
+        });
+        if let Some(name) = zero {
+            let what = format!("`{name}` is 0, with which nothing would ever be delivered");
+            return Err(Failure::usage(what).note(format!("from {}", self.origin(name))));
+        }
         Ok(self.settings.clone())
     }
+}
+
+/// Says that a name is not one setting but the beginning of several.
+fn group<'a>(name: &str, mut known: impl Iterator<Item = &'a str>) -> Option<String> {
+    let one = known.find(|known| {
+        known
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })?;
+    Some(format!("`{name}` is a group of settings, such as `{one}`"))
 }
 
 /// Finds a setting whose last part was meant, or a group whose name was.
@@ -269,8 +321,8 @@ mod tests {
         )
         .unwrap_or_else(|error| panic!("{error}"));
         let variables = [
-            ("MONOFIL_DEADLINE__DRAIN".to_owned(), "3s".to_owned()),
-            ("HOME".to_owned(), "/".to_owned()),
+            ("MONOFIL_DEADLINE__DRAIN".into(), "3s".into()),
+            ("HOME".into(), "/".into()),
         ];
         layers.environment(variables).expect("a known variable");
         layers
@@ -309,6 +361,18 @@ mod tests {
                 "error: there is no setting `peer.x`\n  did you mean `peers`?\n  `config show` lists every setting\n  in monofil.toml line 2: x = \"tcp://a:1\"",
             ),
             (
+                "[peers]\nx = \"tcp://a:1\"\n",
+                "error: there is no setting `peers.x`\n  the components are orders\n  `config show` lists every setting\n  in monofil.toml line 2: x = \"tcp://a:1\"",
+            ),
+            (
+                "log = \"info\"\n",
+                "error: there is no setting `log`\n  `log` is a group of settings, such as `log.level`\n  `config show` lists every setting\n  in monofil.toml line 1: log = \"info\"",
+            ),
+            (
+                "[log]\nlevel = \"loud\"\n",
+                "error: `log.level`: `loud` is no log level: error, warn, info, debug or trace, or per target: info,monofil_zmq=debug\n  in monofil.toml line 2: level = \"loud\"",
+            ),
+            (
                 "[components.ordres]\nqueue_messages = 7\n",
                 "error: there is no setting `components.ordres.queue_messages`\n  did you mean `components.orders.queue_messages`?\n  `config show` lists every setting\n  in monofil.toml line 2: queue_messages = 7",
             ),
@@ -329,6 +393,39 @@ mod tests {
             broken.contains("in monofil.toml line 1: [network"),
             "{broken}"
         );
+    }
+
+    #[test]
+    fn a_variable_that_is_no_text_is_not_passed_over() {
+        use std::os::unix::ffi::OsStringExt;
+        let value = OsString::from_vec(vec![0xff]);
+        let failure = layers().environment([("MONOFIL_NETWORK__HOST".into(), value)]);
+        assert_eq!(
+            failure.err().map(|failure| failure.to_string()).as_deref(),
+            Some(
+                "error: `network.host` is set to what is not UTF-8\n  in the environment variable MONOFIL_NETWORK__HOST"
+            )
+        );
+    }
+
+    #[test]
+    fn values_with_which_nothing_works_are_refused() {
+        for name in POSITIVE {
+            let mut layers = layers();
+            let zero = if name.starts_with("link.window_records") || name == "node.handlers" {
+                "0"
+            } else if name.ends_with("bytes") {
+                "0KiB"
+            } else {
+                "0ms"
+            };
+            layers.flag("--set", name, zero).expect("a known setting");
+            let failure = layers.finish().err().map(|failure| failure.to_string());
+            let expected = format!(
+                "error: `{name}` is 0, with which nothing would ever be delivered\n  from --set"
+            );
+            assert_eq!(failure, Some(expected));
+        }
     }
 
     #[test]

@@ -39,11 +39,15 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// Reads a plain number.
-pub(crate) fn parse_count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.trim()
-        .replace('_', "")
-        .parse()
-        .map_err(|_| format!("`{text}` is no number that fits here"))
+pub(crate) fn parse_count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let number = text.trim().replace('_', "");
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("`{text}` is no whole number"));
+    }
+    let fitting = number.parse::<u64>().ok();
+    let fitting = fitting.and_then(|number| T::try_from(number).ok());
+    let most = u64::MAX >> (64 - 8 * size_of::<T>());
+    fitting.ok_or_else(|| format!("`{text}` is more than {most}"))
 }
 
 /// Reads `1.5s`, `10 MiB`.
@@ -111,6 +115,19 @@ mod tests {
             assert!(parse_time(text).is_err(), "{text}");
         }
         assert!(parse_size("16 MiBs").is_err());
+        assert_eq!(parse_count("65_535"), Ok(u16::MAX));
+        for (text, why) in [
+            ("65536", "`65536` is more than 65535"),
+            (
+                "99999999999999999999",
+                "`99999999999999999999` is more than 65535",
+            ),
+            ("-1", "`-1` is no whole number"),
+            ("1e3", "`1e3` is no whole number"),
+            ("", "`` is no whole number"),
+        ] {
+            assert_eq!(parse_count::<u16>(text), Err(why.to_owned()));
+        }
         assert_eq!(show_time(Duration::from_millis(1500)), "1500ms");
         assert_eq!(show_time(Duration::from_secs(120)), "2min");
         assert_eq!(show_size(16 << 20), "16MiB");

@@ -33,7 +33,9 @@ pub(super) fn free_ports(host: &str) -> Result<(Endpoint, Endpoint), Failure> {
     let range = outside(std::fs::read_to_string(OUTGOING).ok().as_deref());
     let mut take = || {
         let held = hold(&host, range.as_ref(), &mut random);
-        held.map_err(|error| Failure::cannot_start(format!("no free port on `{host}`: {error}")))
+        held.map_err(|error| {
+            Failure::cannot_start(format!("no port of `{host}` can be listened on: {error}"))
+        })
     };
     // Both are held until both are known, or they might be the same.
     let (first, second) = (take()?, take()?);

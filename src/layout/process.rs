@@ -148,10 +148,13 @@ fn datagram_address(endpoint: &Endpoint) -> Result<SocketAddr, Failure> {
 fn refused(error: BindError) -> Failure {
     match &error {
         BindError::InUse { endpoint, holder } => alias::in_use(endpoint, *holder),
-        BindError::Refused { endpoint, .. } if endpoint.scheme() == Scheme::Tcp => {
-            Failure::cannot_start(error.to_string())
-                .note("perhaps the same component runs already: end it first")
-                .note("or choose another address: --listen tcp://HOST:PORT, or --set network.base_port=PORT")
+        BindError::Refused { endpoint, reason } if endpoint.scheme() == Scheme::Tcp => {
+            let taken = reason.contains("in use");
+            let why =
+                taken.then(|| "perhaps the same component runs already: end it first".to_owned());
+            Failure::cannot_start(error.to_string()).maybe(why).note(
+                "choose another address: --listen tcp://HOST:PORT, or --set network.base_port=PORT",
+            )
         }
         BindError::Ambiguous { .. } => Failure::cannot_start(error.to_string())
             .note("for example --set network.advertise=10.0.0.7"),
@@ -201,23 +204,31 @@ impl Run {
     }
 }
 
+/// Returns where a component is looked for: where it was said to be, or where it is by convention.
+pub(crate) fn places(
+    run: &Run,
+    definition: &crate::app::Definition,
+    at: Option<&Endpoint>,
+) -> Result<Vec<Endpoint>, Failure> {
+    let index = run
+        .components
+        .iter()
+        .position(|it| it.name == definition.name);
+    match (at, index) {
+        (Some(at), _) => Ok(vec![at.clone()]),
+        (None, Some(index)) => run.addresses().of(index),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
 /// Makes a client that knows one component.
 pub(crate) fn client(
     run: &Run,
     definition: &crate::app::Definition,
     at: Option<&Endpoint>,
 ) -> Result<crate::Client, Failure> {
-    let index = run
-        .components
-        .iter()
-        .position(|it| it.name == definition.name);
-    let endpoints = match (at, index) {
-        (Some(at), _) => vec![at.clone()],
-        (None, Some(index)) => run.addresses().of(index)?,
-        (None, None) => Vec::new(),
-    };
     let mut directory = crate::StaticDirectory::new();
-    for endpoint in endpoints {
+    for endpoint in places(run, definition, at)? {
         let name = format!("{}/{}", run.app, definition.name);
         directory.add(name, endpoint, &[]);
     }
