@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use monofil::prelude::*;
 use serde::Deserialize;
@@ -36,6 +36,8 @@ type Input = BufReader<Box<dyn Read + Send>>;
 
 /// Lines of JSON.
 struct Lines {
+    /// Where they come from, for people.
+    name: PathBuf,
     /// `None` while a helper thread reads, and at the end.
     input: Option<Input>,
     /// Read and not looked at yet; `None` for one that is too long.
@@ -52,7 +54,7 @@ pub(crate) struct WrongLine {
 
 /// An order as it is written.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `id` and `lines`")]
 struct WrittenOrder {
     id: String,
     #[serde(default)]
@@ -63,7 +65,7 @@ struct WrittenOrder {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `sku` and `quantity`")]
 struct WrittenLine {
     sku: String,
     quantity: u32,
@@ -76,8 +78,9 @@ impl Source {
     ///
     /// The file cannot be opened.
     pub(crate) fn open(args: &Args, visit: Visit) -> Result<Self, Status> {
-        let lines = |input: Box<dyn Read + Send>| {
+        let lines = |name: &Path, input: Box<dyn Read + Send>| {
             From::Lines(Lines {
+                name: name.to_owned(),
                 input: Some(BufReader::new(input)),
                 read: VecDeque::new(),
                 number: 0,
@@ -87,14 +90,18 @@ impl Source {
             (Some(number), _) => (Some(number), From::Generator(0..number)),
             (None, None) => {
                 let number = ORDERS.lines().count() as u64;
-                (Some(number), lines(Box::new(ORDERS.as_bytes())))
+                (
+                    Some(number),
+                    lines(Path::new("orders.jsonl"), Box::new(ORDERS.as_bytes())),
+                )
             }
-            (None, Some(path)) if path == Path::new("-") => (None, lines(Box::new(io::stdin()))),
+            (None, Some(path)) if path == Path::new("-") => (
+                None,
+                lines(Path::new("standard input"), Box::new(io::stdin())),
+            ),
             (None, Some(path)) => {
-                let file = File::open(path).map_err(|error| {
-                    Status::not_found(format!("cannot read `{}`: {error}", path.display()))
-                })?;
-                (None, lines(Box::new(file)))
+                let file = File::open(path).map_err(|error| unusable("read", path, &error))?;
+                (None, lines(path, Box::new(file)))
             }
         };
         Ok(Self {
@@ -166,13 +173,22 @@ impl Lines {
             let read = read_lines(&mut input);
             (input, read)
         })?;
-        self.read =
-            read.map_err(|error| Status::unavailable(format!("cannot read the input: {error}")))?;
+        self.read = read.map_err(|error| unusable("read", &self.name, &error))?;
         if !self.read.is_empty() {
             self.input = Some(input);
         }
         Ok(())
     }
+}
+
+/// Says what cannot be done with a file, and why.
+pub(crate) fn unusable(what: &str, path: &Path, error: &io::Error) -> Status {
+    let code = match error.kind() {
+        io::ErrorKind::NotFound => Code::NotFound,
+        io::ErrorKind::PermissionDenied => Code::PermissionDenied,
+        _ => Code::FailedPrecondition,
+    };
+    Status::new(code, format!("cannot {what} `{}`: {error}", path.display()))
 }
 
 /// Reads a line, and those that came with it; nothing at the end.
@@ -258,6 +274,10 @@ mod tests {
         for (line, expected) in [
             (" \r\n", "nothing"),
             (r#"{"id":"1","lines":[]}"#, "order 1 of 0 lines"),
+            (
+                "7",
+                "line 7 is not an order: invalid type: integer `7`, expected an object with `id` and `lines` (column 1)",
+            ),
             ("hello", "line 7 is not an order: expected value (column 1)"),
             (
                 r#"{"id":"1"}"#,

@@ -86,16 +86,23 @@ impl Summary {
         } else {
             self.to_string()
         };
-        writeln!(io::stdout(), "{text}")
-            .map_err(|error| Status::unavailable(format!("cannot write the summary: {error}")))
+        match writeln!(io::stdout(), "{text}") {
+            // Whoever read it has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written
+                .map_err(|error| Status::unavailable(format!("cannot write the summary: {error}"))),
+        }
     }
 
     /// Says how the run ends.
     ///
     /// # Errors
     ///
-    /// The books do not balance.
+    /// The books do not balance, or what was read is something else than orders.
     pub(crate) fn verdict(&self) -> Result<(), Status> {
+        if self.orders == 0 && self.wrong_lines > 0 {
+            return Err(Status::invalid_argument("no line of the input is an order"));
+        }
         if self.books.balanced {
             return Ok(());
         }
@@ -187,7 +194,11 @@ impl fmt::Display for Summary {
             grouped(self.latency_us.p99)
         )?;
         if self.wrong_lines > 0 {
-            writeln!(f, "{} lines were no orders\n", grouped(self.wrong_lines))?;
+            let lines = match self.wrong_lines {
+                1 => "1 line was no order".to_owned(),
+                more => format!("{} lines were no orders", grouped(more)),
+            };
+            writeln!(f, "{lines}\n")?;
         }
         if self.repeated > 0 {
             let repeated = grouped(self.repeated);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use monofil::prelude::*;
 
+use super::input::unusable;
 use crate::proto::orders::{Confirmation, Order, Outcome};
 
 /// Outcomes that are shown even when there are none.
@@ -172,9 +173,7 @@ struct Ledger {
 
 impl Ledger {
     fn create(path: &Path) -> Result<Self, Status> {
-        let file = File::create(path).map_err(|error| {
-            Status::permission_denied(format!("cannot write `{}`: {error}", path.display()))
-        })?;
+        let file = File::create(path).map_err(|error| unusable("write", path, &error))?;
         Ok(Self {
             file: BufWriter::new(file),
             next: 0,

@@ -4,6 +4,7 @@
 
 mod ends;
 mod feed;
+mod inputs;
 mod kills;
 mod layouts;
 mod shop;
