@@ -1,51 +1,91 @@
-//! All timers of a container: one heap, exact next deadline, cancellation.
-
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+//! All timers of a container: one heap, exact next deadline, cancellation that leaves nothing behind.
 
 use monofil_transport::Instant;
 
-/// Names a timer that was set. Never used again.
+/// Names a timer that was set. Never used again: a place that is given to another timer has another turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct TimerKey(u64);
+pub(crate) struct TimerKey {
+    slot: u32,
+    turn: u32,
+}
 
 /// Timers ordered by `(deadline, order in which they were set)`.
 ///
-/// A cancelled timer leaves its place in the heap behind; once more than half of the heap is such places it
-/// is rebuilt, so cancelling costs O(log n) on average and memory stays within twice what is set.
+/// A heap with four children to a node, in which each timer knows its place. Most timers are set for later
+/// than those before them and cancelled long before they are due: setting such a one compares it with its
+/// parent and stays, and cancelling moves the last one into its place.
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
-    heap: BinaryHeap<Reverse<(Instant, TimerKey)>>,
-    set: HashMap<TimerKey, K>,
-    next: u64,
+    /// Invariant: no entry is before its parent, at `(place - 1) / 4`.
+    heap: Vec<Entry>,
+    slots: Vec<Slot<K>>,
+    free: Vec<u32>,
+    set: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: Instant,
+    order: u64,
+    slot: u32,
+}
+
+#[derive(Debug)]
+struct Slot<K> {
+    turn: u32,
+    /// Where its entry is in the heap.
+    place: u32,
+    /// `None`: free.
+    kind: Option<K>,
+}
+
+impl Entry {
+    fn is_before(&self, other: &Self) -> bool {
+        (self.at, self.order) < (other.at, other.order)
+    }
 }
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
         Self {
-            heap: BinaryHeap::new(),
-            set: HashMap::new(),
-            next: 0,
+            heap: Vec::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            set: 0,
         }
     }
 }
 
 impl<K> Timers<K> {
     pub(crate) fn set(&mut self, at: Instant, kind: K) -> TimerKey {
-        let key = TimerKey(self.next);
-        self.next += 1;
-        self.heap.push(Reverse((at, key)));
-        self.set.insert(key, kind);
-        key
+        let slot = self.free.pop().unwrap_or_else(|| {
+            let fresh = u32::try_from(self.slots.len()).expect("invariant: timers are bounded");
+            self.slots.push(Slot {
+                turn: 0,
+                place: 0,
+                kind: None,
+            });
+            fresh
+        });
+        self.set += 1;
+        self.heap.push(Entry {
+            at,
+            order: self.set,
+            slot,
+        });
+        let state = &mut self.slots[slot as usize];
+        state.kind = Some(kind);
+        let turn = state.turn;
+        self.rise(self.heap.len() - 1);
+        TimerKey { slot, turn }
     }
 
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<K> {
-        let kind = self.set.remove(&key)?;
-        if self.heap.len() > 64 && self.heap.len() > 2 * self.set.len() {
-            let set = &self.set;
-            self.heap.retain(|Reverse((_, key))| set.contains_key(key));
+        let slot = self.slots.get(key.slot as usize)?;
+        if slot.turn != key.turn || slot.kind.is_none() {
+            return None;
         }
-        Some(kind)
+        Some(self.take(slot.place as usize))
     }
 
     /// Returns how many are set.
@@ -55,32 +95,77 @@ impl<K> Timers<K> {
 
     /// Takes the next timer that is due.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
-        loop {
-            let Reverse((at, key)) = *self.heap.peek()?;
-            if at > now && self.set.contains_key(&key) {
-                return None;
-            }
-            self.heap.pop();
-            if let Some(kind) = self.set.remove(&key) {
-                return Some(kind);
-            }
-        }
+        let first = self.heap.first()?;
+        (first.at <= now).then(|| self.take(0))
     }
 
     /// Returns when the next timer is due.
-    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
-        loop {
-            let Reverse((at, key)) = *self.heap.peek()?;
-            if self.set.contains_key(&key) {
-                return Some(at);
-            }
-            self.heap.pop();
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.heap.first().map(|first| first.at)
+    }
+
+    /// Takes the timer at a place of the heap.
+    fn take(&mut self, place: usize) -> K {
+        let entry = self.heap.swap_remove(place);
+        if place < self.heap.len() {
+            self.sink(place);
+            self.rise(place);
         }
+        let slot = &mut self.slots[entry.slot as usize];
+        slot.turn = slot.turn.wrapping_add(1);
+        self.free.push(entry.slot);
+        slot.kind
+            .take()
+            .expect("invariant: what is in the heap has a slot that is not free")
+    }
+
+    fn rise(&mut self, mut place: usize) {
+        let entry = self.heap[place];
+        while place > 0 {
+            let parent = (place - 1) / 4;
+            if !entry.is_before(&self.heap[parent]) {
+                break;
+            }
+            self.put(place, self.heap[parent]);
+            place = parent;
+        }
+        self.put(place, entry);
+    }
+
+    fn sink(&mut self, mut place: usize) {
+        let entry = self.heap[place];
+        loop {
+            let first = 4 * place + 1;
+            let children = first..(first + 4).min(self.heap.len());
+            let least = children.reduce(|least, child| {
+                if self.heap[child].is_before(&self.heap[least]) {
+                    child
+                } else {
+                    least
+                }
+            });
+            let Some(least) = least.filter(|least| self.heap[*least].is_before(&entry)) else {
+                break;
+            };
+            self.put(place, self.heap[least]);
+            place = least;
+        }
+        self.put(place, entry);
+    }
+
+    fn put(&mut self, place: usize, entry: Entry) {
+        self.heap[place] = entry;
+        self.slots[entry.slot as usize].place =
+            u32::try_from(place).expect("invariant: timers are bounded");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use monofil_transport::Stream;
+
     use super::*;
 
     fn at(nanos: u64) -> Instant {
@@ -107,10 +192,44 @@ mod tests {
         for n in 1..10_000 {
             let key = timers.set(at(n), n);
             assert_eq!(timers.cancel(key), Some(n));
+            assert_eq!(timers.cancel(key), None);
         }
-        assert!(timers.heap.len() <= 66, "{}", timers.heap.len());
+        assert_eq!((timers.heap.len(), timers.slots.len()), (1, 2));
         assert_eq!(timers.next_deadline(), Some(at(5)));
         assert_eq!(timers.pop_due(at(10_000)), Some(0));
         assert_eq!(timers.cancel(keep), None);
+    }
+
+    #[test]
+    fn timers_do_what_an_ordered_map_does() {
+        for seed in 0..50 {
+            let mut random = Stream::new(seed, "timers");
+            let mut timers = Timers::default();
+            let mut model: BTreeMap<(Instant, u64), TimerKey> = BTreeMap::new();
+            for order in 0..2000 {
+                let now = at(order * 3);
+                match random.below(8) {
+                    0..4 => {
+                        let due = at(order * 3 + random.below(300));
+                        model.insert((due, order), timers.set(due, order));
+                    }
+                    4..6 if !model.is_empty() => {
+                        let nth = usize::try_from(random.below(model.len() as u64));
+                        let (&place, &key) =
+                            model.iter().nth(nth.expect("small")).expect("in range");
+                        model.remove(&place);
+                        assert_eq!(timers.cancel(key), Some(place.1), "seed {seed}");
+                    }
+                    _ => {
+                        let first = model.first_key_value().map(|(place, _)| *place);
+                        let due = first.filter(|(due, _)| *due <= now);
+                        assert_eq!(timers.pop_due(now), due.map(|(_, n)| n), "seed {seed}");
+                        due.map(|place| model.remove(&place));
+                    }
+                }
+                let first = model.first_key_value().map(|(place, _)| place.0);
+                assert_eq!(timers.next_deadline(), first, "seed {seed}");
+            }
+        }
     }
 }
