@@ -660,7 +660,7 @@ impl Container {
     // ── 5: when again ────────────────────────────────────────────────────────────────────────────────
 
     fn next(&mut self) -> Next {
-        let mut core = self.core.borrow_mut();
+        let core = self.core.borrow();
         if core.stage == Stage::Ended {
             return Next::Ended;
         }
