@@ -14,6 +14,9 @@
 //! A [`Container`] is sans-IO: it never reads a clock, a random source, the environment or a file, never
 //! sleeps and never spawns. Driven by the same events it does the same things.
 
+#[doc(hidden)]
+pub use arcstr;
+
 mod caller;
 mod calls;
 mod cancel;

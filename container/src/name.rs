@@ -2,14 +2,30 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+
+use arcstr::ArcStr;
 
 /// A name that is cheap to clone: a component (`shop/orders`), a method (`shop.Orders/Place`), a flow, a
 /// topic, a content type. At most [`Name::BYTES_MAX`] bytes when it is to travel.
+///
+/// One that [`name!`](crate::name) makes of a literal costs nothing to make or clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Arc<str>);
+pub struct Name(ArcStr);
 
-static EMPTY: LazyLock<Name> = LazyLock::new(|| Name(Arc::from("")));
+/// Makes a [`Name`] of a literal, in a constant or anywhere else, without allocating.
+///
+/// ```
+/// use monofil_container::{Name, name};
+///
+/// const ORDERS: Name = name!("shop/orders");
+/// assert_eq!(ORDERS, "shop/orders");
+/// ```
+#[macro_export]
+macro_rules! name {
+    ($text:expr $(,)?) => {
+        $crate::Name::from_literal($crate::arcstr::literal!($text))
+    };
+}
 
 impl Name {
     /// The longest name that travels, in bytes.
@@ -17,8 +33,14 @@ impl Name {
 
     /// Returns the name that says nothing.
     #[must_use]
-    pub fn empty() -> Self {
-        EMPTY.clone()
+    pub const fn empty() -> Self {
+        Self(ArcStr::new())
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn from_literal(text: ArcStr) -> Self {
+        Self(text)
     }
 
     /// Returns the text.
@@ -55,17 +77,13 @@ impl Default for Name {
 
 impl From<&str> for Name {
     fn from(text: &str) -> Self {
-        if text.is_empty() {
-            Self::empty()
-        } else {
-            Self(text.into())
-        }
+        Self(text.into())
     }
 }
 
 impl From<String> for Name {
     fn from(text: String) -> Self {
-        text.as_str().into()
+        Self(text.into())
     }
 }
 

@@ -90,7 +90,7 @@ impl<K> Timers<K> {
 
     /// Returns how many are set.
     pub(crate) fn len(&self) -> usize {
-        self.set.len()
+        self.heap.len()
     }
 
     /// Takes the next timer that is due.
