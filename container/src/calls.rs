@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use monofil_transport::Instant;
 
+use crate::slab::Slab;
 use crate::timers::TimerKey;
 use crate::{CallError, Name, Payload};
 
@@ -50,12 +51,64 @@ pub(crate) enum Destination {
     Control,
 }
 
+/// The calls that were started here, by their ids. These are odd: everything else that is numbered has even
+/// ones.
+#[derive(Debug, Default)]
+pub(crate) struct Calls(Slab<OutgoingCall>);
+
+impl Calls {
+    pub(crate) const LEN_MAX: usize = Slab::<OutgoingCall>::LEN_MAX;
+
+    pub(crate) fn insert(&mut self, call: OutgoingCall) -> u64 {
+        self.0.insert(call) << 1 | 1
+    }
+
+    pub(crate) fn get(&self, id: u64) -> Option<&OutgoingCall> {
+        if id & 1 == 0 {
+            return None;
+        }
+        self.0.get(id >> 1)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut OutgoingCall> {
+        if id & 1 == 0 {
+            return None;
+        }
+        self.0.get_mut(id >> 1)
+    }
+
+    pub(crate) fn remove(&mut self, id: u64) -> Option<OutgoingCall> {
+        if id & 1 == 0 {
+            return None;
+        }
+        self.0.remove(id >> 1)
+    }
+
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        self.get(id).is_some()
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &OutgoingCall)> {
+        self.0.iter().map(|(key, call)| (key << 1 | 1, call))
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut OutgoingCall> {
+        self.0.values_mut()
+    }
+}
+
 /// A call that was started here.
 #[derive(Debug)]
 pub(crate) struct OutgoingCall {
     pub(crate) target: Name,
     pub(crate) method: Name,
     pub(crate) destination: Destination,
+    /// Where it is, if it is served here.
+    pub(crate) served: Option<Served>,
     /// When it ends at the latest.
     pub(crate) deadline: Instant,
     pub(crate) timer: Option<TimerKey>,

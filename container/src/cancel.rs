@@ -1,6 +1,7 @@
 //! Giving up what a component is at, from outside.
 
 use crate::Container;
+use crate::calls::TaskId;
 
 impl Container {
     /// Tells the handlers of a component (`app/name`) that nobody waits for them any more: whatever they
@@ -8,11 +9,10 @@ impl Container {
     pub fn cancel(&mut self, component: &str) {
         let mut core = self.shared().borrow_mut();
         let tasks = core.tasks.iter();
-        let mut of_it: Vec<_> = tasks
-            .filter(|(_, task)| task.component == *component)
-            .map(|(id, _)| *id)
+        let of_it: Vec<_> = tasks
+            .filter(|(_, task)| task.sender.component == *component)
+            .map(|(id, _)| TaskId(id))
             .collect();
-        of_it.sort_unstable();
         for task in of_it {
             core.cancel_task(task);
         }

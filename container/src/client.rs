@@ -198,7 +198,7 @@ impl Caller for Client {
     fn wait(&mut self, pending: RawPending) -> Result<Payload, CallError> {
         self.drive(|core| {
             core.calls
-                .get(&pending.id)
+                .get(pending.id)
                 .is_none_or(crate::calls::OutgoingCall::is_ready)
                 .then_some(())
         });
@@ -245,7 +245,7 @@ impl Caller for Client {
         let id = replies.pending.id;
         self.drive(|core| {
             core.calls
-                .get(&id)
+                .get(id)
                 .is_none_or(crate::calls::OutgoingCall::is_ready)
                 .then_some(())
         });

@@ -16,6 +16,7 @@ use crate::core::{Core, Stage, Timer};
 use crate::counters::Counter;
 use crate::error::micros;
 use crate::instance::State;
+use crate::name;
 use crate::peers::Health;
 use crate::{CallError, NodeId, Payload};
 
@@ -45,7 +46,7 @@ impl Core {
             Some(Body::Response(response)) => {
                 let is_ours = self
                     .calls
-                    .get(&frame.request_id)
+                    .get(frame.request_id)
                     .is_some_and(|call| call.destination == Destination::Control);
                 if is_ours {
                     let bytes = encode(&response);
@@ -151,10 +152,12 @@ impl Core {
 
     /// Says how much of everything there is right now.
     pub(crate) fn gauges(&self) -> BTreeMap<&'static str, u64> {
+        let calls = self.calls.iter();
+        let served_here = calls.filter(|(_, call)| call.served.is_some()).count();
         [
             ("monofil_handlers_under_way", self.tasks.len()),
             ("monofil_calls_under_way", self.calls.len()),
-            ("monofil_calls_served", self.served.len()),
+            ("monofil_calls_served", self.served.len() + served_here),
             ("monofil_streams_served", self.streams.len()),
             ("monofil_queue_messages", self.queued_messages),
             ("monofil_queue_bytes", self.queued_bytes),
@@ -258,22 +261,22 @@ impl Core {
         verb: Verb,
         within: std::time::Duration,
     ) -> u64 {
-        let id = self.fresh_id();
         let deadline = self.now + within;
+        let id = self.calls.insert(OutgoingCall {
+            target: endpoint.as_str().into(),
+            method: name!("command"),
+            destination: Destination::Control,
+            served: None,
+            deadline,
+            timer: None,
+            waiter: None,
+            caller: None,
+            answer: Answer::Pending,
+        });
         let timer = self.timers.set(deadline, Timer::Call(id));
-        self.calls.insert(
-            id,
-            OutgoingCall {
-                target: endpoint.as_str().into(),
-                method: "command".into(),
-                destination: Destination::Control,
-                deadline,
-                timer: Some(timer),
-                waiter: None,
-                caller: None,
-                answer: Answer::Pending,
-            },
-        );
+        if let Some(call) = self.calls.get_mut(id) {
+            call.timer = Some(timer);
+        }
         let request = Request { verb: Some(verb) };
         let frame = encode(&self.control_frame(id, Body::Request(request)));
         let connection = match self.control_connections.get(endpoint) {

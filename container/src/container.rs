@@ -16,32 +16,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use corosensei::stack::DefaultStack;
-use monofil_transport::{
-    Event, Inbox, Instant, Io, JobOutcome, Next, Node, Plane, Progress, Shutdown, Stream,
-};
+use monofil_transport::{Event, Inbox, Instant, Io, JobOutcome, Next, Node, Plane, Shutdown};
+use tracing::Span;
 
-use crate::calls::{Origin, TaskId};
-use crate::component::ReplySource;
-use crate::context::Context;
-use crate::core::{Core, Purpose, Ready, Sender, Shared, Stage};
+use crate::calls::TaskId;
+use crate::core::{Core, Shared, Stage};
 use crate::counters::Counter;
 use crate::current;
-use crate::environment::Environment;
-use crate::fiber::{Fiber, StackPool, Step, Suspender, panic_message};
-use crate::instance::{Queued, State, Work};
+use crate::fiber::{Pause, Suspender, Worker, WorkerPool, current_span, panic_message};
 use crate::liveness::BusyAnswer;
-use crate::{
-    CallError, Component, ContainerConfig, HandlerError, Health, Name, Payload, Reply, StartReason,
-    Status,
-};
+use crate::{CallError, ContainerConfig, Health, Name, work};
 
 /// What has been waiting in the outbox for so long leaves between two handlers.
 const FLUSH_WITHIN: Duration = Duration::from_micros(100);
-/// The stack of a stream's producer.
-const STREAM_STACK_BYTES: usize = 256 << 10;
-/// Less than this does not hold a handler's frames and a panic's.
-const STACK_BYTES_MIN: usize = 16 << 10;
+/// Handlers that may run between two looks at the clock, if those before them were short.
+const HANDLERS_PER_LOOK: usize = 16;
+/// A look at the clock takes so long that it would show.
+const SHORT: Duration = Duration::from_micros(4);
 /// Stacks that were not needed for so many turns go back to the operating system.
 const TRIM_EVERY_TURNS: u64 = 4096;
 
@@ -51,45 +42,16 @@ const TRIM_EVERY_TURNS: u64 = 4096;
 /// thread: all of that comes through [`Io`].
 pub struct Container {
     core: Shared,
-    fibers: HashMap<TaskId, Fiber<Done>>,
-    stacks: StackPool,
+    /// Those whose handlers wait.
+    waiting: HashMap<TaskId, Worker>,
+    workers: WorkerPool,
+    /// How many handlers may run before the next look at the clock.
+    batch: usize,
     inbox: Inbox,
-    progress: Option<std::sync::Arc<Progress>>,
     ready_said: bool,
     /// It has told the others that it has ended.
     left: bool,
     flush_due: Option<Instant>,
-}
-
-/// One method of an instance that is to run.
-struct Activity {
-    index: usize,
-    method: Name,
-    purpose: Purpose,
-    sender: Sender,
-    /// Where the message came from, and the credit of a streamed call.
-    origin: Option<(Origin, u32)>,
-}
-
-/// A stack for a method that is to run.
-struct Taken {
-    stack: DefaultStack,
-    bytes: usize,
-}
-
-/// What a fiber hands back when it ends.
-struct Done {
-    component: Option<Box<dyn Component>>,
-    result: Ended,
-}
-
-enum Ended {
-    Started(Result<(), Status>),
-    Handled(Result<Reply, HandlerError>),
-    /// `undelivered` returned.
-    Returned,
-    Stopped,
-    Produced(u64, ReplySource, Option<Result<Payload, Status>>),
 }
 
 impl Container {
@@ -98,10 +60,10 @@ impl Container {
     pub fn new(config: ContainerConfig) -> Self {
         Self {
             core: Rc::new(RefCell::new(Core::new(config))),
-            fibers: HashMap::new(),
-            stacks: StackPool::default(),
+            waiting: HashMap::new(),
+            workers: WorkerPool::default(),
+            batch: 1,
             inbox: Inbox::new(),
-            progress: None,
             ready_said: false,
             left: false,
             flush_due: None,
@@ -122,7 +84,7 @@ impl Container {
     #[must_use]
     pub fn gauges(&self) -> BTreeMap<&'static str, u64> {
         let mut gauges = self.core.borrow().gauges();
-        gauges.insert("monofil_stacks_used", self.stacks.used() as u64);
+        gauges.insert("monofil_stacks_used", self.workers.used() as u64);
         gauges
     }
 
@@ -168,9 +130,8 @@ impl Container {
             incarnation: core.incarnation,
             network: core.network,
         }));
+        core.progress = Some(progress);
         core.connect_all(io);
-        drop(core);
-        self.progress = Some(progress);
     }
 
     // ── 1: what arrived ──────────────────────────────────────────────────────────────────────────────
@@ -213,31 +174,96 @@ impl Container {
     /// Runs handlers until nothing is ready or the budget is spent. Those whose wait is over go first:
     /// their messages came first.
     fn drain(&mut self, io: &mut dyn Io, budget: usize) {
-        for _ in 0..budget {
-            let (resumed, ready) = {
+        let base = current_span();
+        let mut left = budget;
+        while left > 0 {
+            let batch = left.min(self.batch);
+            let (resumed, began) = {
                 let mut core = self.core.borrow_mut();
                 if core.stage == Stage::Ended {
                     return;
                 }
                 core.now = io.now();
-                let resumed = core.resumable.pop_front();
-                let room = core.tasks.len() < core.limits.handlers;
-                let ready = if resumed.is_none() && room {
-                    core.next_ready()
-                } else {
-                    None
-                };
-                (resumed, ready)
+                core.handlers_left = batch;
+                (core.resumable.pop_front(), core.now)
             };
-            match (resumed, ready) {
-                (Some(task), _) => self.resume(task),
-                (None, Some(Ready::Instance(index))) => self.start_work(index),
-                (None, Some(Ready::Stream(id))) => self.produce(id),
-                (None, None) => return,
+            let ran = match resumed {
+                Some(task) => self.resume(task, base.as_ref()),
+                None => self.begin(base.as_ref()),
+            };
+            if !ran {
+                return;
             }
+            left -= self.look_back(io.now().since(began), batch).min(left);
             self.hand_over_jobs(io);
             self.drop_discarded();
             self.flush_if_due(io);
+        }
+    }
+
+    /// Notes how long handlers took, and returns how many there were.
+    fn look_back(&mut self, took: Duration, batch: usize) -> usize {
+        let mut core = self.core.borrow_mut();
+        let ran = (batch - core.handlers_left).max(1);
+        let each = took / u32::try_from(ran).unwrap_or(u32::MAX);
+        if let Some(index) = core.sampled.take() {
+            core.instances[index].took(each);
+        }
+        self.batch = if each > SHORT { 1 } else { HANDLERS_PER_LOOK };
+        ran
+    }
+
+    /// Lets the handler go on whose wait is over.
+    fn resume(&mut self, task: TaskId, base: Option<&Span>) -> bool {
+        let Some(worker) = self.waiting.remove(&task) else {
+            return true;
+        };
+        let sender = {
+            let core = self.core.borrow();
+            let state = core.tasks.get(task.0);
+            let state = state.expect("invariant: a handler that waits is under way");
+            if let Some(progress) = &core.progress {
+                progress.enter(state.handler);
+            }
+            state.sender.clone()
+        };
+        current::enter(&self.core, task);
+        self.run(worker, Some(&sender.component), base);
+        true
+    }
+
+    /// Lets a worker begin what is next. Tells whether there was something.
+    fn begin(&mut self, base: Option<&Span>) -> bool {
+        let Some(bytes) = self.core.borrow_mut().next_stack_bytes() else {
+            return false;
+        };
+        let core = self.core.clone();
+        let serve = move || move |suspender: &Suspender<'_>| work::serve(&core, bytes, suspender);
+        let used = self.workers.used() as u64;
+        match self.workers.take(bytes, serve) {
+            Ok(worker) => self.run(worker, None, base),
+            Err(error) => {
+                let mut core = self.core.borrow_mut();
+                tracing::error!(node = %core.name, bytes, used, %error, "no stack could be had for a handler");
+                let error = CallError::rejected("node.stacks", used, used, &core.name);
+                core.refuse_next(error);
+            }
+        }
+        true
+    }
+
+    fn run(&mut self, mut worker: Worker, waiting: Option<&Name>, base: Option<&Span>) {
+        let pause = worker.resume(waiting, base);
+        current::leave();
+        let mut core = self.core.borrow_mut();
+        if let Some(progress) = &core.progress {
+            progress.leave();
+        }
+        match (pause, core.suspended.take()) {
+            (Pause::Waits, Some(task)) => {
+                self.waiting.insert(task, worker);
+            }
+            _ => self.workers.give_back(worker),
         }
     }
 
@@ -256,317 +282,6 @@ impl Container {
                     tracing::error!(node = %core.name, %panic, "a destructor panicked");
                 }
             }
-        }
-    }
-
-    /// Starts an instance, or hands it its next message.
-    fn start_work(&mut self, index: usize) {
-        let state = self.core.borrow().instances[index].state.clone();
-        match state {
-            State::New(reason) => self.start_instance(index, reason),
-            State::Idle => {
-                let work = self.core.borrow_mut().next_work(index);
-                if let Some(work) = work {
-                    self.work_off(index, work);
-                }
-            }
-            State::Busy | State::BackingOff(_) | State::Stopped => {}
-        }
-    }
-
-    fn work_off(&mut self, index: usize, work: Work) {
-        let stack = match self.take_stack(index) {
-            Ok(stack) => stack,
-            Err(error) => return self.core.borrow_mut().refuse_work(index, work, error),
-        };
-        match work {
-            Work::Message(queued) => self.handle(index, stack, *queued),
-            Work::Undelivered(undelivered) => {
-                let activity = self.plain(index, "undelivered", Purpose::Other);
-                self.run(activity, stack, |component, cx| {
-                    component.undelivered(cx, undelivered);
-                    Ended::Returned
-                });
-            }
-        }
-    }
-
-    /// Takes a stack for a method of an instance, or says that there is none.
-    fn take_stack(&mut self, index: usize) -> Result<Taken, CallError> {
-        let bytes = self.core.borrow().instances[index].limits.stack_bytes;
-        self.take_stack_of(bytes)
-    }
-
-    fn take_stack_of(&mut self, bytes: usize) -> Result<Taken, CallError> {
-        let bytes = bytes.max(STACK_BYTES_MIN);
-        let used = self.stacks.used() as u64;
-        let refused = |error: std::io::Error| {
-            let place = self.core.borrow().name.clone();
-            tracing::error!(node = %place, bytes, used, %error, "no stack could be had for a handler");
-            CallError::rejected("node.stacks", used, used, &place)
-        };
-        let stack = self.stacks.take(bytes).map_err(refused)?;
-        Ok(Taken { stack, bytes })
-    }
-
-    /// Describes a method that no message causes.
-    fn plain(&self, index: usize, method: &str, purpose: Purpose) -> Activity {
-        let sender = self.core.borrow().plain_sender(index);
-        Activity {
-            index,
-            method: method.into(),
-            purpose,
-            sender,
-            origin: None,
-        }
-    }
-
-    fn start_instance(&mut self, index: usize, reason: StartReason) {
-        let stack = match self.take_stack(index) {
-            Ok(stack) => stack,
-            Err(error) => return self.core.borrow_mut().started(index, Err(error.into())),
-        };
-        let factory = self.core.borrow().instances[index].factory.clone();
-        let build = move || (factory.borrow_mut())();
-        let activity = self.plain(index, "start", Purpose::Start);
-        self.launch(activity, stack, build, |component, cx| {
-            Ended::Started(component.start(cx, reason))
-        });
-    }
-
-    fn handle(&mut self, index: usize, stack: Taken, queued: Queued) {
-        let activity = {
-            let mut core = self.core.borrow_mut();
-            core.counters.add(Counter::HandlersStarted);
-            let sender = Sender {
-                component: core.instances[index].name.clone(),
-                instance: Some(index),
-                flow: queued.message.flow.clone(),
-                deadline: Some(queued.message.deadline),
-                trace: queued.message.trace,
-                waiting: core.chain_with(queued.waiting.clone(), index),
-                message: Some(queued.message.id),
-            };
-            let method = Core::label(&queued.message);
-            let origin = Some((queued.origin, queued.credit));
-            Activity {
-                index,
-                method,
-                purpose: Purpose::Handle,
-                sender,
-                origin,
-            }
-        };
-        let message = queued.message;
-        self.run(activity, stack, |component, cx| {
-            Ended::Handled(component.handle(cx, message))
-        });
-    }
-
-    /// Runs one method of an idle instance.
-    fn run(
-        &mut self,
-        activity: Activity,
-        stack: Taken,
-        work: impl FnOnce(&mut dyn Component, &mut Context<'_>) -> Ended + 'static,
-    ) {
-        let component = self.core.borrow_mut().instances[activity.index]
-            .component
-            .take();
-        let component = component.expect("invariant: an idle instance has its component");
-        self.launch(activity, stack, move || component, work);
-    }
-
-    /// Puts a method of an instance on a stack and runs it until it suspends or ends.
-    fn launch(
-        &mut self,
-        activity: Activity,
-        stack: Taken,
-        build: impl FnOnce() -> Box<dyn Component> + 'static,
-        work: impl FnOnce(&mut dyn Component, &mut Context<'_>) -> Ended + 'static,
-    ) {
-        let (index, sender) = (activity.index, activity.sender.clone());
-        let (task, environment) = {
-            let mut core = self.core.borrow_mut();
-            let Activity {
-                method,
-                purpose,
-                sender,
-                origin,
-                ..
-            } = activity;
-            let progress = self.progress.as_deref();
-            let task = core.new_task(Some(index), method, purpose, sender, origin, progress);
-            let instance = &mut core.instances[index];
-            instance.state = State::Busy;
-            let environment = instance.environment.take();
-            let environment =
-                environment.expect("invariant: an instance that is not busy has its environment");
-            (task, environment)
-        };
-        let shared = self.core.clone();
-        self.spawn(task, stack, move |suspender| {
-            // First, because it takes the environment back even if the factory panics.
-            let mut cx = Context::new(shared, task, suspender, sender, Some(index), environment);
-            let mut component = build();
-            let result = work(&mut *component, &mut cx);
-            Done {
-                component: Some(component),
-                result,
-            }
-        });
-    }
-
-    /// Makes the next item of a stream. The instance that began it is free meanwhile.
-    fn produce(&mut self, id: u64) {
-        let stack = match self.take_stack_of(STREAM_STACK_BYTES) {
-            Ok(stack) => stack,
-            Err(error) => {
-                // What began it has run.
-                let error = CallError::Incomplete(error.to_string());
-                return self.core.borrow_mut().end_stream(id, Err(error));
-            }
-        };
-        let (task, mut source, sender, environment, shared) = {
-            let mut core = self.core.borrow_mut();
-            let Some((source, component, method, sender)) = core.take_source(id) else {
-                self.stacks.give_back(Some((stack.bytes, stack.stack)));
-                return;
-            };
-            let purpose = Purpose::Produce(id);
-            let task = core.new_task(
-                None,
-                method,
-                purpose,
-                sender.clone(),
-                None,
-                self.progress.as_deref(),
-            );
-            if let Some(task) = core.tasks.get_mut(&task) {
-                task.component = component;
-            }
-            let site = format!("stream/{id}");
-            let random = Stream::new(core.random.bits(), &site);
-            (
-                task,
-                source,
-                sender,
-                Environment::new(random),
-                self.core.clone(),
-            )
-        };
-        self.spawn(task, stack, move |suspender| {
-            let mut cx = Context::new(shared, task, suspender, sender, None, environment);
-            let item = source.next(&mut cx);
-            Done {
-                component: None,
-                result: Ended::Produced(id, source, item),
-            }
-        });
-    }
-
-    fn spawn(
-        &mut self,
-        task: TaskId,
-        stack: Taken,
-        run: impl FnOnce(&Suspender) -> Done + 'static,
-    ) {
-        let fiber = Fiber::new(stack.stack, stack.bytes, run);
-        self.fibers.insert(task, fiber);
-        self.resume(task);
-    }
-
-    /// Runs a handler until it suspends or ends.
-    fn resume(&mut self, task: TaskId) {
-        let Some(mut fiber) = self.fibers.remove(&task) else {
-            return;
-        };
-        let (name, handler) = {
-            let core = self.core.borrow();
-            let Some(state) = core.tasks.get(&task) else {
-                return;
-            };
-            current::enter(state, &core);
-            (state.component.clone(), state.handler)
-        };
-        if let Some(progress) = &self.progress {
-            progress.enter(handler);
-        }
-        let step = fiber.resume(&name);
-        if let Some(progress) = &self.progress {
-            progress.leave();
-        }
-        current::leave();
-        match step {
-            Step::Suspended => {
-                self.fibers.insert(task, fiber);
-            }
-            Step::Returned(done) => {
-                self.stacks.give_back(fiber.into_stack());
-                self.returned(task, done);
-            }
-            Step::Panicked(message) => {
-                self.stacks.give_back(fiber.into_stack());
-                self.panicked(task, message);
-            }
-        }
-    }
-
-    fn returned(&mut self, id: TaskId, done: Done) {
-        let mut core = self.core.borrow_mut();
-        let Some(task) = core.end_task(id) else {
-            return;
-        };
-        if let Some(index) = task.instance {
-            let took = core.now.since(task.started);
-            let instance = &mut core.instances[index];
-            instance.component = done.component;
-            instance.took(took);
-        }
-        match (done.result, task.instance) {
-            (Ended::Started(result), Some(index)) => core.started(index, result),
-            (Ended::Handled(result), Some(index)) => {
-                core.instances[index].handled += 1;
-                core.instance_idle(index);
-                core.handled(task, result);
-            }
-            (Ended::Returned, Some(index)) => core.instance_idle(index),
-            (Ended::Stopped, Some(index)) => core.stopped(index),
-            (Ended::Produced(stream, source, item), _) => core.stream_item(stream, source, item),
-            (_, None) => {}
-        }
-    }
-
-    /// A handler panicked: its caller learns it, its instance is built again.
-    fn panicked(&mut self, id: TaskId, message: String) {
-        let mut core = self.core.borrow_mut();
-        let Some(task) = core.end_task(id) else {
-            return;
-        };
-        core.counters.add(Counter::HandlersPanicked);
-        tracing::error!(
-            component = %task.component,
-            method = %task.method,
-            panic = %message,
-            "a handler panicked"
-        );
-        if let Some(origin) = &task.origin {
-            let error = CallError::Panicked(message.clone());
-            if origin.served_key().is_none() {
-                core.cast_failed(&task.component, &task.method, &error);
-            }
-            core.conclude(origin, Err(error));
-        }
-        match (task.purpose, task.instance) {
-            (Purpose::Produce(stream), _) => {
-                core.end_stream(stream, Err(CallError::Panicked(message)));
-            }
-            (Purpose::Stop, Some(index)) => core.stopped(index),
-            (_, Some(index)) => {
-                core.instances[index].panics += 1;
-                core.instance_crashed(index, StartReason::Panicked(message));
-            }
-            (_, None) => {}
         }
     }
 
@@ -621,7 +336,13 @@ impl Container {
                 Stage::Stopping => {
                     let next = self.core.borrow().next_to_stop();
                     match next {
-                        Some(index) => self.stop_instance(index),
+                        Some(index) => {
+                            let mut core = self.core.borrow_mut();
+                            core.to_stop = Some(index);
+                            core.handlers_left = 0;
+                            drop(core);
+                            self.begin(current_span().as_ref());
+                        }
                         None if self.core.borrow().tasks.is_empty() => {
                             let mut core = self.core.borrow_mut();
                             // What `stop` sent may have nowhere to go.
@@ -645,18 +366,6 @@ impl Container {
         }
     }
 
-    fn stop_instance(&mut self, index: usize) {
-        let Ok(stack) = self.take_stack(index) else {
-            // There is no later to do it.
-            return self.core.borrow_mut().stopped(index);
-        };
-        let activity = self.plain(index, "stop", Purpose::Stop);
-        self.run(activity, stack, |component, cx| {
-            component.stop(cx);
-            Ended::Stopped
-        });
-    }
-
     // ── 5: when again ────────────────────────────────────────────────────────────────────────────────
 
     fn next(&mut self) -> Next {
@@ -664,7 +373,7 @@ impl Container {
         if core.stage == Stage::Ended {
             return Next::Ended;
         }
-        let blocked = core.tasks.len() >= core.limits.handlers;
+        let blocked = core.tasks.len() >= core.handlers_max();
         let can_run = !core.resumable.is_empty() || (!core.ready.is_empty() && !blocked);
         if can_run || core.peers.probe_due {
             return Next::Now;
@@ -704,7 +413,7 @@ impl Node for Container {
             core.counters.add(Counter::Turns);
             core.turn_budget
         };
-        if self.progress.is_none() {
+        if self.core.borrow().progress.is_none() {
             self.first_turn(io);
         }
         self.receive(io);
@@ -729,7 +438,7 @@ impl Node for Container {
             .get(Counter::Turns)
             .is_multiple_of(TRIM_EVERY_TURNS)
         {
-            self.stacks.trim();
+            self.workers.trim();
         }
         self.next()
     }
@@ -739,9 +448,10 @@ impl Drop for Container {
     /// Unwinds what is suspended. No destructor of a handler can do anything any more.
     fn drop(&mut self) {
         self.core.borrow_mut().dead = true;
-        let mut fibers: Vec<_> = self.fibers.drain().collect();
-        fibers.sort_unstable_by_key(|(task, _)| *task);
-        drop(fibers);
+        let mut waiting: Vec<_> = self.waiting.drain().collect();
+        let number = |task: &TaskId| self.core.borrow().tasks.get(task.0).map(|task| task.number);
+        waiting.sort_unstable_by_key(|(task, _)| number(task));
+        drop(waiting);
         {
             let mut core = self.core.borrow_mut();
             let instances = std::mem::take(&mut core.instances);
@@ -761,7 +471,7 @@ impl fmt::Debug for Container {
             .field("name", &core.name)
             .field("node", &core.node)
             .field("instances", &core.instances.len())
-            .field("stacks", &self.stacks.used())
+            .field("stacks", &self.workers.used())
             .finish_non_exhaustive()
     }
 }

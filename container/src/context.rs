@@ -1,6 +1,7 @@
 //! What a handler can do besides computing.
 
 use std::any::Any;
+use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_transport::{Instant, JobId, JobOutcome, OffloadJob, Shutdown, Stream};
@@ -19,21 +20,21 @@ use crate::{CallError, Caller, Name, Payload, RawPending, RawReplies, Request, T
 pub struct Context<'a> {
     core: Shared,
     task: TaskId,
-    suspender: &'a Suspender,
-    sender: Sender,
+    suspender: &'a Suspender<'a>,
+    sender: Rc<Sender>,
     instance: Option<usize>,
-    /// Invariant: `Some` until dropped.
-    environment: Option<Environment>,
+    /// `None` until it is needed.
+    environment: Option<Box<Environment>>,
 }
 
 impl<'a> Context<'a> {
     pub(crate) fn new(
         core: Shared,
         task: TaskId,
-        suspender: &'a Suspender,
-        sender: Sender,
+        suspender: &'a Suspender<'a>,
+        sender: Rc<Sender>,
         instance: Option<usize>,
-        environment: Environment,
+        environment: Option<Box<Environment>>,
     ) -> Self {
         Self {
             core,
@@ -41,31 +42,31 @@ impl<'a> Context<'a> {
             suspender,
             sender,
             instance,
-            environment: Some(environment),
+            environment,
         }
     }
 
     /// Returns this component's name, as `app/name`.
     #[must_use]
-    pub const fn component(&self) -> &Name {
+    pub fn component(&self) -> &Name {
         &self.sender.component
     }
 
     /// Returns the business flow of the message being handled; empty when it belongs to none.
     #[must_use]
-    pub const fn flow(&self) -> &Name {
+    pub fn flow(&self) -> &Name {
         &self.sender.flow
     }
 
     /// Returns the trace of the message being handled.
     #[must_use]
-    pub const fn trace(&self) -> &Trace {
+    pub fn trace(&self) -> &Trace {
         &self.sender.trace
     }
 
     /// Returns when whoever sent the message stops caring; `None` when nobody waits.
     #[must_use]
-    pub const fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         self.sender.deadline
     }
 
@@ -87,7 +88,7 @@ impl<'a> Context<'a> {
     pub fn is_cancelled(&self) -> bool {
         let core = self.core.borrow();
         let given_up = |task: &crate::core::Task| task.is_given_up(core.now);
-        core.dead || core.tasks.get(&self.task).is_none_or(given_up)
+        core.dead || core.tasks.get(self.task.0).is_none_or(given_up)
     }
 
     /// Returns this instance's random numbers: in a simulated world a pure function of its seed.
@@ -161,7 +162,7 @@ impl<'a> Context<'a> {
             job
         };
         let outcome = self.wait_until(|core| {
-            let outcome = core.tasks.get_mut(&task).and_then(|task| task.job.take());
+            let outcome = core.tasks.get_mut(task.0).and_then(|task| task.job.take());
             outcome.map_or(Wait::Woken(Instant::FAR_FUTURE), Wait::Over)
         });
         self.core.borrow_mut().job_owners.remove(&job);
@@ -184,7 +185,7 @@ impl<'a> Context<'a> {
     ///
     /// [`CallError::Rejected`] when too many are waiting already.
     pub fn after(&mut self, delay: Duration, request: Request) -> Result<(), CallError> {
-        let sender = self.sender.clone();
+        let sender = (*self.sender).clone();
         self.alive()?.send_after(sender, delay, request)
     }
 
@@ -216,7 +217,7 @@ impl<'a> Context<'a> {
         });
         let mut core = self.core.borrow_mut();
         for id in ids {
-            if let Some(call) = core.calls.get_mut(&id) {
+            if let Some(call) = core.calls.get_mut(id) {
                 call.waiter = None;
             }
         }
@@ -230,8 +231,7 @@ impl<'a> Context<'a> {
 
     fn environment_mut(&mut self) -> &mut Environment {
         self.environment
-            .as_mut()
-            .expect("invariant: a context has its environment until it is dropped")
+            .get_or_insert_with(|| self.core.borrow_mut().environment(self.instance))
     }
 
     /// Borrows the core, unless everything is refused: the node was killed, or this handler is unwinding
@@ -259,7 +259,7 @@ impl<'a> Context<'a> {
                 };
                 core.suspend(self.task, alarm, by)?;
             }
-            self.suspender.suspend(());
+            self.suspender.suspend();
         }
     }
 }
@@ -282,12 +282,13 @@ impl Core {
         let now = self.now;
         let Some(state) = self
             .tasks
-            .get_mut(&task)
+            .get_mut(task.0)
             .filter(|state| !state.is_given_up(now))
         else {
             return Err(CallError::Cancelled);
         };
         state.asleep = true;
+        self.suspended = Some(task);
         let until = state.awaited_until.unwrap_or(Instant::FAR_FUTURE);
         if alarm || until < by {
             state.timer = Some(self.timers.set(by.min(until), Timer::Wake(task)));
@@ -356,7 +357,7 @@ impl Context<'_> {
 
 /// Takes the answer of a call that has one.
 pub(crate) fn take_answer(pending: &RawPending) -> Result<Payload, CallError> {
-    let call = pending.core.borrow_mut().calls.remove(&pending.id);
+    let call = pending.core.borrow_mut().calls.remove(pending.id);
     match call.map(|call| call.answer) {
         Some(crate::calls::Answer::Done(result)) => result,
         _ => Err(CallError::Cancelled),

@@ -5,23 +5,26 @@
 //! needs the outside world is queued here and done by the turn.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use monofil_transport::{
-    ConnectionId, Endpoint, HandlerId, Instant, JobId, JobOutcome, OffloadJob, Shutdown, Stream,
+    ConnectionId, Endpoint, HandlerId, Instant, JobId, JobOutcome, OffloadJob, Progress, Shutdown,
+    Stream,
 };
 
-use crate::calls::{Lapsed, Origin, OutgoingCall, Served, ServedKey, TaskId};
+use crate::calls::{Calls, Lapsed, Origin, Served, ServedKey, TaskId};
 use crate::config::NodeLimits;
 use crate::counters::{Counter, Counters};
 use crate::envelope::Chain;
 use crate::environment::Environment;
 use crate::instance::Instance;
 use crate::peers::Peers;
+use crate::slab::Slab;
 use crate::streams::ServedStream;
 use crate::timers::{TimerKey, Timers};
 use crate::{
@@ -75,8 +78,10 @@ pub(crate) struct Sender {
     /// `None`: nothing bounds it.
     pub(crate) deadline: Option<Instant>,
     pub(crate) trace: Trace,
-    /// Who waits for this handler, and this handler itself.
-    pub(crate) waiting: Chain,
+    /// Who waits for this handler.
+    pub(crate) before: Chain,
+    /// The same and this handler itself, once it has made a call.
+    pub(crate) waiting: OnceCell<Chain>,
     /// The id of the message being handled.
     pub(crate) message: Option<u64>,
 }
@@ -95,13 +100,14 @@ pub(crate) enum Purpose {
 /// A handler under way.
 #[derive(Debug)]
 pub(crate) struct Task {
+    /// Grows from one to the next.
+    pub(crate) number: u64,
     pub(crate) purpose: Purpose,
-    pub(crate) component: Name,
     pub(crate) method: Name,
     pub(crate) handler: HandlerId,
     pub(crate) instance: Option<usize>,
     pub(crate) origin: Option<Origin>,
-    pub(crate) sender: Sender,
+    pub(crate) sender: Rc<Sender>,
     pub(crate) credit: u32,
     pub(crate) started: Instant,
     /// It is suspended and nothing has woken it yet.
@@ -181,11 +187,25 @@ pub(crate) struct Core {
     pub(crate) ready: BinaryHeap<Reverse<(u64, Ready)>>,
     /// Handlers whose wait is over: they go first, because their messages came first.
     pub(crate) resumable: VecDeque<TaskId>,
-    pub(crate) tasks: HashMap<TaskId, Task>,
+    pub(crate) tasks: Slab<Task>,
+    /// The instance whose handler ended last, without having waited: how long it took is to be found out.
+    pub(crate) sampled: Option<usize>,
+    /// The handler that has just begun to wait.
+    pub(crate) suspended: Option<TaskId>,
+    /// The instance whose `stop` is to run next.
+    pub(crate) to_stop: Option<usize>,
+    /// How many more handlers may begin before the container looks at the clock.
+    pub(crate) handlers_left: usize,
+    /// Used again for the next handler, if nobody kept it.
+    pub(crate) sender: Option<Rc<Sender>>,
+    /// Where the running handler is published; `None` before the first turn.
+    pub(crate) progress: Option<Arc<Progress>>,
+    pub(crate) seed: u64,
     pub(crate) next_id: u64,
 
-    pub(crate) calls: HashMap<u64, OutgoingCall>,
+    pub(crate) calls: Calls,
     pub(crate) lapsed: Lapsed,
+    /// Calls of other nodes. Where those of this one are is noted with the call.
     pub(crate) served: HashMap<ServedKey, Served>,
     pub(crate) streams: HashMap<u64, ServedStream>,
     pub(crate) delayed: usize,
@@ -243,9 +263,16 @@ impl Core {
             arrivals: 0,
             ready: BinaryHeap::new(),
             resumable: VecDeque::new(),
-            tasks: HashMap::new(),
-            next_id: 1,
-            calls: HashMap::new(),
+            tasks: Slab::default(),
+            sampled: None,
+            suspended: None,
+            to_stop: None,
+            handlers_left: 0,
+            sender: None,
+            progress: None,
+            seed: 0,
+            next_id: 2,
+            calls: Calls::default(),
             lapsed: Lapsed::default(),
             served: HashMap::new(),
             streams: HashMap::new(),
@@ -279,8 +306,7 @@ impl Core {
         let same = self.by_name.entry(spec.name.clone()).or_default();
         same.push(index);
         let number = u32::try_from(same.len() - 1).unwrap_or(u32::MAX);
-        let site = format!("instance/{}/{number}", spec.name);
-        let mut instance = Instance::new(spec, Environment::new(Stream::new(0, &site)));
+        let mut instance = Instance::new(spec);
         instance.number = number;
         self.instances.push(instance);
         self.make_ready(index);
@@ -288,11 +314,19 @@ impl Core {
 
     /// Seeds every random stream; the first turn does so, from the backend's entropy.
     pub(crate) fn seed(&mut self, seed: u64) {
+        self.seed = seed;
         self.random = Stream::new(seed, "container");
-        for instance in &mut self.instances {
-            let site = format!("instance/{}/{}", instance.name, instance.number);
-            instance.environment = Some(Environment::new(Stream::new(seed, &site)));
-        }
+    }
+
+    /// Makes what an instance keeps between messages; or the producer of a stream, which has none.
+    pub(crate) fn environment(&mut self, instance: Option<usize>) -> Box<Environment> {
+        let random = match instance.map(|index| &self.instances[index]) {
+            Some(Instance { name, number, .. }) => {
+                Stream::new(self.seed, &format!("instance/{name}/{number}"))
+            }
+            None => Stream::new(self.random.bits(), "stream"),
+        };
+        Box::new(Environment::new(random))
     }
 
     /// Completes a name with this container's app.
@@ -306,7 +340,8 @@ impl Core {
 
     pub(crate) const fn fresh_id(&mut self) -> u64 {
         let id = self.next_id;
-        self.next_id += 1;
+        // Calls have the odd ones.
+        self.next_id += 2;
         id
     }
 
@@ -324,30 +359,57 @@ impl Core {
         }
     }
 
-    /// Takes what arrived first and can go on now.
-    pub(crate) fn next_ready(&mut self) -> Option<Ready> {
-        while let Some(Reverse((arrival, ready))) = self.ready.pop() {
-            match ready {
-                Ready::Instance(index) => {
-                    let instance = &self.instances[index];
-                    let first = instance.queue.front().map_or(0, |(arrival, _)| *arrival);
-                    // An entry may be out of date: its message was cancelled, or is handled already.
-                    if instance.wants_thread() && first == arrival {
-                        return Some(ready);
-                    }
-                    if instance.wants_thread() && first > arrival {
-                        self.make_ready(index);
-                    }
-                }
-                Ready::Stream(_) => return Some(ready),
+    /// Finds what arrived first and can go on now.
+    pub(crate) fn peek_ready(&mut self) -> Option<Ready> {
+        while let Some(Reverse((arrival, ready))) = self.ready.peek() {
+            let (arrival, ready) = (*arrival, *ready);
+            let Ready::Instance(index) = ready else {
+                return Some(ready);
+            };
+            let instance = &self.instances[index];
+            let first = instance.queue.front().map_or(0, |(arrival, _)| *arrival);
+            // An entry may be out of date: its message was cancelled, or is handled already.
+            if instance.wants_thread() && first == arrival {
+                return Some(ready);
+            }
+            self.ready.pop();
+            if instance.wants_thread() && first > arrival {
+                self.make_ready(index);
             }
         }
         None
     }
 
+    /// Takes it.
+    pub(crate) fn pop_ready(&mut self) -> Option<Ready> {
+        let ready = self.peek_ready()?;
+        self.ready.pop();
+        Some(ready)
+    }
+
+    /// Handlers that may be under way at once.
+    pub(crate) fn handlers_max(&self) -> usize {
+        self.limits.handlers.min(Slab::<Task>::LEN_MAX)
+    }
+
+    /// Shares on whose behalf a handler sends, in the place of the last one's, if that is free.
+    pub(crate) fn shared_sender(&mut self, sender: Sender) -> Rc<Sender> {
+        match self.sender.take() {
+            Some(mut kept) => {
+                if let Some(place) = Rc::get_mut(&mut kept) {
+                    *place = sender;
+                    kept
+                } else {
+                    Rc::new(sender)
+                }
+            }
+            None => Rc::new(sender),
+        }
+    }
+
     /// Lets a suspended handler go on.
     pub(crate) fn wake(&mut self, task: TaskId) {
-        if let Some(state) = self.tasks.get_mut(&task)
+        if let Some(state) = self.tasks.get_mut(task.0)
             && state.asleep
         {
             state.asleep = false;
@@ -360,7 +422,7 @@ impl Core {
 
     /// Tells a handler that nobody waits for it any more.
     pub(crate) fn cancel_task(&mut self, task: TaskId) {
-        if let Some(state) = self.tasks.get_mut(&task) {
+        if let Some(state) = self.tasks.get_mut(task.0) {
             state.cancelled = true;
             self.wake(task);
         }
@@ -368,7 +430,7 @@ impl Core {
 
     pub(crate) fn job_done(&mut self, job: JobId, outcome: JobOutcome) {
         if let Some(owner) = self.job_owners.remove(&job) {
-            if let Some(task) = self.tasks.get_mut(&owner) {
+            if let Some(task) = self.tasks.get_mut(owner.0) {
                 task.job = Some(outcome);
             }
             self.wake(owner);
@@ -435,8 +497,8 @@ impl Core {
         }
         let mut held: Vec<_> = self
             .tasks
-            .values()
-            .map(|task| format!("{}/{}", task.component, task.method))
+            .iter()
+            .map(|(_, task)| format!("{}/{}", task.sender.component, task.method))
             .collect();
         held.sort();
         tracing::warn!(

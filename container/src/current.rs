@@ -5,7 +5,8 @@
 
 use std::cell::RefCell;
 
-use crate::core::{Core, Task};
+use crate::calls::TaskId;
+use crate::core::Shared;
 use crate::{Name, Trace};
 
 /// The handler on this thread.
@@ -30,35 +31,35 @@ pub struct Current {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    /// Whose container, and which of its handlers.
+    static CURRENT: RefCell<Option<(Shared, TaskId)>> = const { RefCell::new(None) };
 }
 
-/// Returns the handler that runs on this thread, if one does.
+/// Returns the handler that runs on this thread, if one does. `None` as well for what the container itself
+/// says while it does something for a handler.
 #[must_use]
 pub fn current() -> Option<Current> {
-    CURRENT
-        .try_with(|current| current.try_borrow().ok()?.clone())
-        .ok()
-        .flatten()
-}
-
-pub(crate) fn enter(task: &Task, core: &Core) {
+    let noted = |current: &RefCell<Option<(Shared, TaskId)>>| current.try_borrow().ok()?.clone();
+    let (core, task) = CURRENT.try_with(noted).ok().flatten()?;
+    let core = core.try_borrow().ok()?;
+    let task = core.tasks.get(task.0)?;
     // An item of a stream is made on behalf of the instance that began it.
     let instance = task.instance.or(task.sender.instance);
-    let instance = instance.map_or(0, |index| core.instances[index].number);
-    CURRENT.with_borrow_mut(|current| {
-        *current = Some(Current {
-            node: core.name.clone(),
-            component: task.component.clone(),
-            instance,
-            method: task.method.clone(),
-            message_id: task.sender.message,
-            flow: task.sender.flow.clone(),
-            trace: task.sender.trace,
-        });
-    });
+    Some(Current {
+        node: core.name.clone(),
+        component: task.sender.component.clone(),
+        instance: instance.map_or(0, |index| core.instances[index].number),
+        method: task.method.clone(),
+        message_id: task.sender.message,
+        flow: task.sender.flow.clone(),
+        trace: task.sender.trace,
+    })
+}
+
+pub(crate) fn enter(core: &Shared, task: TaskId) {
+    CURRENT.set(Some((core.clone(), task)));
 }
 
 pub(crate) fn leave() {
-    CURRENT.with_borrow_mut(|current| *current = None);
+    CURRENT.set(None);
 }

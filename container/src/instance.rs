@@ -31,7 +31,7 @@ pub(crate) struct Queued {
 /// What an instance does next.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Message(Box<Queued>),
+    Message(Queued),
     Undelivered(Undelivered),
 }
 
@@ -58,8 +58,8 @@ pub(crate) struct Instance {
     pub(crate) factory: Factory,
     /// Invariant: `Some` exactly while [`State::Idle`], or not yet stopped.
     pub(crate) component: Option<Box<dyn Component>>,
-    /// `None` while a handler has it.
-    pub(crate) environment: Option<Environment>,
+    /// `None` while a handler has it, and until one needs it.
+    pub(crate) environment: Option<Box<Environment>>,
     pub(crate) state: State,
     pub(crate) queue: VecDeque<(u64, Work)>,
     pub(crate) queued_bytes: usize,
@@ -68,6 +68,8 @@ pub(crate) struct Instance {
     /// A timer is set that looks for what has expired in the queue.
     pub(crate) swept: bool,
     pub(crate) handlers: BTreeMap<Name, HandlerId>,
+    /// The one that was used last: most instances have a favourite.
+    pub(crate) last_handler: Option<(Name, HandlerId)>,
     crashes: VecDeque<Instant>,
     backoffs: u32,
     pub(crate) handled: u64,
@@ -79,7 +81,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    pub(crate) fn new(spec: ComponentSpec, environment: Environment) -> Self {
+    pub(crate) fn new(spec: ComponentSpec) -> Self {
         let methods = spec.interfaces.iter().flat_map(|it| it.methods);
         let streaming = methods
             .filter(|method| method.streaming)
@@ -94,13 +96,14 @@ impl Instance {
             subscriptions: spec.subscriptions,
             factory: Rc::new(RefCell::new(spec.factory)),
             component: None,
-            environment: Some(environment),
+            environment: None,
             state: State::New(StartReason::First),
             queue: VecDeque::new(),
             queued_bytes: 0,
             returned: 0,
             swept: false,
             handlers: BTreeMap::new(),
+            last_handler: None,
             crashes: VecDeque::new(),
             backoffs: 0,
             handled: 0,
@@ -216,7 +219,7 @@ impl Instance {
         for (_, work) in gone {
             self.left(&work);
             if let Work::Message(queued) = work {
-                messages.push(*queued);
+                messages.push(queued);
             }
         }
         messages

@@ -46,10 +46,12 @@ mod peers;
 mod pending;
 mod send;
 mod serve;
+mod slab;
 mod status;
 mod streams;
 mod timers;
 mod trace;
+mod work;
 
 pub use caller::{Caller, Pending, ReplyStream, codegen};
 pub use client::Client;

@@ -25,7 +25,7 @@ impl RawPending {
         core.dead
             || core
                 .calls
-                .get(&self.id)
+                .get(self.id)
                 .is_none_or(crate::calls::OutgoingCall::is_ready)
     }
 }

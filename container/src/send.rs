@@ -6,7 +6,7 @@ use monofil_proto::wire::Kind;
 use monofil_transport::Instant;
 
 use crate::calls::{
-    Answer, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, Served, TaskId,
+    Answer, Calls, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, Served, TaskId,
 };
 use crate::context::Wait;
 use crate::core::{Core, Delayed, Sender, Timer};
@@ -34,27 +34,24 @@ fn check_name(name: &Name) -> Result<(), CallError> {
 impl Core {
     /// Starts a call. Whatever goes wrong is its answer.
     pub(crate) fn start_call(&mut self, sender: &Sender, request: Request, streaming: bool) -> u64 {
-        let id = self.fresh_id();
         self.counters.add(Counter::CallsStarted);
         let deadline = self.deadline(sender, request.deadline);
         let target = self.qualified(&request.target);
-        self.calls.insert(
-            id,
-            OutgoingCall {
-                target: target.clone(),
-                method: request.method.clone(),
-                destination: Destination::Nowhere,
-                deadline,
-                timer: None,
-                waiter: None,
-                caller: sender.instance,
-                answer: if streaming {
-                    Answer::Stream(IncomingStream::default())
-                } else {
-                    Answer::Pending
-                },
+        let id = self.calls.insert(OutgoingCall {
+            target: target.clone(),
+            method: request.method.clone(),
+            destination: Destination::Nowhere,
+            served: None,
+            deadline,
+            timer: None,
+            waiter: None,
+            caller: sender.instance,
+            answer: if streaming {
+                Answer::Stream(IncomingStream::default())
+            } else {
+                Answer::Pending
             },
-        );
+        });
         if let Err(error) = self.try_call(id, sender, request, target, deadline, streaming) {
             self.end_call(id, Err(error));
         }
@@ -70,11 +67,11 @@ impl Core {
         deadline: Instant,
         streaming: bool,
     ) -> Result<(), CallError> {
-        if self.calls.len() > self.limits.calls {
+        if self.calls.len() > self.calls_max() {
             let observed = self.calls.len() as u64 - 1;
             return Err(CallError::rejected(
                 "node.calls",
-                self.limits.calls as u64,
+                self.calls_max() as u64,
                 observed,
                 &self.name,
             ));
@@ -84,7 +81,8 @@ impl Core {
                 "no time was left when the call was made".into(),
             ));
         }
-        let (depth, most) = (chain_depth(&sender.waiting), self.bounds.waiting);
+        let waiting = self.chain_of(sender);
+        let (depth, most) = (chain_depth(&waiting), self.bounds.waiting);
         if depth > most {
             // No other node would read it.
             let (most, depth) = (most as u64, depth as u64);
@@ -96,7 +94,7 @@ impl Core {
             ));
         }
         let mut envelope = self.envelope(Kind::Call, id, sender, request, target, deadline)?;
-        envelope.waiting = sender.waiting.clone();
+        envelope.waiting = waiting;
         envelope.credit = if streaming { STREAM_CREDIT } else { 0 };
         let length = envelope.encoded_len_hint();
         if length + FRAME_FIXED > self.frame_bytes_max {
@@ -106,7 +104,7 @@ impl Core {
         }
         let destination = self.route(envelope, Origin::LocalCall { id })?;
         let timer = self.timers.set(deadline, Timer::Call(id));
-        match self.calls.get_mut(&id) {
+        match self.calls.get_mut(id) {
             // It may have been answered on the spot.
             Some(call) if !call.is_over() => {
                 call.destination = destination;
@@ -438,7 +436,7 @@ impl Core {
 
     /// Nothing more will come for a call started here. `None`: all items of a stream have.
     pub(crate) fn close_call(&mut self, id: u64, result: Result<Option<Payload>, CallError>) {
-        let Some(call) = self.calls.get_mut(&id).filter(|call| !call.is_over()) else {
+        let Some(call) = self.calls.get_mut(id).filter(|call| !call.is_over()) else {
             self.late_answer(id);
             return;
         };
@@ -474,7 +472,7 @@ impl Core {
     }
 
     pub(crate) fn call_timed_out(&mut self, id: u64) {
-        let Some(call) = self.calls.get_mut(&id) else {
+        let Some(call) = self.calls.get_mut(id) else {
             return;
         };
         call.timer = None;
@@ -513,7 +511,7 @@ impl Core {
         target: &Name,
         method: &Name,
     ) -> Option<CallError> {
-        if let Answer::Stream(stream) = &self.calls.get(&id)?.answer
+        if let Answer::Stream(stream) = &self.calls.get(id)?.answer
             && stream.received > 0
         {
             let count = stream.received;
@@ -522,15 +520,15 @@ impl Core {
             return Some(CallError::Incomplete(text));
         }
         let key = crate::calls::ServedKey { link: None, id };
-        let queued = matches!(self.served.get(&key), Some(Served::Queued { .. }));
+        let queued = matches!(self.served_at(key), Some(Served::Queued { .. }));
         (destination == Destination::Local && queued).then(|| expired_in_queue(target))
     }
 
     /// Looks whether the instance a call went to waits, by way of others here, for its caller.
     fn waiting_loop(&self, id: u64) -> Option<String> {
-        let first = self.calls.get(&id)?.caller?;
+        let first = self.calls.get(id)?.caller?;
         let mut chain = vec![self.instances[first].name.as_str()];
-        let mut at = self.calls.get(&id)?.target.clone();
+        let mut at = self.calls.get(id)?.target.clone();
         for _ in 0..self.instances.len() {
             let index = *self.by_name.get(&at)?.first()?;
             chain.push(self.instances[index].name.as_str());
@@ -543,7 +541,8 @@ impl Core {
             // Which of several does not matter; the least name, so that it is always the same.
             at = self
                 .calls
-                .values()
+                .iter()
+                .map(|(_, call)| call)
                 .filter(waits)
                 .map(|call| &call.target)
                 .min()?
@@ -554,7 +553,7 @@ impl Core {
 
     /// Forgets a call whose caller no longer wants it, and tells whoever works on it.
     pub(crate) fn drop_call(&mut self, id: u64) {
-        let Some(mut call) = self.calls.remove(&id) else {
+        let Some(mut call) = self.calls.remove(id) else {
             return;
         };
         if let Some(timer) = call.timer.take() {
@@ -569,7 +568,7 @@ impl Core {
         {
             self.tell_peer(peer, Envelope::about(Kind::Cancel, id));
         }
-        self.cancel_served_locally(call.destination, id);
+        self.cancel_at(call.served);
     }
 
     fn cancel_served_locally(&mut self, destination: Destination, id: u64) {
@@ -603,14 +602,24 @@ impl Core {
 
     /// Makes the chain that the calls of a handler carry: who waits for it, and itself. Nobody waits for a
     /// cast, but a call it makes can still come back to its own instance.
-    pub(crate) fn chain_with(&self, before: Chain, index: usize) -> Chain {
-        let instance = &self.instances[index];
-        Waiting::new(self.node, instance.name.clone(), instance.number, before)
+    fn chain_of(&self, sender: &Sender) -> Chain {
+        let waiting = sender.waiting.get_or_init(|| {
+            let Some(index) = sender.instance else {
+                return sender.before.clone();
+            };
+            let (component, instance) = (sender.component.clone(), self.instances[index].number);
+            Waiting::new(self.node, component, instance, sender.before.clone())
+        });
+        waiting.clone()
+    }
+
+    pub(crate) fn calls_max(&self) -> usize {
+        self.limits.calls.min(Calls::LEN_MAX - 1)
     }
 
     /// Registers who waits for a call, unless there is something to take already.
     pub(crate) fn await_call(&mut self, id: u64, task: TaskId) -> Wait<()> {
-        match self.calls.get_mut(&id) {
+        match self.calls.get_mut(id) {
             Some(call) if !call.is_ready() => {
                 call.waiter = Some(task);
                 Wait::Woken(call.deadline)

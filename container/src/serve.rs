@@ -1,9 +1,10 @@
 //! Serving: from an instance's queue to the end of its message.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_proto::wire::Kind;
-use monofil_transport::{HandlerId, Progress};
+use monofil_transport::HandlerId;
 
 use crate::calls::{Origin, Served, ServedKey, TaskId};
 use crate::core::{Core, Purpose, Sender, Task, Timer};
@@ -11,8 +12,8 @@ use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::instance::{Queued, State, Work};
 use crate::{
-    CallError, Executed, HandlerError, Message, Name, Payload, Reply, StartReason, Status,
-    Undelivered,
+    CallError, Component, Executed, HandlerError, Message, Name, Payload, Reply, StartReason,
+    Status, Undelivered,
 };
 
 impl Core {
@@ -21,17 +22,15 @@ impl Core {
         self.queued_messages += 1;
         self.queued_bytes += bytes;
         if let Some(key) = queued.origin.served_key() {
-            self.served.insert(
-                key,
-                Served::Queued {
-                    instance: index,
-                    arrival,
-                },
-            );
+            let place = Served::Queued {
+                instance: index,
+                arrival,
+            };
+            self.set_served(key, Some(place));
         }
         let instance = &mut self.instances[index];
         let was_empty = instance.queue.is_empty();
-        instance.push(arrival, Work::Message(Box::new(queued)));
+        instance.push(arrival, Work::Message(queued));
         if was_empty {
             self.make_ready(index);
         }
@@ -69,7 +68,7 @@ impl Core {
             if queued.message.deadline > self.now {
                 return Some(Work::Message(queued));
             }
-            self.queued_too_long(*queued, index);
+            self.queued_too_long(queued, index);
         }
     }
 
@@ -85,7 +84,7 @@ impl Core {
             Work::Message(queued) => {
                 self.rejected(&error);
                 self.instances[index].rejected += 1;
-                self.conclude_queued(*queued, index, error);
+                self.conclude_queued(queued, index, error);
             }
             Work::Undelivered(_) => self.counters.add(Counter::CastsUndeliveredDropped),
         }
@@ -96,7 +95,7 @@ impl Core {
         self.queued_messages -= 1;
         self.queued_bytes -= queued.message.payload.bytes.len();
         if let Some(key) = queued.origin.served_key() {
-            self.served.remove(&key);
+            self.set_served(key, None);
         }
     }
 
@@ -154,9 +153,37 @@ impl Core {
         }
     }
 
+    /// Notes where a call is that is served here.
+    pub(crate) fn set_served(&mut self, key: ServedKey, served: Option<Served>) {
+        match (key.link, served) {
+            (None, _) => {
+                if let Some(call) = self.calls.get_mut(key.id) {
+                    call.served = served;
+                }
+            }
+            (Some(_), Some(served)) => {
+                self.served.insert(key, served);
+            }
+            (Some(_), None) => {
+                self.served.remove(&key);
+            }
+        }
+    }
+
+    pub(crate) fn served_at(&self, key: ServedKey) -> Option<Served> {
+        match key.link {
+            None => self.calls.get(key.id)?.served,
+            Some(_) => self.served.get(&key).copied(),
+        }
+    }
+
     /// A caller gave up: what is queued for it ends, what runs for it is told.
     pub(crate) fn cancel_served(&mut self, key: ServedKey) {
-        match self.served.get(&key).copied() {
+        self.cancel_at(self.served_at(key));
+    }
+
+    pub(crate) fn cancel_at(&mut self, served: Option<Served>) {
+        match served {
             Some(Served::Queued { instance, arrival }) => {
                 if let Some(Work::Message(queued)) = self.instances[instance].remove(arrival) {
                     self.dequeued(&queued);
@@ -243,7 +270,6 @@ impl Core {
         Sender {
             component: self.instances[index].name.clone(),
             instance: Some(index),
-            waiting: self.chain_with(None, index),
             ..Sender::default()
         }
     }
@@ -254,23 +280,17 @@ impl Core {
         instance: Option<usize>,
         method: Name,
         purpose: Purpose,
-        sender: Sender,
+        sender: Rc<Sender>,
         origin: Option<(Origin, u32)>,
-        progress: Option<&Progress>,
     ) -> TaskId {
-        let id = TaskId(self.fresh_id());
-        let handler = self.handler_number(instance, &sender.component, &method, progress);
+        let handler = self.handler_number(instance, &sender.component, &method);
         let (origin, credit) = origin.map_or((None, 0), |(origin, credit)| (Some(origin), credit));
-        if let Some(key) = origin.as_ref().and_then(Origin::served_key) {
-            self.served.insert(key, Served::Running(id));
-        }
-        if let Purpose::Produce(stream) = purpose {
-            self.stream_produced_by(stream, id);
-        }
-        let awaits = matches!(purpose, Purpose::Produce(_)) || origin.as_ref().is_some_and(is_call);
-        let task = Task {
+        let served = origin.as_ref().and_then(Origin::served_key);
+        let number = self.fresh_id();
+        let awaits = matches!(purpose, Purpose::Produce(_)) || served.is_some();
+        let id = TaskId(self.tasks.insert(Task {
+            number,
             purpose,
-            component: sender.component.clone(),
             method,
             handler,
             instance,
@@ -283,8 +303,16 @@ impl Core {
             cancelled: false,
             timer: None,
             job: None,
-        };
-        self.tasks.insert(id, task);
+        }));
+        if let Some(key) = served {
+            self.set_served(key, Some(Served::Running(id)));
+        }
+        if let Purpose::Produce(stream) = purpose {
+            self.stream_produced_by(stream, id);
+        }
+        if let Some(progress) = &self.progress {
+            progress.enter(handler);
+        }
         id
     }
 
@@ -294,36 +322,44 @@ impl Core {
         instance: Option<usize>,
         component: &Name,
         method: &Name,
-        progress: Option<&Progress>,
     ) -> HandlerId {
-        let register = || {
-            let progress =
-                progress.expect("invariant: handlers run after the first turn has begun");
-            progress.register(&format!("{component}/{method}"))
-        };
+        let progress = self
+            .progress
+            .as_ref()
+            .expect("invariant: handlers run after the first turn has begun");
+        let register = || progress.register(&format!("{component}/{method}"));
         let Some(index) = instance else {
             return register();
         };
-        let handlers = &mut self.instances[index].handlers;
-        if let Some(known) = handlers.get(method) {
-            return *known;
+        let instance = &mut self.instances[index];
+        if let Some((last, number)) = &instance.last_handler
+            && last == method
+        {
+            return *number;
         }
-        if handlers.len() >= HANDLER_NAMES_MAX {
+        let number = match instance.handlers.get(method) {
+            Some(known) => *known,
             // Methods that do not exist are named by whoever calls them: no table grows from that.
-            return progress.map_or_else(register, |progress| progress.register("other"));
-        }
-        let number = register();
-        handlers.insert(method.clone(), number);
+            None if instance.handlers.len() >= HANDLER_NAMES_MAX => {
+                return progress.register("other");
+            }
+            None => {
+                let number = register();
+                instance.handlers.insert(method.clone(), number);
+                number
+            }
+        };
+        instance.last_handler = Some((method.clone(), number));
         number
     }
 
     pub(crate) fn end_task(&mut self, id: TaskId) -> Option<Task> {
-        let mut task = self.tasks.remove(&id)?;
+        let mut task = self.tasks.remove(id.0)?;
         if let Some(timer) = task.timer.take() {
             self.timers.cancel(timer);
         }
         if let Some(key) = task.origin.as_ref().and_then(Origin::served_key) {
-            self.served.remove(&key);
+            self.set_served(key, None);
         }
         Some(task)
     }
@@ -349,13 +385,12 @@ impl Core {
         match result {
             Ok(Reply::Stream(source)) if is_call => {
                 let Task {
-                    component,
                     method,
                     sender,
                     credit,
                     ..
                 } = task;
-                self.serve_stream(component, method, origin, sender, credit, source);
+                self.serve_stream(method, origin, sender, credit, source);
             }
             Ok(Reply::Payload(payload)) => self.conclude(&origin, Ok(payload)),
             Ok(Reply::Empty) => self.conclude(&origin, Ok(Payload::default())),
@@ -367,22 +402,16 @@ impl Core {
                 let error = CallError::from(error);
                 self.counters.add(Counter::HandlersFailed);
                 if !is_call {
-                    self.cast_failed(&task.component, &task.method, &error);
+                    self.cast_failed(&task.sender.component, &task.method, &error);
                 }
                 match origin {
                     // It reached its instance, which knows no such method or cannot read it.
                     Origin::LocalCast { id, sender } if error.executed() == Executed::No => {
-                        let Task {
-                            component: target,
-                            method,
-                            sender: own,
-                            ..
-                        } = task;
                         let undelivered = Undelivered {
                             id,
-                            target,
-                            method,
-                            flow: own.flow,
+                            target: task.sender.component.clone(),
+                            method: task.method,
+                            flow: task.sender.flow.clone(),
                             error,
                         };
                         self.return_cast(sender, undelivered);
@@ -400,10 +429,10 @@ impl Core {
             .rposition(|instance| instance.state == State::Idle)
     }
 
-    pub(crate) fn stopped(&mut self, index: usize) {
+    pub(crate) fn stopped(&mut self, index: usize, component: Option<Box<dyn Component>>) {
         self.instances[index].state = State::Stopped;
-        let component = self.instances[index].component.take();
-        self.discard(component);
+        let left = self.instances[index].component.take();
+        self.discard((component, left));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Streamed replies, at both ends.
 
 use std::cmp::Reverse;
+use std::rc::Rc;
 
 use monofil_proto::wire::Kind;
 
@@ -13,10 +14,9 @@ use crate::{CallError, Name, Payload, Status};
 
 /// A stream that an instance here is producing.
 pub(crate) struct ServedStream {
-    pub(crate) component: Name,
     pub(crate) method: Name,
     pub(crate) origin: Origin,
-    pub(crate) sender: Sender,
+    pub(crate) sender: Rc<Sender>,
     /// `None` while its next item is being made.
     pub(crate) source: Option<ReplySource>,
     /// Who made the last item, or makes the next.
@@ -41,17 +41,16 @@ impl Core {
     /// Begins to serve a stream that a handler returned.
     pub(crate) fn serve_stream(
         &mut self,
-        component: Name,
         method: Name,
         origin: Origin,
-        sender: Sender,
+        sender: Rc<Sender>,
         credit: u32,
         source: ReplySource,
     ) {
         if credit == 0 {
             self.discard(source);
             // Unlike what describes its services, this could only be found out by running it.
-            let status = Status::unimplemented(not_one_answer(&component, &method));
+            let status = Status::unimplemented(not_one_answer(&sender.component, &method));
             self.conclude(&origin, Err(CallError::Remote(status)));
             return;
         }
@@ -64,13 +63,12 @@ impl Core {
         }
         let id = self.fresh_id();
         if let Some(key) = origin.served_key() {
-            self.served.insert(key, Served::Streaming(id));
+            self.set_served(key, Some(Served::Streaming(id)));
         }
         // A reader that is gone may not have said so; it would keep its place for ever.
         let until = sender.deadline;
         let timer = until.map(|until| self.timers.set(until, Timer::Stream(id)));
         let stream = ServedStream {
-            component,
             method,
             origin,
             sender,
@@ -100,16 +98,11 @@ impl Core {
     }
 
     /// Takes the source of a stream whose turn it is, to make an item.
-    pub(crate) fn take_source(&mut self, id: u64) -> Option<(ReplySource, Name, Name, Sender)> {
+    pub(crate) fn take_source(&mut self, id: u64) -> Option<(ReplySource, Name, Rc<Sender>)> {
         let stream = self.streams.get_mut(&id)?;
         stream.ready = false;
         let source = stream.source.take()?;
-        Some((
-            source,
-            stream.component.clone(),
-            stream.method.clone(),
-            stream.sender.clone(),
-        ))
+        Some((source, stream.method.clone(), stream.sender.clone()))
     }
 
     /// An item was made, or there is none left.
@@ -171,7 +164,7 @@ impl Core {
             self.timers.cancel(timer);
         }
         if let Some(key) = stream.origin.served_key() {
-            self.served.remove(&key);
+            self.set_served(key, None);
         }
         match (result, &stream.origin) {
             (
@@ -233,7 +226,7 @@ impl Core {
 
     /// The reader has room for more.
     pub(crate) fn stream_credit(&mut self, key: ServedKey, credit: u32) {
-        if let Some(Served::Streaming(id)) = self.served.get(&key).copied() {
+        if let Some(Served::Streaming(id)) = self.served_at(key) {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.credit = stream.credit.saturating_add(credit).min(1 << 16);
             }
@@ -251,7 +244,7 @@ impl Core {
         payload: Payload,
     ) {
         let expected = peer.map_or(Destination::Local, Destination::Peer);
-        let Some(call) = self.calls.get_mut(&id).filter(|call| {
+        let Some(call) = self.calls.get_mut(id).filter(|call| {
             // A local stream may produce before its call has noted where it went.
             call.destination == expected || call.destination == Destination::Nowhere
         }) else {
@@ -278,7 +271,7 @@ impl Core {
 
     /// All items of a stream were sent.
     pub(crate) fn stream_ended(&mut self, id: u64, items: u64) {
-        let call = self.calls.get(&id);
+        let call = self.calls.get(id);
         let received = match call.map(|call| (&call.answer, &call.method)) {
             Some((Answer::Stream(stream), _)) => stream.received,
             Some((Answer::Pending, method)) => {
@@ -299,7 +292,7 @@ impl Core {
 
     /// Takes the next item of a stream that was asked for here. `None`: it has ended.
     pub(crate) fn take_item(&mut self, id: u64) -> Option<Result<Payload, CallError>> {
-        let call = self.calls.get_mut(&id)?;
+        let call = self.calls.get_mut(id)?;
         let destination = call.destination;
         let Answer::Stream(stream) = &mut call.answer else {
             return None;

@@ -42,19 +42,29 @@ static INSTALL: Once = Once::new();
 static PAGE_BYTES: AtomicUsize = AtomicUsize::new(4096);
 
 /// Runs `resume`, which runs on a stack of `size` bytes above a guard page at `guard`; an overflow inside
-/// it is reported under `name`.
-pub(super) fn guarded<R>(name: &str, size: usize, guard: usize, resume: impl FnOnce() -> R) -> R {
+/// it is reported, if somebody said by [`name`] whose it is.
+pub(super) fn guarded<R>(size: usize, guard: usize, resume: impl FnOnce() -> R) -> R {
     INSTALL.call_once(install);
     let running = OnStack {
-        name: name.as_ptr(),
-        name_len: name.len(),
         size,
         guard,
+        ..NOTHING
     };
     let before = RUNNING.replace(running);
     let result = resume();
     RUNNING.set(before);
     result
+}
+
+/// Says whose handler runs on this thread from now on: until the next call, or the end of [`guarded`],
+/// which the name must outlive. A name that does not is never read, but in a report of an overflow.
+pub(crate) fn name(name: Option<&str>) {
+    let mut running = RUNNING.get();
+    (running.name, running.name_len) = match name {
+        Some(name) => (name.as_ptr(), name.len()),
+        None => (NOTHING.name, NOTHING.name_len),
+    };
+    RUNNING.set(running);
 }
 
 fn install() {
@@ -119,7 +129,7 @@ extern "C" fn on_fault(
 fn report(running: &OnStack) {
     let mut line = Line::new();
     line.push(b"\nmonofil: the handler of component `");
-    // SAFETY: the name is borrowed by `guarded` for as long as the handler runs, and that is now.
+    // SAFETY: whoever called `name` keeps the name for as long as the handler runs, and that is now.
     line.push(unsafe { std::slice::from_raw_parts(running.name, running.name_len) });
     line.push(b"` overflowed its stack of ");
     line.push_number(running.size);

@@ -12,7 +12,7 @@ use tracing::dispatcher::get_default;
 pub(crate) struct Suspended(Vec<Span>);
 
 /// Returns the span the thread is in, if any.
-pub(super) fn current() -> Option<Span> {
+pub(crate) fn current() -> Option<Span> {
     let span = Span::current();
     (!span.is_none()).then_some(span)
 }

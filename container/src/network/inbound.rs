@@ -173,7 +173,7 @@ impl Core {
 
     /// Answers are believed only from where the call went; late ones are counted.
     fn came_from(&mut self, peer: usize, id: u64) -> bool {
-        match self.calls.get(&id) {
+        match self.calls.get(id) {
             Some(call) => call.destination == Destination::Peer(peer),
             None => true,
         }
@@ -192,7 +192,7 @@ impl Core {
         }
         let is_known = origin
             .served_key()
-            .is_some_and(|key| self.served.contains_key(&key));
+            .is_some_and(|key| self.served_at(key).is_some());
         let delivered = if !self.accepts_new() {
             Err(CallError::Draining(self.name.clone()))
         } else if is_known {
@@ -217,7 +217,7 @@ impl Core {
             || CallError::Timeout("it failed, and its node did not say how".into()),
             |error| *error,
         );
-        if self.calls.contains_key(&envelope.id) {
+        if self.calls.contains(envelope.id) {
             if self.came_from(peer, envelope.id) {
                 self.end_call(envelope.id, Err(error));
             }

@@ -37,7 +37,7 @@ impl Core {
             .calls
             .iter()
             .filter(|(_, call)| call.destination == Destination::Peer(index) && !call.is_over())
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         calls.sort_unstable();
         for id in calls {

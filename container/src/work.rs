@@ -1,0 +1,391 @@
+//! What workers do: taking what is next, running the handler, ending its message.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use crate::calls::{Origin, TaskId};
+use crate::component::ReplySource;
+use crate::context::Context;
+use crate::core::{Core, Purpose, Ready, Sender, Shared};
+use crate::counters::Counter;
+use crate::current;
+use crate::environment::Environment;
+use crate::fiber::{Suspender, overflow};
+use crate::instance::{Factory, Queued, State, Work};
+use crate::{
+    CallError, Component, HandlerError, Message, Name, Payload, Reply, StartReason, Status,
+    Undelivered, name,
+};
+
+/// The stack of a stream's producer.
+const STREAM_STACK_BYTES: usize = 256 << 10;
+/// Less than this does not hold a handler's frames and a panic's.
+const STACK_BYTES_MIN: usize = 16 << 10;
+
+/// A method that is to run.
+struct Activity {
+    task: TaskId,
+    /// `None` for the producer of a stream.
+    instance: Option<usize>,
+    sender: Rc<Sender>,
+    environment: Option<Box<Environment>>,
+    method: Method,
+}
+
+enum Method {
+    Start(Factory, StartReason),
+    Handle(Box<dyn Component>, Message),
+    Undelivered(Box<dyn Component>, Undelivered),
+    Stop(Box<dyn Component>),
+    /// The next item of a stream.
+    Produce(u64, ReplySource),
+}
+
+/// What is left when a method has returned, or has panicked.
+enum Ended {
+    Started(Option<Box<dyn Component>>, Result<(), Status>),
+    Handled(Box<dyn Component>, Result<Reply, HandlerError>),
+    /// `undelivered` returned.
+    Returned(Box<dyn Component>),
+    Stopped(Box<dyn Component>),
+    Produced(u64, ReplySource, Option<Result<Payload, Status>>),
+    Panicked(Option<Box<dyn Component>>, String),
+}
+
+/// Runs one handler after the other, until nothing is ready that a stack of this size will do for, or the
+/// container has something to do between handlers.
+pub(crate) fn serve(core: &Shared, stack_bytes: usize, suspender: &Suspender<'_>) {
+    loop {
+        let activity = core.borrow_mut().next_activity(stack_bytes);
+        match activity {
+            Some(activity) => perform(core, suspender, activity),
+            None => return,
+        }
+    }
+}
+
+fn perform(core: &Shared, suspender: &Suspender<'_>, activity: Activity) {
+    let Activity {
+        task,
+        instance,
+        sender,
+        environment,
+        method,
+    } = activity;
+    overflow::name(Some(sender.component.as_str()));
+    current::enter(core, task);
+    let mut cx = Context::new(
+        core.clone(),
+        task,
+        suspender,
+        sender.clone(),
+        instance,
+        environment,
+    );
+    let ended = method.run(suspender, &mut cx);
+    // It gives the environment back.
+    drop(cx);
+    current::leave();
+    let mut core = core.borrow_mut();
+    core.ended(task, ended);
+    core.sender = Some(sender);
+    overflow::name(None);
+}
+
+impl Method {
+    /// Panics do not pass, and the component they happened in survives them, to be dropped by the container.
+    fn run(self, suspender: &Suspender<'_>, cx: &mut Context<'_>) -> Ended {
+        match self {
+            Self::Start(factory, reason) => {
+                let mut built = None;
+                let started = suspender.caught(|| {
+                    let made = (factory.borrow_mut())();
+                    built.insert(made).start(cx, reason)
+                });
+                match started {
+                    Ok(result) => Ended::Started(built, result),
+                    Err(text) => Ended::Panicked(built, text),
+                }
+            }
+            Self::Handle(mut component, message) => {
+                match suspender.caught(|| component.handle(cx, message)) {
+                    Ok(result) => Ended::Handled(component, result),
+                    Err(text) => Ended::Panicked(Some(component), text),
+                }
+            }
+            Self::Undelivered(mut component, undelivered) => {
+                match suspender.caught(|| component.undelivered(cx, undelivered)) {
+                    Ok(()) => Ended::Returned(component),
+                    Err(text) => Ended::Panicked(Some(component), text),
+                }
+            }
+            Self::Stop(mut component) => match suspender.caught(|| component.stop(cx)) {
+                Ok(()) => Ended::Stopped(component),
+                Err(text) => Ended::Panicked(Some(component), text),
+            },
+            Self::Produce(stream, mut source) => match suspender.caught(|| source.next(cx)) {
+                Ok(item) => Ended::Produced(stream, source, item),
+                Err(text) => Ended::Panicked(None, text),
+            },
+        }
+    }
+}
+
+impl Core {
+    /// Returns the stack that what is next needs; `None` when nothing can be begun.
+    pub(crate) fn next_stack_bytes(&mut self) -> Option<usize> {
+        if let Some(index) = self.to_stop {
+            return Some(self.stack_bytes(index));
+        }
+        if self.tasks.len() >= self.handlers_max() {
+            return None;
+        }
+        match self.peek_ready()? {
+            Ready::Instance(index) => Some(self.stack_bytes(index)),
+            Ready::Stream(_) => Some(STREAM_STACK_BYTES),
+        }
+    }
+
+    fn stack_bytes(&self, index: usize) -> usize {
+        self.instances[index]
+            .limits
+            .stack_bytes
+            .max(STACK_BYTES_MIN)
+    }
+
+    /// Ends what is next, because no stack could be had for it.
+    pub(crate) fn refuse_next(&mut self, error: CallError) {
+        if let Some(index) = self.to_stop.take() {
+            // There is no later to do it.
+            return self.stopped(index, None);
+        }
+        match self.pop_ready() {
+            Some(Ready::Stream(id)) => {
+                // What began it has run.
+                let error = CallError::Incomplete(error.to_string());
+                self.end_stream(id, Err(error));
+            }
+            Some(Ready::Instance(index)) => match self.instances[index].state {
+                State::New(_) => self.started(index, Err(error.into())),
+                _ => {
+                    if let Some(work) = self.next_work(index) {
+                        self.refuse_work(index, work, error);
+                    }
+                }
+            },
+            None => {}
+        }
+    }
+
+    /// Takes what is next, if a stack of this size will do for it and nothing else is to be done first.
+    fn next_activity(&mut self, stack_bytes: usize) -> Option<Activity> {
+        if let Some(index) = self.to_stop.take() {
+            return Some(self.stop_activity(index));
+        }
+        if self.handlers_left == 0 || !self.resumable.is_empty() || self.has_outside_work() {
+            return None;
+        }
+        loop {
+            if self.next_stack_bytes()? != stack_bytes {
+                return None;
+            }
+            self.handlers_left = self.handlers_left.saturating_sub(1);
+            let begun = match self.pop_ready()? {
+                Ready::Stream(id) => self.produce_activity(id),
+                Ready::Instance(index) => match self.instances[index].state.clone() {
+                    State::New(reason) => Some(self.start_activity(index, reason)),
+                    _ => self.work_activity(index),
+                },
+            };
+            if begun.is_some() {
+                return begun;
+            }
+        }
+    }
+
+    /// Tells whether the container, which has what a worker has not, is wanted between two handlers.
+    fn has_outside_work(&self) -> bool {
+        self.peers.has_dirty() || !self.jobs.is_empty() || !self.discarded.is_empty()
+    }
+
+    fn start_activity(&mut self, index: usize, reason: StartReason) -> Activity {
+        let factory = self.instances[index].factory.clone();
+        self.plain_activity(
+            index,
+            name!("start"),
+            Purpose::Start,
+            Method::Start(factory, reason),
+        )
+    }
+
+    fn stop_activity(&mut self, index: usize) -> Activity {
+        let component = self.take_component(index);
+        self.plain_activity(index, name!("stop"), Purpose::Stop, Method::Stop(component))
+    }
+
+    fn work_activity(&mut self, index: usize) -> Option<Activity> {
+        match self.next_work(index)? {
+            Work::Message(queued) => Some(self.handle_activity(index, queued)),
+            Work::Undelivered(undelivered) => {
+                let component = self.take_component(index);
+                let method = Method::Undelivered(component, undelivered);
+                Some(self.plain_activity(index, name!("undelivered"), Purpose::Other, method))
+            }
+        }
+    }
+
+    fn take_component(&mut self, index: usize) -> Box<dyn Component> {
+        let component = self.instances[index].component.take();
+        component.expect("invariant: an idle instance has its component")
+    }
+
+    /// Describes a method that no message causes.
+    fn plain_activity(
+        &mut self,
+        index: usize,
+        label: Name,
+        purpose: Purpose,
+        method: Method,
+    ) -> Activity {
+        let sender = Rc::new(self.plain_sender(index));
+        self.activity(index, label, purpose, sender, None, method)
+    }
+
+    fn handle_activity(&mut self, index: usize, queued: Queued) -> Activity {
+        self.counters.add(Counter::HandlersStarted);
+        let component = self.take_component(index);
+        let Queued {
+            message,
+            origin,
+            waiting,
+            credit,
+        } = queued;
+        let sender = Sender {
+            component: self.instances[index].name.clone(),
+            instance: Some(index),
+            flow: message.flow.clone(),
+            deadline: Some(message.deadline),
+            trace: message.trace,
+            before: waiting,
+            waiting: OnceCell::new(),
+            message: Some(message.id),
+        };
+        let label = Self::label(&message);
+        let origin = Some((origin, credit));
+        let method = Method::Handle(component, message);
+        let sender = self.shared_sender(sender);
+        self.activity(index, label, Purpose::Handle, sender, origin, method)
+    }
+
+    /// Notes a method of an instance as under way.
+    fn activity(
+        &mut self,
+        index: usize,
+        label: Name,
+        purpose: Purpose,
+        sender: Rc<Sender>,
+        origin: Option<(Origin, u32)>,
+        method: Method,
+    ) -> Activity {
+        let task = self.new_task(Some(index), label, purpose, sender.clone(), origin);
+        let instance = &mut self.instances[index];
+        instance.state = State::Busy;
+        Activity {
+            task,
+            instance: Some(index),
+            sender,
+            environment: instance.environment.take(),
+            method,
+        }
+    }
+
+    /// Makes the next item of a stream. The instance that began it is free meanwhile.
+    fn produce_activity(&mut self, id: u64) -> Option<Activity> {
+        let (source, label, sender) = self.take_source(id)?;
+        let task = self.new_task(None, label, Purpose::Produce(id), sender.clone(), None);
+        Some(Activity {
+            task,
+            instance: None,
+            sender,
+            environment: None,
+            method: Method::Produce(id, source),
+        })
+    }
+
+    /// A method has returned or panicked.
+    fn ended(&mut self, id: TaskId, ended: Ended) {
+        let Some(task) = self.end_task(id) else {
+            return;
+        };
+        let Some(index) = task.instance else {
+            return match (ended, task.purpose) {
+                (Ended::Produced(stream, source, item), _) => {
+                    self.stream_item(stream, source, item);
+                }
+                (Ended::Panicked(_, text), Purpose::Produce(stream)) => {
+                    self.note_panic(&task, &text);
+                    self.end_stream(stream, Err(CallError::Panicked(text)));
+                }
+                _ => {}
+            };
+        };
+        let waited = self.now.since(task.started);
+        if waited.is_zero() {
+            self.sampled = Some(index);
+        } else {
+            self.instances[index].took(waited);
+        }
+        match ended {
+            Ended::Started(component, result) => {
+                self.instances[index].component = component;
+                self.started(index, result);
+            }
+            Ended::Handled(component, result) => {
+                let instance = &mut self.instances[index];
+                instance.component = Some(component);
+                instance.handled += 1;
+                self.instance_idle(index);
+                self.handled(task, result);
+            }
+            Ended::Returned(component) => {
+                self.instances[index].component = Some(component);
+                self.instance_idle(index);
+            }
+            Ended::Stopped(component) => self.stopped(index, Some(component)),
+            Ended::Panicked(component, text) => {
+                self.note_panic(&task, &text);
+                self.instances[index].component = component;
+                self.panicked(index, &task, text);
+            }
+            Ended::Produced(..) => {}
+        }
+    }
+
+    fn note_panic(&mut self, task: &crate::core::Task, text: &str) {
+        self.counters.add(Counter::HandlersPanicked);
+        tracing::error!(
+            component = %task.sender.component,
+            method = %task.method,
+            panic = %text,
+            "a handler panicked"
+        );
+    }
+
+    /// A handler panicked: its caller learns it, its instance is built again.
+    fn panicked(&mut self, index: usize, task: &crate::core::Task, text: String) {
+        if let Some(origin) = &task.origin {
+            let error = CallError::Panicked(text.clone());
+            if origin.served_key().is_none() {
+                self.cast_failed(&task.sender.component, &task.method, &error);
+            }
+            self.conclude(origin, Err(error));
+        }
+        if task.purpose == Purpose::Stop {
+            let component = self.instances[index].component.take();
+            self.stopped(index, component);
+        } else {
+            self.instances[index].panics += 1;
+            self.instance_crashed(index, StartReason::Panicked(text));
+        }
+    }
+}
