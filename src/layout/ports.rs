@@ -21,25 +21,39 @@ const WIDTH_MIN: u16 = 1_000;
 /// How many ports are tried before the search is given up.
 const TRIES: usize = 100;
 
-/// Finds two ports of a host.
-pub(super) fn free_ports(host: &str) -> Result<(Endpoint, Endpoint), Failure> {
-    let host = bracketed(host);
-    // Two programs that search at the same time had better not find the same.
-    let seed = super::random_node()?.0;
-    let seed = seed
-        .iter()
-        .fold(0, |seed: u64, byte| seed.rotate_left(8) ^ u64::from(*byte));
-    let mut random = Stream::new(seed, "ports");
-    let range = outside(std::fs::read_to_string(OUTGOING).ok().as_deref());
-    let mut take = || {
-        let held = hold(&host, range.as_ref(), &mut random);
-        held.map_err(|error| {
-            Failure::cannot_start(format!("no port of `{host}` can be listened on: {error}"))
+/// A search for ports of a host. What it finds it holds until it is dropped: nothing is found twice.
+pub(super) struct FreePorts {
+    host: String,
+    range: Option<RangeInclusive<u16>>,
+    random: Stream,
+    held: Vec<TcpListener>,
+}
+
+impl FreePorts {
+    pub(super) fn search(host: &str) -> Result<Self, Failure> {
+        // Two programs that search at the same time had better not find the same.
+        let seed = super::random_node()?.0;
+        let seed = seed
+            .iter()
+            .fold(0, |seed: u64, byte| seed.rotate_left(8) ^ u64::from(*byte));
+        Ok(Self {
+            host: bracketed(host),
+            range: outside(std::fs::read_to_string(OUTGOING).ok().as_deref()),
+            random: Stream::new(seed, "ports"),
+            held: Vec::new(),
         })
-    };
-    // Both are held until both are known, or they might be the same.
-    let (first, second) = (take()?, take()?);
-    Ok((endpoint(&host, first.1)?, endpoint(&host, second.1)?))
+    }
+
+    /// Finds one more.
+    pub(super) fn next(&mut self) -> Result<Endpoint, Failure> {
+        let host = &self.host;
+        let (held, port) = hold(host, self.range.as_ref(), &mut self.random).map_err(|error| {
+            Failure::cannot_start(format!("no port of `{host}` can be listened on: {error}"))
+        })?;
+        self.held.push(held);
+        let parsed = format!("tcp://{host}:{port}").parse();
+        parsed.map_err(|error: EndpointError| Failure::usage(error.to_string()))
+    }
 }
 
 /// Listens on a free port, of this range if there is one.
@@ -81,13 +95,10 @@ fn outside(outgoing: Option<&str>) -> Option<RangeInclusive<u16>> {
         .max_by_key(width)
 }
 
-fn endpoint(host: &str, port: u16) -> Result<Endpoint, Failure> {
-    let parsed = format!("tcp://{host}:{port}").parse();
-    parsed.map_err(|error: EndpointError| Failure::usage(error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -109,12 +120,21 @@ mod tests {
     fn ports_are_free_and_differ_and_no_connection_is_given_one_meanwhile() {
         let range = outside(std::fs::read_to_string(OUTGOING).ok().as_deref());
         for host in ["127.0.0.1", "localhost"] {
-            let (first, second) = free_ports(host).expect("there are ports");
-            assert_ne!(first, second);
-            for endpoint in [first, second] {
-                let (_, port) = endpoint.address().rsplit_once(':').expect("a port");
-                let port: u16 = port.parse().expect("a port");
-                assert!(range.as_ref().is_none_or(|range| range.contains(&port)));
+            let mut search = FreePorts::search(host).expect("a source of chance");
+            // So many that some would be drawn twice.
+            let found: Vec<_> = (0..300)
+                .map(|_| search.next().expect("there are ports"))
+                .collect();
+            drop(search);
+            let ports: BTreeSet<u16> = found
+                .iter()
+                .filter_map(|endpoint| endpoint.address().rsplit_once(':')?.1.parse().ok())
+                .collect();
+            assert_eq!(ports.len(), found.len());
+            for port in &ports {
+                assert!(range.as_ref().is_none_or(|range| range.contains(port)));
+            }
+            for port in ports.into_iter().take(2) {
                 TcpListener::bind((host, port)).expect("it is free");
             }
         }

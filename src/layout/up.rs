@@ -11,7 +11,7 @@ use monofil_zmq::ZmqIo;
 use signal_hook::consts::SIGCHLD;
 
 use self::child::{Child, Look};
-use super::ports::free_ports;
+use super::ports::FreePorts;
 use super::process::{bind, no_later};
 use super::{Run, alias, signals};
 use crate::cli::{Order, UpArgs};
@@ -63,8 +63,9 @@ fn children(run: &mut Run, mut passed_on: Vec<String>) -> Result<Vec<Child>, Fai
     passed_on.push(format!("--parent={}", std::process::id()));
     let mut listen = vec![Vec::new(); run.components.len()];
     if run.layout == Layout::Tcp {
+        let mut ports = FreePorts::search(&run.settings.host)?;
         for (index, definition) in run.components.iter().enumerate() {
-            let (application, control) = free_ports(&run.settings.host)?;
+            let (application, control) = (ports.next()?, ports.next()?);
             passed_on.push(format!("--peer={}={application}", definition.name));
             listen[index] = vec![
                 format!("--listen={application}"),
