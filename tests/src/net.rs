@@ -90,7 +90,7 @@ pub trait Net {
     /// Calls a function with a node's container; the node runs.
     fn look(&self, name: &str, look: &mut dyn FnMut(&Container));
 
-    /// Runs a test as a component of the node `test` and waits for its end. See [`Net::run`].
+    /// Runs a test as a component of the node `test` and waits for its end; use `run` instead, which this is for.
     fn run_dyn(&mut self, test: Test);
 }
 
