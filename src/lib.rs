@@ -66,6 +66,8 @@ pub use {prost, prost_types};
 
 /// What components, jobs and `main` are written with.
 pub mod prelude {
+    pub use std::process::ExitCode;
+
     pub use crate::{
         App, CallError, Caller, Code, Component, Context, Executed, HandlerError, InstanceLimits,
         Job, Layout, Message, MessageKind, Name, Payload, Pending, Rejection, Replies, Reply,

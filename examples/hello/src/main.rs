@@ -1,7 +1,5 @@
 //! The smallest thing that answers.
 
-use std::process::ExitCode;
-
 use monofil::prelude::*;
 
 mod proto {

@@ -1,7 +1,5 @@
 //! A museum: a hall with room for so many, and a door.
 
-use std::process::ExitCode;
-
 use monofil::prelude::*;
 
 mod proto {

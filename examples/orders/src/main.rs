@@ -10,8 +10,6 @@ mod payments;
 mod recent;
 mod shipping;
 
-use std::process::ExitCode;
-
 use monofil::prelude::*;
 
 /// What `build.rs` makes of `proto/orders.proto`.
