@@ -16,6 +16,7 @@ use crate::core::{Core, Stage, Timer};
 use crate::counters::Counter;
 use crate::error::micros;
 use crate::instance::State;
+use crate::link::Link;
 use crate::name;
 use crate::peers::Health;
 use crate::{CallError, NodeId, Payload};
@@ -154,6 +155,9 @@ impl Core {
     pub(crate) fn gauges(&self) -> BTreeMap<&'static str, u64> {
         let calls = self.calls.iter();
         let served_here = calls.filter(|(_, call)| call.served.is_some()).count();
+        let sum = |count: fn(&Link) -> usize| -> usize {
+            self.peers.iter().map(|(_, peer)| count(&peer.link)).sum()
+        };
         [
             ("monofil_handlers_under_way", self.tasks.len()),
             ("monofil_calls_under_way", self.calls.len()),
@@ -164,6 +168,11 @@ impl Core {
             ("monofil_delayed_messages", self.delayed),
             ("monofil_blocking_jobs_under_way", self.job_owners.len()),
             ("monofil_timers", self.timers.len()),
+            (
+                "monofil_link_records_unacknowledged",
+                sum(Link::unacknowledged),
+            ),
+            ("monofil_link_casts_unsettled", sum(Link::unsettled)),
         ]
         .map(|(name, value)| (name, value as u64))
         .into()

@@ -73,6 +73,9 @@ pub(crate) struct Batch {
     pub(crate) resent: bool,
 }
 
+/// How many times as long as an acknowledgement the end of a cast waits for a frame to ride on.
+const ANNOUNCE: u32 = 5;
+
 /// What is remembered of a cast until its end is known.
 #[derive(Clone, Debug)]
 pub(crate) struct LedgerEntry {
@@ -160,6 +163,9 @@ struct In {
     acknowledge_at: Option<Instant>,
     acknowledge_now: bool,
     missing: bool,
+    /// The last cast that has ended, and when its end is said at the latest.
+    cast_ended: u64,
+    announce_at: Option<Instant>,
 }
 
 impl Link {
@@ -193,6 +199,11 @@ impl Link {
     /// Tells whether nothing is under way in either direction.
     pub(crate) fn is_idle(&self) -> bool {
         self.is_flushed() && self.inbound.ended.is_empty()
+    }
+
+    /// Returns how many casts were sent whose end is not known.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.outbound.ledger.len()
     }
 
     pub(crate) fn unacknowledged(&self) -> usize {
@@ -242,7 +253,8 @@ impl Link {
     }
 
     /// Takes anything but a request. `settles` is the other side's record that ends with it: its end is
-    /// announced no sooner than this leaves, so that the reason comes first.
+    /// announced once this has arrived. The reason would get lost with the frame it is in, and a mark in
+    /// another frame, a hello perhaps, would let the other side forget whom to tell of it.
     pub(crate) fn answer(&mut self, envelope: Envelope, settles: Option<u64>) {
         self.outbound
             .answers
@@ -252,6 +264,24 @@ impl Link {
     /// Says that a record of the other side has ended.
     pub(crate) fn settle(&mut self, sequence: u64) {
         self.inbound.settle(sequence);
+    }
+
+    /// Says that a cast of the other side has ended well. It does not wait for that, but until it knows it
+    /// takes the cast for lost if the link ends. Returns when to look at the link again, if that is new.
+    pub(crate) fn settle_cast(&mut self, now: Instant, sequence: u64) -> Option<Instant> {
+        self.inbound.settle(sequence);
+        self.inbound.cast_ended = self.inbound.cast_ended.max(sequence);
+        let set = self.inbound.announce_at;
+        self.announce(now);
+        self.inbound.announce_at.filter(|_| set.is_none())
+    }
+
+    fn announce(&mut self, now: Instant) {
+        let inbound = &mut self.inbound;
+        let said = inbound.said.settled;
+        if said < inbound.settled && said < inbound.cast_ended && inbound.announce_at.is_none() {
+            inbound.announce_at = Some(now + self.config.acknowledge_within * ANNOUNCE);
+        }
     }
 
     /// Takes back a request that has not left yet.
@@ -344,14 +374,19 @@ impl Link {
         let received = marks.received.min(newest);
         let progress = received > out.received;
         while out.received < received {
-            if let Some(gone) = out.sent.pop_front()
-                && gone.envelope.is_request()
-            {
-                out.request_left(&gone.envelope);
+            if let Some(gone) = out.sent.pop_front() {
+                if gone.envelope.is_request() {
+                    out.request_left(&gone.envelope);
+                }
+                if let Some(sequence) = gone.settles {
+                    self.inbound.settle(sequence);
+                }
             }
             out.received += 1;
         }
         out.transmitted = out.transmitted.max(out.received);
+        self.announce(now);
+        let out = &mut self.outbound;
         if records_handled {
             let settled = marks.settled.min(out.received);
             while out
@@ -441,7 +476,8 @@ impl Link {
             .outbound
             .resend_at
             .filter(|_| !self.outbound.sent.is_empty());
-        [self.inbound.acknowledge_at, resend]
+        let inbound = &self.inbound;
+        [inbound.acknowledge_at, inbound.announce_at, resend]
             .into_iter()
             .flatten()
             .min()
@@ -451,8 +487,9 @@ impl Link {
     pub(crate) fn poll_frame(&mut self, now: Instant) -> Option<Batch> {
         self.handle_timeout(now);
         let (records, first_sequence, resent) = self.next_records();
+        let due = [self.inbound.acknowledge_at, self.inbound.announce_at];
         let acknowledge =
-            self.inbound.acknowledge_now || self.inbound.acknowledge_at.is_some_and(|at| at <= now);
+            self.inbound.acknowledge_now || due.into_iter().flatten().any(|at| at <= now);
         if records.is_empty() && !acknowledge {
             return None;
         }
@@ -504,15 +541,13 @@ impl Link {
         }
         let mut records = Vec::new();
         while let Some(outbound) = self.next_fresh(&mut batch) {
-            if let Some(sequence) = outbound.settles {
-                self.inbound.settle(sequence);
-            }
+            let settles = outbound.settles;
             let envelope = outbound.envelope;
             if self.numbered {
                 self.outbound.number(&envelope);
                 self.outbound.sent.push_back(Outbound {
                     envelope: envelope.clone(),
-                    settles: None,
+                    settles,
                 });
             } else if envelope.is_request() {
                 self.outbound.request_left(&envelope);
@@ -563,6 +598,7 @@ impl Link {
         inbound.said = marks;
         inbound.acknowledge_at = None;
         inbound.acknowledge_now = false;
+        inbound.announce_at = None;
         marks
     }
 }

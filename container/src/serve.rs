@@ -147,7 +147,7 @@ impl Core {
                     Some(envelope) => {
                         self.answer_link(link, envelope, settles);
                     }
-                    None => self.settle_peer(link, sequence),
+                    None => self.settle_cast(link, sequence),
                 }
             }
         }

@@ -22,5 +22,7 @@ mod manners;
 mod outcomes;
 #[path = "system/promises.rs"]
 mod promises;
+#[path = "system/storm/mod.rs"]
+mod storm;
 #[path = "system/strangers.rs"]
 mod strangers;

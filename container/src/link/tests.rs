@@ -75,6 +75,29 @@ fn records_arrive_once_in_order_and_are_forgotten_when_they_have() {
 }
 
 #[test]
+fn the_end_of_a_cast_is_said_though_nothing_else_is() {
+    let (mut one, mut two) = (
+        Link::new(LinkConfig::default()),
+        Link::new(LinkConfig::default()),
+    );
+    introduce(&mut one, &mut two);
+    one.offer(cast(1), &place()).expect("room");
+    let batch = one.poll_frame(at(0)).expect("a frame");
+    two.handle_records(at(0), batch.first_sequence, 1);
+    arrive(&mut one, at(20), &two.poll_frame(at(20)).expect("received"));
+    assert_eq!((one.unacknowledged(), one.unsettled()), (0, 1));
+    // Its handler took a while.
+    assert_eq!(two.settle_cast(at(500), 1), Some(at(600)));
+    assert!(two.poll_frame(at(500)).is_none());
+    assert_eq!(two.next_deadline(), Some(at(600)));
+    let mark = two.poll_frame(at(600)).expect("the end");
+    assert!(mark.records.is_empty());
+    arrive(&mut one, at(600), &mark);
+    assert_eq!(one.unsettled(), 0);
+    assert_eq!(two.next_deadline(), None);
+}
+
+#[test]
 fn an_acknowledgement_rides_on_an_answer_and_waits_no_longer_than_it_may() {
     let (mut one, mut two) = (
         Link::new(LinkConfig::default()),
@@ -170,12 +193,18 @@ fn a_reported_end_comes_before_its_mark() {
     ));
     two.answer(Envelope::failure(1, CallError::Cancelled), Some(1));
     assert_eq!(two.peek_marks().settled, 0);
-    let failure = two.poll_frame(at(0)).expect("the reason");
-    assert_eq!(failure.marks.settled, 1);
+    // The reason is lost with its connection, and the next is greeted.
+    assert_eq!(two.poll_frame(at(0)).expect("the reason").records.len(), 1);
+    two.reconnected();
+    one.handle_marks(at(1), &two.peek_marks(), true);
+    let failure = two.poll_frame(at(1)).expect("the reason, again");
     assert!(
         one.take_cast(1).is_some(),
         "the sender still knows whose it was"
     );
+    arrive(&mut one, at(1), &failure);
+    two.handle_marks(at(1), &one.peek_marks(), true);
+    assert_eq!(two.peek_marks().settled, 1);
 }
 
 /// Two links over a connection that loses what was in flight each time it breaks.

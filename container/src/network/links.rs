@@ -138,6 +138,17 @@ impl Core {
         }
     }
 
+    /// A cast of another node ended well.
+    pub(crate) fn settle_cast(&mut self, link: LinkKey, sequence: u64) {
+        let now = self.now;
+        if sequence > 0
+            && let Some(peer) = self.peers.on_link(link)
+            && let Some(at) = peer.link.settle_cast(now, sequence)
+        {
+            self.set_link_timer(link.peer, at);
+        }
+    }
+
     pub(crate) fn link_due(&mut self, index: usize) {
         if let Some(peer) = self.peers.get_mut(index) {
             peer.link_timer = None;

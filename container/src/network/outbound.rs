@@ -117,7 +117,7 @@ impl Core {
         }
     }
 
-    fn set_link_timer(&mut self, index: usize, at: monofil_transport::Instant) {
+    pub(super) fn set_link_timer(&mut self, index: usize, at: monofil_transport::Instant) {
         if let Some(peer) = self.peers.get_mut(index)
             && peer.link_timer.is_none_or(|set| at < set)
         {

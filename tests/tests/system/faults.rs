@@ -241,3 +241,42 @@ fn what_has_stopped_takes_no_more_messages_and_says_so() {
         assert_eq!(*log.borrow(), [r#"Err("draining") Err("draining")"#]);
     });
 }
+
+#[test]
+fn a_cast_that_was_handled_long_ago_is_not_lost_with_its_receiver() {
+    on_both(|net| {
+        let log: Rc<RefCell<Vec<String>>> = Rc::default();
+        let (handled, back) = (log.clone(), log.clone());
+        let slow = component("slow", move || {
+            let handled = handled.clone();
+            move |cx, _| {
+                cx.sleep(Duration::from_millis(100))?;
+                handled.borrow_mut().push("handled".to_owned());
+                Ok(Reply::Empty)
+            }
+        });
+        let sender = hooked("sender", move || {
+            let back = back.clone();
+            Hooks::new(|cx, _| {
+                cx.cast(text("slow", "Do", ""))?;
+                Ok(Reply::Empty)
+            })
+            .undelivered(move |_, it| back.borrow_mut().push(it.error.to_string()))
+        });
+        net.start(vec![
+            NodeSpec::new("one", vec![sender]),
+            NodeSpec::new("two", vec![slow]),
+        ]);
+        net.run(|cx| {
+            cx.call(text("sender", "Do", "")).expect("sent");
+            cx.sleep(Duration::from_secs(1)).expect("time");
+        });
+        net.kill("two");
+        net.restart("two");
+        net.run(|cx| {
+            cx.call(text("sender", "Do", "")).expect("sent");
+            cx.sleep(Duration::from_secs(1)).expect("time");
+        });
+        assert_eq!(*log.borrow(), ["handled", "handled"]);
+    });
+}
