@@ -45,10 +45,12 @@ pub(crate) fn run(run: &Run, args: &UpArgs, passed_on: Vec<String>) -> Result<Ex
         asked: 0,
         looked: Instant::now(),
     };
-    up.start(args.order, run.seed)?;
-    let worked = up.work(job.as_mut());
-    if let Some(job) = &mut job {
-        up.interrupt(&run, job);
+    let mut worked = up.start(args.order, run.seed);
+    if worked.is_ok() {
+        worked = up.work(job.as_mut());
+        if let Some(job) = &mut job {
+            up.interrupt(&run, job);
+        }
     }
     drop(job);
     up.end(run.settings.drain_deadline);
@@ -141,10 +143,7 @@ impl Up {
             Order::Shuffled => Stream::new(seed, "up/order").shuffle(&mut indices),
         }
         for index in indices {
-            if let Err(failure) = self.children[index].start() {
-                self.children.iter_mut().for_each(Child::kill);
-                return Err(failure);
-            }
+            self.children[index].start()?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use monofil_tests::{eventually, is_there};
+use monofil_tests::{Program, eventually, is_there};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{place, worker_process};
@@ -218,4 +218,27 @@ impl Drop for Bounded {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+#[test]
+fn when_one_process_cannot_be_started_the_others_end_in_order() {
+    // How many descriptors are just too few depends on the system.
+    let stopped_half_way = (8..40).any(|descriptors| {
+        let place = place();
+        let up = place.command("up");
+        let mut shell = std::process::Command::new("sh");
+        shell
+            .args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" up")])
+            .arg(up.get_program())
+            .current_dir(place.path())
+            .env("MONOFIL_NETWORK__RUNTIME_DIR", place.path())
+            .env("MONOFIL_LOG__FORMAT", "human");
+        let up = Program::start(&mut shell).wait();
+        assert!(!up.err.contains("killed"), "{descriptors}: {up:?}");
+        let is_it = up.err.contains("error: the process of `relay`");
+        assert!(!is_it || up.code == Some(3), "{descriptors}: {up:?}");
+        assert_eq!(place.sockets(), Vec::<String>::new());
+        is_it
+    });
+    assert!(stopped_half_way);
 }
