@@ -146,7 +146,9 @@ socket = zmq.Context().socket(zmq.DEALER)
 socket.connect(sys.argv[1])
 who = dict(version=1, sender=secrets.token_bytes(16), sender_incarnation=1)
 socket.send(Frame(**who, hello=Hello(answer=True)).SerializeToString())
-assert Frame.FromString(socket.recv()).HasField("hello")
+greeting = Frame.FromString(socket.recv())
+assert greeting.HasField("hello")
+who.update(link_epoch=1, receiver_epoch=greeting.link_epoch)
 calls = [Record(kind=CALL, id=id, target="greeter", method="hello.Greeter/SayHello") for id in range(1, 100)]
 socket.send(Frame(**who, first_sequence=1, records=calls).SerializeToString())
 while not Frame.FromString(socket.recv()).records:
