@@ -42,7 +42,7 @@ pub trait Caller {
     /// for [`Caller::cast`], each on its own.
     fn publish(&mut self, topic: &str, payload: Payload) -> usize;
 
-    /// Sends a call that is answered with a stream.
+    /// Sends a call that is answered with a stream. One that is answered once is a stream of one.
     fn start_stream(&mut self, request: Request) -> RawReplies;
 
     /// Waits for the next item of a streamed answer; `None` after the last.
@@ -93,7 +93,8 @@ impl<T: prost::Message + Default> Pending<T> {
 #[derive(Debug)]
 #[must_use = "dropping it cancels the stream"]
 pub struct ReplyStream<T> {
-    raw: RawReplies,
+    /// `None` after an error.
+    raw: Option<RawReplies>,
     reply: PhantomData<fn() -> T>,
 }
 
@@ -101,15 +102,19 @@ impl<T: prost::Message + Default> ReplyStream<T> {
     /// Gives a stream its type.
     pub const fn new(raw: RawReplies) -> Self {
         Self {
-            raw,
+            raw: Some(raw),
             reply: PhantomData,
         }
     }
 
     /// Waits for the next item; `None` after the last. After an error there is nothing more.
     pub fn next<C: Caller + ?Sized>(&mut self, cx: &mut C) -> Option<Result<T, CallError>> {
-        let item = cx.next_item(&mut self.raw)?;
-        Some(item.and_then(|payload| payload.to_protobuf().map_err(CallError::unreadable)))
+        let item = cx.next_item(self.raw.as_mut()?)?;
+        let item = item.and_then(|payload| payload.to_protobuf().map_err(CallError::unreadable));
+        if item.is_err() {
+            self.raw = None;
+        }
+        Some(item)
     }
 }
 

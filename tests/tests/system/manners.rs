@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use monofil_container::{
     CallError, Caller, Code, Executed, HandlerError, Interface, Message, Method, Payload, Replies,
-    Reply,
+    Reply, codegen,
 };
+use monofil_proto::control::Pong;
 use monofil_proto::wire::{Kind, Record};
 use monofil_tests::{ComponentDef, Foreign, Net, NodeSpec, SimNet, component, on_both, text};
 
@@ -167,4 +168,28 @@ fn a_stream_that_was_not_asked_for_is_incomplete() {
             .contains("`Do` was answered with a stream"),
         "{error}"
     );
+}
+
+#[test]
+fn after_an_item_that_cannot_be_read_there_is_nothing_more() {
+    on_both(|net| {
+        let mixed = component("mixed", || {
+            |_, _| {
+                let good = Payload::protobuf(&Pong::default());
+                let items = [good.clone(), Payload::bytes("no protobuf"), good];
+                Ok(Reply::Stream(Replies::from_items(items)))
+            }
+        });
+        net.start(vec![NodeSpec::new("one", vec![mixed])]);
+        net.run(|cx| {
+            let mut stream = codegen::stream::<_, Pong>(cx, text("mixed", "Do", ""));
+            assert_eq!(stream.next(cx), Some(Ok(Pong::default())));
+            let error = stream.next(cx).expect("an item").expect_err("no pong");
+            assert_eq!(error.executed(), Executed::InPart);
+            assert_eq!(stream.next(cx), None);
+            cx.sleep(std::time::Duration::from_millis(50))
+                .expect("time");
+        });
+        assert_eq!(net.gauges("one")["monofil_streams_served"], 0);
+    });
 }
