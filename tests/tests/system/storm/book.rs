@@ -48,6 +48,8 @@ struct End {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     entries: Vec<Entry>,
+    /// Nobody begins anything any more.
+    pub(super) calm: bool,
     /// How often each node began.
     pub(super) lives: [u64; 3],
     /// What a component handled, by whom it was from, in order.

@@ -1,8 +1,9 @@
 //! What happens to the nodes meanwhile.
 
-use std::time::Duration;
+use std::time::{Duration, Instant as RealInstant};
 
 use monofil_inproc::{Fault, NodeKey, World};
+use monofil_tests::{Net, ZmqNet};
 use monofil_transport::{Instant, Probability, Shutdown, Stream};
 
 use super::{NODES, STORM, drawn};
@@ -79,4 +80,34 @@ pub(super) fn calm(world: &mut World) {
             world.restart(*one);
         }
     }
+}
+
+/// How many things happen in a squall.
+const GUSTS: usize = 8;
+
+/// Kills and ends nodes over ZeroMQ, and starts them again.
+pub(super) fn squall(net: &mut ZmqNet) {
+    let mut random = drawn(std::process::id().into(), "squall");
+    for _ in 0..GUSTS {
+        pass(net, &mut random);
+        let at = usize::try_from(random.below(NODES.len() as u64)).expect("small");
+        let node = NODES[at].0;
+        match random.below(4) {
+            0 | 1 => net.kill(node),
+            2 => net.end(node, Shutdown::Drain),
+            _ => net.end(node, Shutdown::Now),
+        }
+        pass(net, &mut random);
+        net.restart(node);
+    }
+    pass(net, &mut random);
+}
+
+/// Lets some time pass.
+fn pass(net: &mut ZmqNet, random: &mut Stream) {
+    let (begun, pause) = (
+        RealInstant::now(),
+        random.between(Duration::from_millis(5), Duration::from_millis(150)),
+    );
+    net.turn_until("time to pass", |_| begun.elapsed() >= pause);
 }
