@@ -128,6 +128,11 @@ impl Instance {
         }
     }
 
+    /// Tells whether a method may answer with a stream: it says so, or says nothing of any method.
+    pub(crate) fn may_stream(&self, method: &Name) -> bool {
+        self.interfaces.is_empty() || self.is_streaming(method)
+    }
+
     /// Returns how many messages a new one would wait for.
     pub(crate) fn load(&self) -> usize {
         self.queue.len() + usize::from(self.is_blocked())

@@ -366,16 +366,22 @@ impl Core {
         Ok(())
     }
 
-    /// Refuses a call that a stream would answer and that has no room for one, before anything runs. (One
-    /// answer to a call that wants a stream does no harm: it is a stream of one.)
+    /// Refuses a call that a stream would answer and that has no room for one, or when there is no room for
+    /// one here, before anything runs. (One answer to a call that wants a stream does no harm: it is a stream
+    /// of one.)
     fn check_manner(&self, index: usize, envelope: &Envelope) -> Result<(), CallError> {
+        if envelope.kind != Kind::Call {
+            return Ok(());
+        }
         let instance = &self.instances[index];
-        let one = envelope.kind == Kind::Call && envelope.credit == 0;
-        if one && instance.is_streaming(&envelope.method) {
-            return Err(CallError::Unimplemented(crate::streams::not_one_answer(
-                &envelope.target,
-                &envelope.method,
-            )));
+        let (target, method) = (&envelope.target, &envelope.method);
+        if envelope.credit == 0 {
+            if instance.is_streaming(method) {
+                let text = crate::streams::not_one_answer(target, method);
+                return Err(CallError::Unimplemented(text));
+            }
+        } else if self.streams.len() >= self.limits.streams && instance.may_stream(method) {
+            return Err(self.too_many_streams());
         }
         Ok(())
     }

@@ -56,8 +56,8 @@ impl Core {
         }
         if self.streams.len() >= self.limits.streams {
             self.discard(source);
-            let (limit, observed) = (self.limits.streams as u64, self.streams.len() as u64);
-            let error = CallError::rejected("node.streams", limit, observed, &self.name);
+            // Others got there first while this one waited. It has run: that is no rejection any more.
+            let error = CallError::Incomplete(self.too_many_streams().to_string());
             self.conclude(&origin, Err(error));
             return;
         }
@@ -82,6 +82,11 @@ impl Core {
         };
         self.streams.insert(id, stream);
         self.stream_ready(id);
+    }
+
+    pub(crate) fn too_many_streams(&self) -> CallError {
+        let (limit, observed) = (self.limits.streams as u64, self.streams.len() as u64);
+        CallError::rejected("node.streams", limit, observed, &self.name)
     }
 
     /// Gives a stream its place in line if its reader has room and nobody makes an item already.

@@ -45,7 +45,7 @@ struct Outcome {
 fn storm(seed: u64) -> Outcome {
     let mut net = SimNet::new(seed);
     let books = Books::default();
-    net.start(nodes(&books, Duration::from_secs(3)));
+    net.start(nodes(&books, Size::drawn(seed)));
     weather::plan(net.world(), seed);
     net.world().run_for(STORM);
     books.borrow_mut().calm = true;
@@ -118,7 +118,11 @@ fn the_books_balance_after_a_squall() {
     for scheme in [Scheme::Tcp, Scheme::Ipc] {
         let mut net = ZmqNet::new(scheme);
         let books = Books::default();
-        net.start(nodes(&books, Duration::from_secs(1)));
+        let size = Size {
+            deadline: Duration::from_secs(1),
+            ..Size::SMALL
+        };
+        net.start(nodes(&books, size));
         weather::squall(&mut net);
         books.borrow_mut().calm = true;
         net.turn_until("calm", |net| {
@@ -131,38 +135,85 @@ fn the_books_balance_after_a_squall() {
 
 // ── The nodes ────────────────────────────────────────────────────────────────────────────────────────────
 
-fn nodes(books: &Books, deadline: Duration) -> Vec<NodeSpec> {
+/// How much a node takes.
+#[derive(Clone, Copy)]
+struct Size {
+    deadline: Duration,
+    streams: usize,
+    queue: usize,
+    window: u64,
+    unsettled: usize,
+}
+
+impl Size {
+    /// Small enough that limits are reached now and then.
+    const SMALL: Self = Self {
+        deadline: Duration::from_secs(3),
+        streams: 4,
+        queue: 12,
+        window: 64,
+        unsettled: 1024,
+    };
+    /// Small enough that little else happens.
+    const TINY: Self = Self {
+        deadline: Duration::from_millis(300),
+        streams: 1,
+        queue: 2,
+        window: 2,
+        unsettled: 3,
+    };
+    /// Large enough for all there is.
+    const LARGE: Self = Self {
+        deadline: Duration::from_secs(20),
+        streams: 1000,
+        queue: 1000,
+        window: 4096,
+        unsettled: 65_536,
+    };
+
+    fn drawn(seed: u64) -> Self {
+        match drawn(seed, "size").below(4) {
+            0 => Self::TINY,
+            1 => Self::LARGE,
+            _ => Self::SMALL,
+        }
+    }
+}
+
+fn nodes(books: &Books, size: Size) -> Vec<NodeSpec> {
     let node = |(at, (name, workers)): (usize, &(&'static str, &[&'static str]))| {
         // The driver is first: it notes that a life begins.
         let mut components = vec![driver(at, books)];
-        components.extend(workers.iter().map(|worker| self::worker(worker, at, books)));
-        NodeSpec::new(name, components).configure(move |config| {
-            config.default_deadline = deadline;
-            configure(config);
-        })
+        components.extend(
+            workers
+                .iter()
+                .map(|worker| self::worker(worker, at, books, size)),
+        );
+        NodeSpec::new(name, components).configure(move |config| configure(config, size))
     };
     NODES.iter().enumerate().map(node).collect()
 }
 
-/// Small enough that limits are reached now and then.
-fn configure(config: &mut ContainerConfig) {
-    config.limits.streams = 4;
-    config.limits.queue_messages = 24;
-    config.limits.guaranteed_messages = 4;
+fn configure(config: &mut ContainerConfig, size: Size) {
+    config.default_deadline = size.deadline;
+    config.limits.streams = size.streams;
+    config.limits.queue_messages = 2 * size.queue;
+    config.limits.guaranteed_messages = size.queue / 2;
     config.drain_deadline = Duration::from_millis(400);
-    config.link.window_records = 64;
+    config.link.window_records = size.window;
+    config.link.unsettled_max = size.unsettled;
 }
 
-fn limits() -> InstanceLimits {
+fn limits(size: Size) -> InstanceLimits {
     InstanceLimits {
-        queue_messages: 12,
+        queue_messages: size.queue,
         restarts: 3,
         restart_window: Duration::from_secs(1),
         ..InstanceLimits::default()
     }
 }
 
-fn worker(name: &'static str, node: usize, books: &Books) -> ComponentDef {
+fn worker(name: &'static str, node: usize, books: &Books, size: Size) -> ComponentDef {
     let books = books.clone();
     let def = hooked(name, move || {
         let act = Actor::new(name, node, &books);
@@ -170,7 +221,7 @@ fn worker(name: &'static str, node: usize, books: &Books) -> ComponentDef {
         Hooks::new(move |cx, message| act.handle(cx, &message))
             .undelivered(move |_, it| back.came_back(&it))
     });
-    let def = def.limits(limits());
+    let def = def.limits(limits(size));
     if SUBSCRIBERS.contains(&name) {
         def.subscribe(NEWS, "News")
     } else {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant as RealInstant};
 
-use monofil_inproc::{Fault, NodeKey, World};
+use monofil_inproc::{Fault, Latency, LinkModel, NodeKey, World};
 use monofil_tests::{Net, ZmqNet};
 use monofil_transport::{Instant, Probability, Shutdown, Stream};
 
@@ -15,6 +15,7 @@ pub(super) fn plan(world: &mut World, seed: u64) {
         return;
     }
     let nodes = keys(world);
+    distances(world, &mut random, &nodes);
     let mut at = world.now();
     let end = Instant::ZERO + STORM;
     loop {
@@ -23,6 +24,21 @@ pub(super) fn plan(world: &mut World, seed: u64) {
             return;
         }
         fault(world, &mut random, &nodes, at);
+    }
+}
+
+/// Some nodes are on the same machine, some on another continent.
+fn distances(world: &mut World, random: &mut Stream, nodes: &[NodeKey]) {
+    for (at, one) in nodes.iter().enumerate() {
+        for other in &nodes[at + 1..] {
+            let least = random.exponential(Duration::from_millis(5));
+            let most = least + random.exponential(Duration::from_millis(10));
+            let latency = Latency::Uniform {
+                min: least,
+                max: most,
+            };
+            world.set_link(*one, *other, &LinkModel::with_latency(latency));
+        }
     }
 }
 
