@@ -1,0 +1,248 @@
+//! What came of a row's rounds.
+
+use bench_worker::Sample;
+use serde_json::{Map, Value, json};
+
+use crate::rows::{Base, OURS, Row};
+use crate::stats::Summary;
+
+/// What came of a row's rounds.
+pub(crate) struct Outcome {
+    pub(crate) row: &'static Row,
+    contenders: Vec<Contender>,
+}
+
+/// What came of one contender's part.
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    samples: Vec<Result<Sample, String>>,
+}
+
+impl Outcome {
+    pub(crate) fn new(row: &'static Row) -> Self {
+        let contender = |name| Contender {
+            name,
+            samples: Vec::new(),
+        };
+        Self {
+            row,
+            contenders: row.contenders().map(contender).collect(),
+        }
+    }
+
+    /// Adds what a contender did in the next round.
+    pub(crate) fn add(&mut self, name: &str, sample: Result<Sample, String>) {
+        let found = self.contenders.iter_mut().find(|it| it.name == name);
+        let contender = found.expect("invariant: only the row's contenders are measured");
+        contender.samples.push(sample);
+    }
+
+    pub(crate) fn contenders(&self) -> &[Contender] {
+        &self.contenders
+    }
+
+    /// Returns how many rounds there were.
+    pub(crate) fn rounds(&self) -> usize {
+        self.contenders[0].samples.len()
+    }
+
+    /// Returns a contender's values, round by round.
+    fn values(&self, contender: &Contender) -> Vec<Option<f64>> {
+        let value = |sample: &Result<Sample, String>| {
+            let sample = sample.as_ref().ok()?;
+            Some(self.row.measure.value(sample))
+        };
+        contender.samples.iter().map(value).collect()
+    }
+
+    /// Returns what everybody is divided by, round by round.
+    fn bases(&self) -> Vec<Option<f64>> {
+        let of = |name: &str| {
+            let found = self.contenders.iter().find(|it| it.name == name);
+            found.map_or_else(Vec::new, |base| self.values(base))
+        };
+        let measure = self.row.measure;
+        match self.row.base {
+            Base::Fixed(value) => vec![Some(value); self.rounds()],
+            Base::Peer(name) => of(name),
+            Base::Best => (0..self.rounds())
+                .map(|round| {
+                    let peers = self.row.peers.iter().filter_map(|peer| of(peer)[round]);
+                    peers.reduce(|one, other| measure.better(one, other))
+                })
+                .collect(),
+        }
+    }
+
+    /// Summarises a contender's values; `None` when it has none.
+    pub(crate) fn summary(&self, contender: &Contender) -> Option<Summary> {
+        let values: Vec<_> = self.values(contender).into_iter().flatten().collect();
+        Summary::of(&values)
+    }
+
+    /// Summarises a contender's ratios to the row's base, each of one round.
+    pub(crate) fn ratio(&self, contender: &Contender) -> Option<Summary> {
+        Summary::of_ratios(&self.values(contender), &self.bases())
+    }
+
+    /// Returns our part.
+    pub(crate) fn ours(&self) -> &Contender {
+        &self.contenders[0]
+    }
+
+    /// Tells whether our median ratio is as good as the row's goal, and our median value, too.
+    pub(crate) fn reached(&self) -> Option<bool> {
+        let ratio = self.ratio(self.ours())?;
+        let value = self.summary(self.ours())?.median;
+        let measure = self.row.measure;
+        let enough = |goal: f64| measure.better(goal, value) == value;
+        Some(self.row.reaches(ratio.median) && self.row.goal_value.is_none_or(enough))
+    }
+
+    /// Makes the object that `--json` prints.
+    pub(crate) fn to_json(&self) -> Value {
+        let (ours, ratio) = (self.summary(self.ours()), self.ratio(self.ours()));
+        let (mut peers, mut missing, mut processor) = (Map::new(), Map::new(), Map::new());
+        for contender in &self.contenders {
+            let summary = self.summary(contender);
+            if let Some(why) = contender.missing() {
+                missing.insert(contender.name.to_owned(), why.into());
+            }
+            if let Some(nanos) = contender.processor_nanos() {
+                processor.insert(contender.name.to_owned(), nanos.into());
+            }
+            if contender.name != OURS {
+                let median = summary.map(|summary| summary.median);
+                peers.insert(contender.name.to_owned(), median.into());
+            }
+        }
+        let base: Value = match self.row.base {
+            Base::Peer(peer) => peer.into(),
+            Base::Best => "best".into(),
+            Base::Fixed(value) => value.into(),
+        };
+        let median = |summary: Option<Summary>| summary.map(|it| it.median);
+        let min = |summary: Option<Summary>| summary.map(|it| it.min);
+        let max = |summary: Option<Summary>| summary.map(|it| it.max);
+        let mut object = json!({
+            "row": self.row.name,
+            "ours": median(ours),
+            "unit": self.row.measure.unit(),
+            "peers": peers,
+            "ratio": median(ratio),
+            "min": min(ours),
+            "max": max(ours),
+            "rounds": self.rounds(),
+            "base": base,
+            "ratio_min": min(ratio),
+            "ratio_max": max(ratio),
+            "more_is_better": self.row.measure.more_is_better(),
+            "goal": self.row.goal_text(),
+            "reached": self.reached(),
+        });
+        if self.row.measure.is_of_the_processor() {
+            object["processor_ns"] = processor.into();
+        }
+        if !missing.is_empty() {
+            object["missing"] = missing.into();
+        }
+        object
+    }
+}
+
+impl Contender {
+    /// Says why there are no values, or not as many as rounds.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        let failed = |sample: &Result<Sample, String>| sample.is_err();
+        let first = self.samples.iter().find(|sample| failed(sample))?;
+        first.as_ref().err().map(String::as_str)
+    }
+
+    fn good(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().flatten()
+    }
+
+    /// Returns the median of the processor time for each message, in nanoseconds, in all threads of the
+    /// process that measured.
+    pub(crate) fn processor_nanos(&self) -> Option<f64> {
+        let nanos = |sample: &Sample| sample.processor_seconds * 1e9 / sample.amount;
+        let all: Vec<f64> = self.good().map(nanos).collect();
+        Summary::of(&all).map(|summary| summary.median)
+    }
+
+    /// Returns what the last sample says besides, and how much was lost in all.
+    pub(crate) fn note(&self) -> String {
+        let mut notes: Vec<String> = Vec::new();
+        notes.extend(self.good().last().and_then(|sample| sample.note.clone()));
+        let lost: u64 = self.good().map(|sample| sample.lost).sum();
+        if lost > 0 {
+            notes.push(format!("{lost} lost"));
+        }
+        notes.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::ROWS;
+
+    fn taken(seconds: f64) -> Result<Sample, String> {
+        Ok(Sample {
+            amount: 1e9,
+            seconds,
+            processor_seconds: seconds / 2.0,
+            ..Sample::default()
+        })
+    }
+
+    fn outcome(name: &str, ours: &[f64], base: &[f64]) -> Outcome {
+        let row = ROWS.iter().find(|row| row.name == name);
+        let mut outcome = Outcome::new(row.expect("the row is there"));
+        let Base::Peer(peer) = outcome.row.base else {
+            panic!("the row has a peer for its base")
+        };
+        ours.iter().for_each(|it| outcome.add(OURS, taken(*it)));
+        base.iter().for_each(|it| outcome.add(peer, taken(*it)));
+        outcome
+    }
+
+    #[test]
+    fn a_time_that_is_shorter_than_its_base_has_a_ratio_below_one() {
+        let outcome = outcome("local_cast", &[20.0, 30.0, 40.0], &[80.0, 90.0, 100.0]);
+        let ratio = outcome.ratio(outcome.ours()).expect("there are rounds");
+        assert_eq!(ratio.min, 0.25);
+        assert_eq!(outcome.reached(), Some(true));
+    }
+
+    #[test]
+    fn a_rate_that_is_higher_than_its_base_has_a_ratio_above_one() {
+        let outcome = outcome("remote_cast_64", &[1.0, 1.0], &[3.0, 3.0]);
+        let ratio = outcome.ratio(outcome.ours()).expect("there are rounds");
+        assert_eq!(ratio.median, 3.0);
+    }
+
+    #[test]
+    fn a_goal_is_missed_by_its_value_alone() {
+        let outcome = outcome("local_cast", &[41.0], &[100.0]);
+        assert_eq!(outcome.reached(), Some(false));
+    }
+
+    #[test]
+    fn json_has_what_it_promises() {
+        let mut outcome = outcome("local_cast", &[20.0, 40.0, 30.0], &[60.0, 60.0, 60.0]);
+        outcome.add("ractor", Err("no such thing".to_owned()));
+        let object = outcome.to_json();
+        assert_eq!(object["row"], "local_cast");
+        assert_eq!(object["ours"], 30.0);
+        assert_eq!(object["unit"], "ns");
+        assert_eq!(object["peers"]["actix"], 60.0);
+        assert_eq!(object["peers"]["ractor"], Value::Null);
+        assert_eq!(object["ratio"], 0.5);
+        assert_eq!((&object["min"], &object["max"]), (&json!(20.0), &json!(40.0)));
+        assert_eq!(object["rounds"], 3);
+        assert_eq!(object["processor_ns"]["ours"], 15.0);
+        assert_eq!(object["missing"]["ractor"], "no such thing");
+        assert!(!object.to_string().contains('\n'));
+    }
+}
