@@ -34,7 +34,10 @@ impl Args {
         let known = |name: &&String| !ROWS.iter().any(|row| row.name == **name);
         if let Some(unknown) = self.rows.iter().find(known) {
             let all: Vec<_> = ROWS.iter().map(|row| row.name).collect();
-            return Err(format!("there is no row `{unknown}`; there are {}", all.join(", ")));
+            return Err(format!(
+                "there is no row `{unknown}`; there are {}",
+                all.join(", ")
+            ));
         }
         let wanted = |row: &&Row| self.rows.is_empty() || self.rows.iter().any(|it| it == row.name);
         Ok(ROWS.iter().filter(wanted).collect())

@@ -18,7 +18,9 @@ impl Machine {
         let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
         let model = model.and_then(|line| line.split_once(':'));
         Self {
-            processor: model.map_or("unknown", |(_, model)| model.trim()).to_owned(),
+            processor: model
+                .map_or("unknown", |(_, model)| model.trim())
+                .to_owned(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             load: read("/proc/loadavg")

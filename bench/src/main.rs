@@ -18,6 +18,7 @@ mod outside;
 mod port;
 mod process;
 mod remote;
+mod report;
 mod rounds;
 mod rows;
 mod runtime;
@@ -70,5 +71,8 @@ fn run(args: &Args) -> Result<(), String> {
         }
         outcomes.push(outcome);
     }
+    let file = args.report();
+    report::write(&file, &machine, args, &outcomes)?;
+    eprintln!("charts: {}", file.display());
     Ok(())
 }

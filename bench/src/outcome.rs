@@ -239,7 +239,10 @@ mod tests {
         assert_eq!(object["peers"]["actix"], 60.0);
         assert_eq!(object["peers"]["ractor"], Value::Null);
         assert_eq!(object["ratio"], 0.5);
-        assert_eq!((&object["min"], &object["max"]), (&json!(20.0), &json!(40.0)));
+        assert_eq!(
+            (&object["min"], &object["max"]),
+            (&json!(20.0), &json!(40.0))
+        );
         assert_eq!(object["rounds"], 3);
         assert_eq!(object["processor_ns"]["ours"], 15.0);
         assert_eq!(object["missing"]["ractor"], "no such thing");

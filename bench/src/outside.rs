@@ -52,6 +52,8 @@ impl Outside {
         if !done.success() {
             return Err(format!("{} cannot be built", folder.display()));
         }
-        Ok(target.join("release").join(format!("bench-{}", self.folder())))
+        Ok(target
+            .join("release")
+            .join(format!("bench-{}", self.folder())))
     }
 }

@@ -24,7 +24,11 @@ impl<'a> Rounds<'a> {
     pub(crate) fn new(args: &'a Args) -> Result<Self, String> {
         let own = std::env::current_exe();
         let own = own.map_err(|error| format!("this program cannot be found: {error}"))?;
-        let target = own.ancestors().nth(2).unwrap_or(Path::new("target")).to_owned();
+        let target = own
+            .ancestors()
+            .nth(2)
+            .unwrap_or(Path::new("target"))
+            .to_owned();
         let log = target.join("bench-workers.log");
         // Only what this run logs is of interest. If it stays, it is longer.
         let _ = std::fs::remove_file(&log);

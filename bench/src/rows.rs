@@ -100,11 +100,6 @@ impl Row {
         std::iter::once(OURS).chain(self.peers.iter().copied())
     }
 
-    /// Tells whether two processes do it.
-    pub(crate) const fn is_remote(&self) -> bool {
-        matches!(self.task, Task::Cast { .. } | Task::Call { .. })
-    }
-
     /// Tells whether a ratio is as good as the goal.
     pub(crate) fn reaches(&self, ratio: f64) -> bool {
         if self.measure.more_is_better() {
@@ -116,12 +111,18 @@ impl Row {
 
     /// Says what is to be reached.
     pub(crate) fn goal_text(&self) -> String {
-        let sign = if self.measure.more_is_better() { "≥" } else { "≤" };
+        let sign = if self.measure.more_is_better() {
+            "≥"
+        } else {
+            "≤"
+        };
         let unit = self.measure.unit();
         let first = match self.base {
             Base::Peer(peer) => format!("{sign} {} × {peer}", self.goal),
             Base::Best => format!("{sign} {} × the best peer", self.goal),
-            Base::Fixed(value) => format!("{sign} {} {unit}", crate::figure::short(value * self.goal)),
+            Base::Fixed(value) => {
+                format!("{sign} {} {unit}", crate::figure::short(value * self.goal))
+            }
         };
         match self.goal_value {
             Some(value) => format!("{first}, {sign} {value} {unit}"),
@@ -196,9 +197,24 @@ pub(crate) static ROWS: &[Row] = &[
         goal: 1.0,
         goal_value: None,
     },
-    cast("remote_cast_64", "casts between two processes, TCP, 64 B", 64, 2.0),
-    cast("remote_cast_1k", "casts between two processes, TCP, 1 KiB", 1024, 1.15),
-    cast("remote_cast_64k", "casts between two processes, TCP, 64 KiB", 65_536, 0.95),
+    cast(
+        "remote_cast_64",
+        "casts between two processes, TCP, 64 B",
+        64,
+        2.0,
+    ),
+    cast(
+        "remote_cast_1k",
+        "casts between two processes, TCP, 1 KiB",
+        1024,
+        1.15,
+    ),
+    cast(
+        "remote_cast_64k",
+        "casts between two processes, TCP, 64 KiB",
+        65_536,
+        0.95,
+    ),
     Row {
         name: "remote_call_1",
         what: "a call between two processes, TCP, 64 B, one outstanding, median",
@@ -207,7 +223,14 @@ pub(crate) static ROWS: &[Row] = &[
             outstanding: 1,
         },
         measure: Measure::Latency,
-        peers: &["raw", "ractor_cluster", "tonic", "tonic stream", "zenoh", "nats"],
+        peers: &[
+            "raw",
+            "ractor_cluster",
+            "tonic",
+            "tonic stream",
+            "zenoh",
+            "nats",
+        ],
         base: Base::Peer("raw"),
         goal: 1.08,
         goal_value: None,
@@ -220,14 +243,36 @@ pub(crate) static ROWS: &[Row] = &[
             outstanding: 64,
         },
         measure: Measure::Rate("calls/s"),
-        peers: &["raw", "ractor_cluster", "tonic", "tonic stream", "zenoh", "nats"],
+        peers: &[
+            "raw",
+            "ractor_cluster",
+            "tonic",
+            "tonic stream",
+            "zenoh",
+            "nats",
+        ],
         base: Base::Peer("raw"),
         goal: 1.1,
         goal_value: None,
     },
-    frames("sim_5x64", "frames in a simulated world, 5 nodes, 64 in flight each", 5, 64),
-    frames("sim_100x8", "frames in a simulated world, 100 nodes, 8 in flight each", 100, 8),
-    frames("sim_1000", "frames in a simulated world, 1000 nodes, 1 in flight each", 1000, 1),
+    frames(
+        "sim_5x64",
+        "frames in a simulated world, 5 nodes, 64 in flight each",
+        5,
+        64,
+    ),
+    frames(
+        "sim_100x8",
+        "frames in a simulated world, 100 nodes, 8 in flight each",
+        100,
+        8,
+    ),
+    frames(
+        "sim_1000",
+        "frames in a simulated world, 1000 nodes, 1 in flight each",
+        1000,
+        1,
+    ),
     Row {
         name: "sim_idle_100",
         what: "an idle simulated world: 100 nodes, a timer each 100 ms",
@@ -290,7 +335,10 @@ mod tests {
     #[test]
     fn every_row_is_once_in_the_tables_and_has_its_base() {
         for row in ROWS {
-            assert_eq!(ROWS.iter().filter(|other| other.name == row.name).count(), 1);
+            assert_eq!(
+                ROWS.iter().filter(|other| other.name == row.name).count(),
+                1
+            );
             if let Base::Peer(peer) = row.base {
                 assert!(row.peers.contains(&peer), "{}", row.name);
             }

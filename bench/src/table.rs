@@ -9,7 +9,11 @@ use crate::rows::{Base, OURS};
 /// Writes the table of one row.
 pub(crate) fn table(outcome: &Outcome) -> String {
     let row = outcome.row;
-    let direction = if row.measure.more_is_better() { "more" } else { "less" };
+    let direction = if row.measure.more_is_better() {
+        "more"
+    } else {
+        "less"
+    };
     let processor = row.measure.is_of_the_processor();
     let (base, unit) = (base_text(row.base), row.measure.unit());
     let mut text = format!(
@@ -18,9 +22,12 @@ pub(crate) fn table(outcome: &Outcome) -> String {
     );
     let mut line = |cells: [&str; 7]| {
         let [name, min, median, max, ratio, cpu, note] = cells;
-        let cpu = if processor { format!("{cpu:>9}") } else { String::new() };
-        let line =
-            format!("  {name:<15}{min:>9}{median:>9}{max:>9}  {ratio:<20}{cpu}  {note}");
+        let cpu = if processor {
+            format!("{cpu:>9}")
+        } else {
+            String::new()
+        };
+        let line = format!("  {name:<15}{min:>9}{median:>9}{max:>9}  {ratio:<20}{cpu}  {note}");
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}", line.trim_end());
     };
@@ -48,7 +55,9 @@ fn base_text(base: Base) -> String {
 fn cells(outcome: &Outcome, contender: &Contender) -> [String; 7] {
     let name = display_name(contender.name).to_owned();
     let dash = || "–".to_owned();
+    // A panic's message has several lines.
     let why = contender.missing().unwrap_or_default();
+    let why = why.lines().next().unwrap_or_default();
     let Some(values) = outcome.summary(contender) else {
         return [name, dash(), dash(), dash(), dash(), dash(), why.to_owned()];
     };
@@ -74,5 +83,9 @@ fn cells(outcome: &Outcome, contender: &Contender) -> [String; 7] {
 
 /// Returns what a contender is called in front of readers.
 pub(crate) fn display_name(contender: &str) -> &str {
-    if contender == OURS { "monofil" } else { contender }
+    if contender == OURS {
+        "monofil"
+    } else {
+        contender
+    }
 }

@@ -7,7 +7,6 @@ use super::BURST;
 use crate::node;
 
 mod proto {
-    #![expect(unreachable_pub, reason = "generated")]
     monofil::include_proto!();
 }
 use proto::bench::{

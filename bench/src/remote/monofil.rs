@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use bench_worker::{Job, Laps, Meter, Role, Task, number, ready};
 use monofil::{
-    Caller, Component, ComponentSpec, Context, HandlerError, Message, Name, Payload,
-    RawPending, Reply, Request, StartReason, Status,
+    Caller, Component, ComponentSpec, Context, HandlerError, Message, Name, Payload, RawPending,
+    Reply, Request, StartReason, Status,
 };
 
 use super::{Payloads, answered};

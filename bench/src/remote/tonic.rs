@@ -95,6 +95,7 @@ async fn speak(job: &Job, address: &str) -> ! {
     let streams = job.contender == "tonic stream";
     match job.task {
         Task::Cast { bytes } => cast(client, bytes).await,
+        Task::Call { outstanding: 1, .. } if streams => laps_of_stream(client, job).await,
         Task::Call { outstanding, .. } if streams => call_all(client, job, outstanding).await,
         Task::Call { outstanding: 1, .. } => laps(client, job).await,
         Task::Call { outstanding, .. } => call(client, job, outstanding).await,
@@ -147,24 +148,46 @@ async fn call(client: ChunksClient<Channel>, job: &Job, outstanding: usize) -> !
 }
 
 /// One stream each way: gRPC's way to batch calls, at the price of matching answers by hand.
-async fn call_all(mut client: ChunksClient<Channel>, job: &Job, outstanding: usize) -> ! {
-    let mut payloads = Payloads::of(job.bytes());
+async fn streams(
+    mut client: ChunksClient<Channel>,
+    outstanding: usize,
+) -> (mpsc::Sender<Chunk>, Streaming<Chunk>) {
     let (calls, receiver) = mpsc::channel(outstanding);
-    for number in 0..outstanding as u64 {
+    let answers = client.echo_all(ReceiverStream::new(receiver)).await;
+    (calls, answers.expect("it is taken").into_inner())
+}
+
+async fn answer(answers: &mut Streaming<Chunk>) -> Bytes {
+    let answer = answers.message().await.expect("it is open");
+    answer.expect("an answer").data
+}
+
+async fn laps_of_stream(client: ChunksClient<Channel>, job: &Job) -> ! {
+    let mut payloads = Payloads::of(job.bytes());
+    let (calls, mut answers) = streams(client, 1).await;
+    let mut laps = Laps::new(job);
+    for number in 0.. {
+        laps.begin();
         let sent = calls.send(chunk(payloads.make(number))).await;
         sent.expect("it is open");
+        let answer = answer(&mut answers).await;
+        laps.end();
+        answered(&answer, number, job.bytes());
     }
-    let answers = client.echo_all(ReceiverStream::new(receiver)).await;
-    let mut answers = answers.expect("it is taken").into_inner();
+    unreachable!("numbers do not end")
+}
+
+async fn call_all(client: ChunksClient<Channel>, job: &Job, outstanding: usize) -> ! {
+    let mut payloads = Payloads::of(job.bytes());
+    let (calls, mut answers) = streams(client, outstanding).await;
     let mut meter = Meter::new(job);
-    let mut next = outstanding as u64;
-    for number in 0.. {
-        let answer = answers.message().await.expect("it is open");
-        let answer = answer.expect("an answer");
-        meter.take(answered(&answer.data, number, job.bytes()));
+    for next in 0.. {
         let sent = calls.send(chunk(payloads.make(next))).await;
         sent.expect("it is open");
-        next += 1;
+        if let Some(number) = (next + 1).checked_sub(outstanding as u64) {
+            let answer = answer(&mut answers).await;
+            meter.take(answered(&answer, number, job.bytes()));
+        }
     }
     unreachable!("numbers do not end")
 }

@@ -15,7 +15,9 @@ const KEY: &str = "bench/sink";
 pub(crate) fn run(job: &Job) -> ! {
     zenoh::init_log_from_env_or("error");
     match (&job.role, job.task) {
-        (Role::Client { address }, Task::Cast { bytes }) => source(&open("connect", address), bytes),
+        (Role::Client { address }, Task::Cast { bytes }) => {
+            source(&open("connect", address), bytes)
+        }
         (Role::Client { address }, Task::Call { outstanding, .. }) => {
             let session = open("connect", address);
             let querier = session.declare_querier(KEY).wait().expect("a querier");

@@ -7,9 +7,7 @@ use monofil::{
     Caller, Component, ComponentSpec, Container, ContainerConfig, Context, HandlerError, Message,
     Name, NodeId, Payload, Reply, Request, StartReason, StaticDirectory, Status,
 };
-use monofil_inproc::{
-    Latency, LinkModel, NodeSpec, World, WorldConfig, application_endpoint,
-};
+use monofil_inproc::{Latency, LinkModel, NodeSpec, World, WorldConfig, application_endpoint};
 
 use crate::remote::Payloads;
 
@@ -22,7 +20,10 @@ pub(crate) fn run(job: &Job) -> ! {
         link: LinkModel::with_latency(Latency::Constant(Duration::from_millis(1))),
         ..WorldConfig::with_seed(1)
     });
-    let (for_sink, there) = (job.clone(), application_endpoint("sink").expect("an endpoint"));
+    let (for_sink, there) = (
+        job.clone(),
+        application_endpoint("sink").expect("an endpoint"),
+    );
     add(&mut world, "sink", StaticDirectory::new(), move || {
         let job = for_sink.clone();
         ComponentSpec::new("bench/sink", move || Sink(Meter::new(&job)))

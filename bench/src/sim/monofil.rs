@@ -6,12 +6,8 @@ use std::time::Duration;
 
 use bench_worker::{Bounce, Job, Meter, Sample, Stopwatch, Task, finish};
 use bytes::Bytes;
-use monofil_inproc::{
-    Latency, LinkModel, NodeSpec, World, WorldConfig, application_endpoint,
-};
-use monofil_transport::{
-    Clock, ConnectionId, Event, Inbox, Io, Next, Node, Plane, Route,
-};
+use monofil_inproc::{Latency, LinkModel, NodeSpec, World, WorldConfig, application_endpoint};
+use monofil_transport::{Clock, ConnectionId, Event, Inbox, Io, Next, Node, Plane, Route};
 
 /// How long a frame is on the way.
 const LATENCY: Duration = Duration::from_millis(1);

@@ -1,4 +1,4 @@
-//! The same worlds in turmoil, with datagrams, which cost it less than connections.
+//! The same worlds in turmoil, with datagrams: with a constant latency they keep their order.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -54,11 +54,7 @@ fn name(number: usize) -> String {
 }
 
 /// Keeps a number of frames on their way to its neighbour, which sends each back.
-async fn bounce(
-    neighbour: String,
-    in_flight: usize,
-    meter: Rc<RefCell<Meter>>,
-) -> turmoil::Result {
+async fn bounce(neighbour: String, in_flight: usize, meter: Rc<RefCell<Meter>>) -> turmoil::Result {
     let socket = UdpSocket::bind((IpAddr::from([0, 0, 0, 0]), PORT)).await?;
     // All are bound then.
     tokio::time::sleep(LATENCY).await;
@@ -70,7 +66,11 @@ async fn bounce(
     let mut frame = [0; Bounce::BYTES];
     loop {
         let (length, from) = socket.recv_from(&mut frame).await?;
-        let order = if from == neighbour { &mut back } else { &mut there };
+        let order = if from == neighbour {
+            &mut back
+        } else {
+            &mut there
+        };
         order.take(&frame[..length]);
         meter.borrow_mut().count();
         socket.send_to(&frame[..length], from).await?;

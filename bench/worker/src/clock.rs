@@ -15,7 +15,10 @@ pub(crate) fn processor() -> Duration {
 }
 
 /// Asks the kernel directly: one of the simulators takes the C library's function over.
-#[expect(unsafe_code, reason = "there is no safe way around the C library's function")]
+#[expect(
+    unsafe_code,
+    reason = "there is no safe way around the C library's function"
+)]
 fn read(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,

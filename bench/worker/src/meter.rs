@@ -24,8 +24,14 @@ pub struct Meter {
 #[derive(Debug)]
 enum Phase {
     Waiting,
-    Warming { until: Duration },
-    Measuring { since: Stopwatch, from: u64, lost: u64 },
+    Warming {
+        until: Duration,
+    },
+    Measuring {
+        since: Stopwatch,
+        from: u64,
+        lost: u64,
+    },
 }
 
 impl Meter {
@@ -81,7 +87,9 @@ impl Meter {
                     lost: self.order.lost(),
                 };
             }
-            Phase::Measuring { since, from, lost } if since.seconds() >= self.window.as_secs_f64() => {
+            Phase::Measuring { since, from, lost }
+                if since.seconds() >= self.window.as_secs_f64() =>
+            {
                 finish(Sample {
                     amount: (self.count - from) as f64,
                     seconds: since.seconds(),
