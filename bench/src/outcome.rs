@@ -6,6 +6,19 @@ use serde_json::{Map, Value, json};
 use crate::rows::{Base, OURS, Row};
 use crate::stats::Summary;
 
+/// Rounds that differ by more than this, some of which reach the goal, say nothing about it.
+const SCATTER: f64 = 1.5;
+
+/// How a row's ratio is to its goal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Reached,
+    Missed,
+    /// Some rounds reached it, and they differ too much.
+    Unclear,
+    Unmeasured,
+}
+
 /// What came of a row's rounds.
 pub(crate) struct Outcome {
     pub(crate) row: &'static Row,
@@ -90,13 +103,22 @@ impl Outcome {
         &self.contenders[0]
     }
 
-    /// Tells whether our median ratio is as good as the row's goal, and our median value, too.
-    pub(crate) fn reached(&self) -> Option<bool> {
-        let ratio = self.ratio(self.ours())?;
-        let value = self.summary(self.ours())?.median;
-        let measure = self.row.measure;
-        let enough = |goal: f64| measure.better(goal, value) == value;
-        Some(self.row.reaches(ratio.median) && self.row.goal_value.is_none_or(enough))
+    /// Says how our ratio is to the row's goal, and our value, too.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let (ours, measure) = (self.ours(), self.row.measure);
+        let (Some(ratio), Some(value)) = (self.ratio(ours), self.summary(ours)) else {
+            return Verdict::Unmeasured;
+        };
+        let enough = |goal: f64| measure.better(goal, value.median) == value.median;
+        if !self.row.goal_value.is_none_or(enough) {
+            return Verdict::Missed;
+        }
+        let rounds = [ratio.min, ratio.max].map(|ratio| self.row.reaches(ratio));
+        match self.row.reaches(ratio.median) {
+            _ if rounds[0] != rounds[1] && ratio.max > ratio.min * SCATTER => Verdict::Unclear,
+            true => Verdict::Reached,
+            false => Verdict::Missed,
+        }
     }
 
     /// Makes the object that `--json` prints.
@@ -138,7 +160,7 @@ impl Outcome {
             "ratio_max": max(ratio),
             "more_is_better": self.row.measure.more_is_better(),
             "goal": self.row.goal_text(),
-            "reached": self.reached(),
+            "reached": self.verdict().as_bool(),
         });
         if self.row.measure.is_of_the_processor() {
             object["processor_ns"] = processor.into();
@@ -147,6 +169,25 @@ impl Outcome {
             object["missing"] = missing.into();
         }
         object
+    }
+}
+
+impl Verdict {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Reached => "reached",
+            Self::Missed => "not reached",
+            Self::Unclear => "unclear",
+            Self::Unmeasured => "not measured",
+        }
+    }
+
+    const fn as_bool(self) -> Option<bool> {
+        match self {
+            Self::Reached => Some(true),
+            Self::Missed => Some(false),
+            Self::Unclear | Self::Unmeasured => None,
+        }
     }
 }
 
@@ -212,7 +253,7 @@ mod tests {
         let outcome = outcome("local_cast", &[20.0, 30.0, 40.0], &[80.0, 90.0, 100.0]);
         let ratio = outcome.ratio(outcome.ours()).expect("there are rounds");
         assert_eq!(ratio.min, 0.25);
-        assert_eq!(outcome.reached(), Some(true));
+        assert_eq!(outcome.verdict(), Verdict::Reached);
     }
 
     #[test]
@@ -225,7 +266,14 @@ mod tests {
     #[test]
     fn a_goal_is_missed_by_its_value_alone() {
         let outcome = outcome("local_cast", &[41.0], &[100.0]);
-        assert_eq!(outcome.reached(), Some(false));
+        assert_eq!(outcome.verdict(), Verdict::Missed);
+    }
+
+    #[test]
+    fn rounds_that_scatter_around_the_goal_say_nothing() {
+        let outcome = outcome("remote_cast_64", &[1.0, 1.0, 1.0], &[1.0, 5.0, 9.0]);
+        assert_eq!(outcome.verdict(), Verdict::Unclear);
+        assert_eq!(outcome.to_json()["reached"], Value::Null);
     }
 
     #[test]

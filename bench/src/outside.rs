@@ -34,7 +34,7 @@ impl Outside {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.folder());
         // Its own: with other flags everything in a shared one would be built again and again.
         let target = target.join(self.folder());
-        let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
             .args(["build", "--release", "--locked", "--quiet"])
             .arg("--target-dir")

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::args::Args;
 use crate::machine::Machine;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Verdict};
 
 /// Writes the page to a file, whose folder is made if it is not there.
 pub(crate) fn write(
@@ -27,7 +27,9 @@ pub(crate) fn write(
 }
 
 fn page(machine: &Machine, args: &Args, outcomes: &[Outcome]) -> String {
-    let reached = outcomes.iter().filter(|it| it.reached() == Some(true));
+    let reached = outcomes
+        .iter()
+        .filter(|it| it.verdict() == Verdict::Reached);
     let (reached, all) = (reached.count(), outcomes.len());
     let cards: String = outcomes.iter().map(card::card).collect();
     let (_, window) = args.windows();

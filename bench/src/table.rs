@@ -36,11 +36,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         let cells = cells(outcome, contender);
         line(cells.each_ref().map(String::as_str));
     }
-    let verdict = match outcome.reached() {
-        Some(true) => "reached",
-        Some(false) => "not reached",
-        None => "not measured",
-    };
+    let verdict = outcome.verdict().text();
     text + &format!("  goal {}: {verdict}\n", row.goal_text())
 }
 

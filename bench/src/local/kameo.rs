@@ -1,4 +1,4 @@
-//! Two actors on a runtime of one thread: more threads make them slower.
+//! Two actors on a runtime of one thread, as a container has.
 
 use bench_worker::{Job, Meter, Task};
 use kameo::actor::{ActorRef, Spawn};
@@ -16,7 +16,7 @@ pub(crate) fn run(job: &Job) -> ! {
             meter: Meter::new(&job),
             until_go: BURST,
         };
-        // Bounded mailboxes are slower.
+        // A bounded mailbox has permits to count besides.
         let sink = Sink::spawn_with_mailbox(sink, mailbox::unbounded());
         let calls = job.task == Task::LocalCall;
         let source = Source {

@@ -1,4 +1,4 @@
-//! Two actors on a runtime of one thread: more threads make them slower.
+//! Two actors on a runtime of one thread, as a container has.
 
 use bench_worker::{Job, Meter, Task};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};

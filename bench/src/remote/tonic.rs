@@ -16,7 +16,11 @@ use super::{Payloads, answered};
 use crate::runtime;
 
 mod proto {
-    #![expect(unreachable_pub, clippy::unwrap_used, reason = "generated")]
+    #![expect(
+        unreachable_pub,
+        clippy::allow_attributes_without_reason,
+        reason = "generated"
+    )]
     tonic::include_proto!("peer");
 }
 use proto::Chunk;

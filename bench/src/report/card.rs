@@ -3,7 +3,7 @@
 use super::escape;
 use super::scale::Linear;
 use crate::figure::{ratio, short};
-use crate::outcome::{Contender, Outcome};
+use crate::outcome::{Contender, Outcome, Verdict};
 use crate::rows::{Base, OURS};
 use crate::table::display_name;
 
@@ -23,7 +23,8 @@ pub(super) fn card(outcome: &Outcome) -> String {
         .iter()
         .map(|contender| bar(outcome, contender, &axis, goal))
         .collect();
-    let (class, verdict) = verdict(outcome);
+    let verdict = outcome.verdict();
+    let (class, verdict) = (class(verdict), verdict.text());
     let arrow = if row.measure.more_is_better() {
         "more is better →"
     } else {
@@ -45,12 +46,12 @@ pub(super) fn card(outcome: &Outcome) -> String {
     )
 }
 
-/// Returns the class and the text of whether the goal is reached.
-pub(super) fn verdict(outcome: &Outcome) -> (&'static str, &'static str) {
-    match outcome.reached() {
-        Some(true) => ("yes", "reached"),
-        Some(false) => ("no", "not reached"),
-        None => ("none", "not measured"),
+/// Returns the class of whether the goal is reached.
+pub(super) const fn class(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Reached => "yes",
+        Verdict::Missed => "no",
+        Verdict::Unclear | Verdict::Unmeasured => "none",
     }
 }
 

@@ -1,6 +1,6 @@
 //! All rows in one chart: how many times better or worse than its base each contender is.
 
-use super::card::verdict;
+use super::card::class;
 use super::scale::Doublings;
 use crate::figure::ratio;
 use crate::outcome::Outcome;
@@ -66,7 +66,7 @@ fn line(outcome: &Outcome, axis: &Doublings) -> String {
         })
         .collect();
     let goal = axis.at(better(outcome, row.goal));
-    let (class, _) = verdict(outcome);
+    let class = class(outcome.verdict());
     let (ours, value) = match outcome.ratio(outcome.ours()) {
         Some(summary) => ours(outcome, axis, &summary),
         None => (String::new(), "–".to_owned()),
