@@ -169,21 +169,21 @@ impl Book {
         ends
     }
 
-    /// Checks that nothing was lost, nothing came twice, and nothing was said that is not so.
-    pub(super) fn balance(&self, seed: u64) {
+    /// Checks that nothing was lost, nothing came twice, and nothing was said that is not so. `dropped` is how
+    /// many casts came back to each node when their senders took no more.
+    pub(super) fn balance(&self, seed: u64, dropped: [u64; 3]) {
         assert!(
             self.complaints.is_empty(),
             "seed {seed}: {:?}",
             self.complaints
         );
         for (token, entry) in self.entries.iter().enumerate() {
-            let wrong = entry.wrong(self.is_alive(entry.sender));
+            let wrong = entry.wrong();
             assert!(
                 wrong.is_none(),
                 "seed {seed}: {token}: {wrong:?}: {entry:#?}"
             );
         }
-        self.balance_news(seed);
         for ((sender, target), tokens) in &self.order {
             let first = tokens.windows(2).find(|pair| pair[0] >= pair[1]);
             assert!(
@@ -191,45 +191,68 @@ impl Book {
                 "seed {seed}: from {sender:?} to {target}: {first:?}"
             );
         }
-    }
-
-    /// Checks that for each subscriber that was told news ran or came back.
-    fn balance_news(&self, seed: u64) {
-        let mut missing: BTreeMap<(Sender, String), u64> = BTreeMap::new();
-        for entry in self.entries.iter().filter(|entry| entry.sent == Sent::News) {
-            for subscriber in super::SUBSCRIBERS {
-                if entry.told > 0
-                    && self.is_alive(entry.sender)
-                    && !entry.ran.contains_key(subscriber)
-                {
-                    *missing
-                        .entry((entry.sender, subscriber.to_owned()))
-                        .or_default() += 1;
-                }
-            }
-        }
-        for (key, count) in missing {
-            let back = self.news_back.get(&key).copied().unwrap_or(0);
+        let lost = self.lost();
+        for (node, dropped) in dropped.into_iter().enumerate() {
+            let lost: Vec<_> = lost
+                .iter()
+                .filter(|(sender, _)| node_of(sender.0) == node)
+                .collect();
+            let count: u64 = lost.iter().map(|(_, count)| **count).sum();
             assert!(
-                count <= back,
-                "seed {seed}: {count} news to {key:?} are missing, {back} came back"
+                count <= dropped,
+                "seed {seed}: {count} were lost, {dropped} of them counted: {lost:?}"
             );
         }
     }
 
+    /// Counts the casts and news that were accepted, and neither ran nor came back, by their senders.
+    fn lost(&self) -> BTreeMap<Sender, u64> {
+        let mut casts: BTreeMap<Sender, u64> = BTreeMap::new();
+        let mut news: BTreeMap<(Sender, &str), u64> = BTreeMap::new();
+        for entry in self
+            .entries
+            .iter()
+            .filter(|entry| self.is_alive(entry.sender))
+        {
+            if entry.is_lost_cast() {
+                *casts.entry(entry.sender).or_default() += 1;
+            }
+            for subscriber in super::SUBSCRIBERS {
+                if entry.told > 0 && !entry.ran.contains_key(subscriber) {
+                    *news.entry((entry.sender, subscriber)).or_default() += 1;
+                }
+            }
+        }
+        for ((sender, subscriber), missing) in news {
+            // Those that came back may have run, as far as that is known.
+            let back = self.news_back.get(&(sender, subscriber.to_owned()));
+            let lost = missing.saturating_sub(back.copied().unwrap_or(0));
+            *casts.entry(sender).or_default() += lost;
+        }
+        casts.retain(|_, count| *count > 0);
+        casts
+    }
+
     /// Tells whether a sender is still there: what dies in a killed sender's own memory is nobody's loss.
     fn is_alive(&self, (name, life): Sender) -> bool {
-        let node = super::NODES
-            .iter()
-            .zip(super::DRIVERS)
-            .position(|(node, driver)| driver == name || node.1.contains(&name));
-        self.lives[node.expect("a component of one of the nodes")] == life
+        self.lives[node_of(name)] == life
     }
 }
 
+fn node_of(component: &str) -> usize {
+    let mut nodes = super::NODES.iter().zip(super::DRIVERS);
+    let node = nodes.position(|(node, driver)| driver == component || node.1.contains(&component));
+    node.expect("a component of one of the nodes")
+}
+
 impl Entry {
+    fn is_lost_cast(&self) -> bool {
+        let accepted = self.end.is_some_and(|end| end.kind == "accepted");
+        accepted && self.ran.is_empty() && self.back.is_empty()
+    }
+
     /// Says what is wrong with it, if anything is.
-    fn wrong(&self, sender_lives: bool) -> Option<&'static str> {
+    fn wrong(&self) -> Option<&'static str> {
         if self.ran.values().any(|runs| *runs > 1) {
             return Some("it ran twice");
         }
@@ -258,11 +281,7 @@ impl Entry {
                 }
                 let lie = self.back.iter().any(|back| back.0.contains("a lie"));
                 let unrun = self.back.iter().any(|back| back.1 == Executed::No);
-                if unrun && !lie && runs > 0 {
-                    return Some("it came back as not run, and ran");
-                }
-                let lost = sender_lives && runs == 0 && self.back.is_empty();
-                lost.then_some("it was accepted, and neither ran nor came back")
+                (unrun && !lie && runs > 0).then_some("it came back as not run, and ran")
             }
             (Sent::Cast | Sent::Later, _) if !self.back.is_empty() => {
                 Some("refused, and came back")

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use monofil_container::{
-    Caller, ContainerConfig, Context, HandlerError, InstanceLimits, Message, Payload, RawPending,
-    Replies, Reply, Request, StartReason, Status, Undelivered,
+    Caller, ContainerConfig, Context, Counter, HandlerError, InstanceLimits, Message, Payload,
+    RawPending, Replies, Reply, Request, StartReason, Status, Undelivered,
 };
 use monofil_inproc::TraceHash;
 use monofil_tests::{ComponentDef, Hooks, Net, NodeSpec, Scheme, SimNet, ZmqNet, hooked};
@@ -53,7 +53,7 @@ fn storm(seed: u64) -> Outcome {
     // The longest deadline and sleep are over by then, and links have been made again.
     net.world().run_for(Duration::from_secs(60));
     let book = books.borrow();
-    book.balance(seed);
+    book.balance(seed, dropped(&net));
     for (node, _) in NODES {
         nothing_is_left(&net, node, seed);
     }
@@ -68,6 +68,11 @@ fn nothing_is_left(net: &dyn Net, node: &str, seed: u64) {
     // The probe's, one for each link, and one for each greeting.
     assert!(timers <= 12, "seed {seed}: {node} has {timers} timers");
     assert!(left.is_empty(), "seed {seed}: {node} is left with {left:?}");
+}
+
+/// Returns how many casts came back to each node when their senders took no more.
+fn dropped(net: &dyn Net) -> [u64; 3] {
+    NODES.map(|(node, _)| net.counter(node, Counter::CastsUndeliveredDropped))
 }
 
 /// Returns how many timers a node has, and what else it holds.
@@ -128,7 +133,7 @@ fn the_books_balance_after_a_squall() {
         net.turn_until("calm", |net| {
             NODES.iter().all(|(node, _)| left(net, node).1.is_empty())
         });
-        books.borrow().balance(0);
+        books.borrow().balance(0, dropped(&net));
         println!("{scheme:?}: {:#?}", books.borrow().ends());
     }
 }
