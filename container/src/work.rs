@@ -179,6 +179,10 @@ impl Core {
 
     /// Takes what is next, if a stack of this size will do for it and nothing else is to be done first.
     fn next_activity(&mut self, stack_bytes: usize) -> Option<Activity> {
+        if self.dead {
+            // The handler before took the end of its node for a panic of its own, and returned.
+            return None;
+        }
         if let Some(index) = self.to_stop.take() {
             return Some(self.stop_activity(index));
         }

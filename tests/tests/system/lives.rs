@@ -475,3 +475,43 @@ fn running_out_of_stacks_is_a_refusal_and_passes() {
         );
     }
 }
+
+#[test]
+fn a_killed_node_begins_nothing_more() {
+    on_both(|net| {
+        let log = Log::default();
+        // Takes the end for a panic of its own, and returns or panics as if nothing else had been.
+        let stubborn = |name: &'static str, panics: bool| {
+            let log = log.clone();
+            hooked(name, move || {
+                note(&log, "made");
+                let (handled, started) = (log.clone(), log.clone());
+                Hooks::new(move |cx: &mut Context<'_>, _| {
+                    note(&handled, "began");
+                    let _ = catch_unwind(AssertUnwindSafe(|| cx.sleep(AN_HOUR)));
+                    assert!(!panics, "it insists");
+                    Ok(Reply::Empty)
+                })
+                .start(move |_, _| {
+                    note(&started, "started");
+                    Ok(())
+                })
+            })
+        };
+        net.start(vec![NodeSpec::new(
+            "one",
+            vec![stubborn("returns", false), stubborn("panics", true)],
+        )]);
+        net.run(|cx| {
+            for to in ["returns", "panics", "returns", "panics"] {
+                cx.cast(text(to, "Do", "")).expect("sent");
+            }
+            cx.sleep(Duration::from_millis(50)).expect("time");
+        });
+        net.kill("one");
+        let mut log = log.borrow().clone();
+        log.sort();
+        let once_each = ["began", "began", "made", "made", "started", "started"];
+        assert_eq!(log, once_each);
+    });
+}
