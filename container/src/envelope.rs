@@ -8,7 +8,7 @@ use monofil_proto::wire;
 use monofil_transport::Instant;
 
 use crate::error::micros;
-use crate::{CallError, Message, MessageKind, Name, NodeId, Payload, Trace};
+use crate::{CallError, Name, NodeId, Payload, Trace};
 
 /// An instance that waits for an answer, and those that wait for it in turn.
 #[derive(Debug)]
@@ -212,21 +212,5 @@ impl Envelope {
             envelope.deadline = Some(now + remaining);
         }
         Some(envelope)
-    }
-
-    /// Turns a request into the message that a handler gets.
-    pub(crate) fn into_message(self, kind: MessageKind) -> Message {
-        Message {
-            kind,
-            id: self.id,
-            source: self.source,
-            method: self.method,
-            topic: self.topic,
-            flow: self.flow,
-            deadline: self.deadline.unwrap_or(Instant::FAR_FUTURE),
-            trace: self.trace,
-            key: self.key,
-            payload: self.payload,
-        }
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use monofil_transport::{HandlerId, Instant};
 
 use crate::calls::Origin;
-use crate::envelope::Chain;
 use crate::environment::Environment;
 use crate::{
     CallError, Component, ComponentSpec, InstanceLimits, Interface, Message, Name, StartReason,
@@ -23,9 +22,6 @@ pub(crate) type Factory = Rc<RefCell<Box<dyn FnMut() -> Box<dyn Component>>>>;
 pub(crate) struct Queued {
     pub(crate) message: Message,
     pub(crate) origin: Origin,
-    pub(crate) waiting: Chain,
-    /// For a call that wants a stream: how many items it takes at first.
-    pub(crate) credit: u32,
 }
 
 /// What an instance does next.
@@ -187,7 +183,7 @@ impl Instance {
 
     pub(crate) fn push(&mut self, arrival: u64, work: Work) {
         match &work {
-            Work::Message(queued) => self.queued_bytes += queued.message.payload.bytes.len(),
+            Work::Message(queued) => self.queued_bytes += queued.message.payload().bytes.len(),
             Work::Undelivered(_) => self.returned += 1,
         }
         self.queue.push_back((arrival, work));
@@ -212,7 +208,8 @@ impl Instance {
 
     /// Takes the queued messages whose deadline has passed.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<Queued> {
-        let expired = |work: &Work| matches!(work, Work::Message(it) if it.message.deadline <= now);
+        let expired =
+            |work: &Work| matches!(work, Work::Message(it) if it.message.deadline() <= now);
         if !self.queue.iter().any(|(_, work)| expired(work)) {
             return Vec::new();
         }
@@ -232,7 +229,7 @@ impl Instance {
 
     fn left(&mut self, work: &Work) {
         match work {
-            Work::Message(queued) => self.queued_bytes -= queued.message.payload.bytes.len(),
+            Work::Message(queued) => self.queued_bytes -= queued.message.payload().bytes.len(),
             Work::Undelivered(_) => self.returned -= 1,
         }
     }

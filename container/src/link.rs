@@ -13,6 +13,10 @@
 //!
 //! Sans-IO: methods take `now` and what arrived, and say what to do. Call them in this order: `handle_*`
 //! for what arrived, commands, then `poll_frame` until it returns `None`; and again by `next_deadline`.
+#![expect(
+    clippy::vec_box,
+    reason = "envelopes go on into queues, one by one, and are moved as one word"
+)]
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -68,7 +72,7 @@ pub(crate) struct Marks {
 pub(crate) struct Batch {
     /// The number of the first record; 0 when there is none, or on an unnumbered link.
     pub(crate) first_sequence: u64,
-    pub(crate) records: Vec<Envelope>,
+    pub(crate) records: Vec<Box<Envelope>>,
     pub(crate) marks: Marks,
     pub(crate) resent: bool,
 }
@@ -102,7 +106,7 @@ impl LedgerEntry {
 
 #[derive(Debug)]
 struct Outbound {
-    envelope: Envelope,
+    envelope: Box<Envelope>,
     /// The other side's record that ends with this one; see [`Link::answer`].
     settles: Option<u64>,
 }
@@ -213,9 +217,9 @@ impl Link {
     /// Takes a request, or says which limit is reached. A full link is known before anything is sent.
     pub(crate) fn offer(
         &mut self,
-        envelope: Envelope,
+        envelope: Box<Envelope>,
         place: &Name,
-    ) -> Result<(), Box<(CallError, Envelope)>> {
+    ) -> Result<(), Box<(CallError, Box<Envelope>)>> {
         let out = &self.outbound;
         let bytes = envelope.payload.bytes.len() as u64;
         let (limit, value, observed) = if out.requests_open >= self.config.window_records {
@@ -256,6 +260,7 @@ impl Link {
     /// announced once this has arrived. The reason would get lost with the frame it is in, and a mark in
     /// another frame, a hello perhaps, would let the other side forget whom to tell of it.
     pub(crate) fn answer(&mut self, envelope: Envelope, settles: Option<u64>) {
+        let envelope = Box::new(envelope);
         self.outbound
             .answers
             .push_back(Outbound { envelope, settles });
@@ -285,7 +290,7 @@ impl Link {
     }
 
     /// Takes back a request that has not left yet.
-    pub(crate) fn withdraw(&mut self, id: u64) -> Option<Envelope> {
+    pub(crate) fn withdraw(&mut self, id: u64) -> Option<Box<Envelope>> {
         let at = self
             .outbound
             .requests
@@ -297,7 +302,7 @@ impl Link {
     }
 
     /// Takes back the requests that have not left and whose deadline has passed.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Envelope> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Box<Envelope>> {
         let due = |out: &Outbound| {
             out.envelope
                 .deadline
@@ -456,7 +461,7 @@ impl Link {
     }
 
     /// Takes the requests that have not left.
-    pub(crate) fn take_requests(&mut self) -> Vec<Envelope> {
+    pub(crate) fn take_requests(&mut self) -> Vec<Box<Envelope>> {
         let requests = std::mem::take(&mut self.outbound.requests);
         self.outbound.requests_open = 0;
         self.outbound.request_bytes_open = 0;
@@ -523,7 +528,7 @@ impl Link {
     }
 
     /// Takes what is to be sent again first, then answers, then requests within the credit.
-    fn next_records(&mut self) -> (Vec<Envelope>, u64, bool) {
+    fn next_records(&mut self) -> (Vec<Box<Envelope>>, u64, bool) {
         let again = usize::try_from(self.outbound.transmitted - self.outbound.received)
             .unwrap_or(usize::MAX);
         let resent = again < self.outbound.sent.len();

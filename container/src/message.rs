@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use monofil_proto::wire::Kind;
 use monofil_transport::Instant;
 
+use crate::envelope::Envelope;
 use crate::{CallError, Name, Trace};
 
 /// What a message asks for.
@@ -81,78 +83,71 @@ impl Payload {
 
 /// An immutable message, as a handler gets it.
 #[derive(Clone, Debug)]
-pub struct Message {
-    pub(crate) kind: MessageKind,
-    pub(crate) id: u64,
-    pub(crate) source: Name,
-    pub(crate) method: Name,
-    pub(crate) topic: Name,
-    pub(crate) flow: Name,
-    pub(crate) deadline: Instant,
-    pub(crate) trace: Trace,
-    pub(crate) key: Bytes,
-    pub(crate) payload: Payload,
-}
+pub struct Message(pub(crate) Box<Envelope>);
 
 impl Message {
     /// Returns what it asks for.
     #[must_use]
-    pub const fn kind(&self) -> MessageKind {
-        self.kind
+    pub fn kind(&self) -> MessageKind {
+        match self.0.kind {
+            Kind::Call => MessageKind::Call,
+            Kind::Publish => MessageKind::Publish,
+            _ => MessageKind::Cast,
+        }
     }
 
     /// Returns its id, unique among the incarnation of the node that sent it.
     #[must_use]
-    pub const fn id(&self) -> u64 {
-        self.id
+    pub fn id(&self) -> u64 {
+        self.0.id
     }
 
     /// Returns the component that sent it; empty for a program that is none.
     #[must_use]
-    pub const fn source(&self) -> &Name {
-        &self.source
+    pub fn source(&self) -> &Name {
+        &self.0.source
     }
 
     /// Returns the operation, as `package.Service/Method`.
     #[must_use]
-    pub const fn method(&self) -> &Name {
-        &self.method
+    pub fn method(&self) -> &Name {
+        &self.0.method
     }
 
     /// Returns the topic it was published to; empty for calls and casts.
     #[must_use]
-    pub const fn topic(&self) -> &Name {
-        &self.topic
+    pub fn topic(&self) -> &Name {
+        &self.0.topic
     }
 
     /// Returns the business flow it belongs to; empty when it belongs to none.
     #[must_use]
-    pub const fn flow(&self) -> &Name {
-        &self.flow
+    pub fn flow(&self) -> &Name {
+        &self.0.flow
     }
 
     /// Returns when its sender stops caring.
     #[must_use]
-    pub const fn deadline(&self) -> Instant {
-        self.deadline
+    pub fn deadline(&self) -> Instant {
+        self.0.deadline.unwrap_or(Instant::FAR_FUTURE)
     }
 
     /// Returns its trace context.
     #[must_use]
-    pub const fn trace(&self) -> &Trace {
-        &self.trace
+    pub fn trace(&self) -> &Trace {
+        &self.0.trace
     }
 
     /// Returns the routing key; empty when there is none.
     #[must_use]
-    pub const fn key(&self) -> &Bytes {
-        &self.key
+    pub fn key(&self) -> &Bytes {
+        &self.0.key
     }
 
     /// Returns its content.
     #[must_use]
-    pub const fn payload(&self) -> &Payload {
-        &self.payload
+    pub fn payload(&self) -> &Payload {
+        &self.0.payload
     }
 }
 

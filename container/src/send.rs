@@ -14,7 +14,7 @@ use crate::counters::Counter;
 use crate::envelope::{Chain, Envelope, Waiting, chain_depth, chain_links};
 use crate::instance::Queued;
 use crate::serve::expired_in_queue;
-use crate::{CallError, Executed, MessageKind, Name, Payload, Request, Trace, Undelivered};
+use crate::{CallError, Executed, Message, Name, Payload, Request, Trace, Undelivered};
 
 /// What a frame has besides its records.
 const FRAME_FIXED: usize = 256;
@@ -222,7 +222,7 @@ impl Core {
         request: Request,
         target: Name,
         deadline: Instant,
-    ) -> Result<Envelope, CallError> {
+    ) -> Result<Box<Envelope>, CallError> {
         self.check_payload("a payload", &request.payload)?;
         let flow = request.flow.unwrap_or_else(|| sender.flow.clone());
         for name in [&sender.component, &target, &request.method, &flow] {
@@ -231,7 +231,7 @@ impl Core {
         if request.key.len() > Name::BYTES_MAX {
             return Err(CallError::TooLarge("a key is longer than 256 bytes".into()));
         }
-        Ok(Envelope {
+        Ok(Box::new(Envelope {
             source: sender.component.clone(),
             target,
             method: request.method,
@@ -242,7 +242,7 @@ impl Core {
             key: request.key,
             idempotent: request.idempotent,
             ..Envelope::about(kind, id)
-        })
+        }))
     }
 
     /// Refuses what no frame holds, wherever it goes: what passes in one process passes between two.
@@ -276,7 +276,7 @@ impl Core {
     }
 
     /// Gives a request to an instance here, or else to a node that runs one.
-    fn route(&mut self, envelope: Envelope, origin: Origin) -> Result<Destination, CallError> {
+    fn route(&mut self, envelope: Box<Envelope>, origin: Origin) -> Result<Destination, CallError> {
         if self.by_name.contains_key(&envelope.target) {
             self.deliver(envelope, origin)?;
             return Ok(Destination::Local);
@@ -341,7 +341,11 @@ impl Core {
     }
 
     /// Puts a request into the queue of an instance here.
-    pub(crate) fn deliver(&mut self, envelope: Envelope, origin: Origin) -> Result<(), CallError> {
+    pub(crate) fn deliver(
+        &mut self,
+        envelope: Box<Envelope>,
+        origin: Origin,
+    ) -> Result<(), CallError> {
         let index = self.choose_instance(&envelope)?;
         self.check_manner(index, &envelope)?;
         let bytes = envelope.payload.bytes.len();
@@ -349,19 +353,8 @@ impl Core {
             self.instances[index].rejected += 1;
             return Err(error);
         }
-        let kind = match envelope.kind {
-            Kind::Call => MessageKind::Call,
-            Kind::Publish => MessageKind::Publish,
-            _ => MessageKind::Cast,
-        };
-        let (waiting, credit) = (envelope.waiting.clone(), envelope.credit);
-        let message = envelope.into_message(kind);
-        let queued = Queued {
-            message,
-            origin,
-            waiting,
-            credit,
-        };
+        let message = Message(envelope);
+        let queued = Queued { message, origin };
         self.enqueue(index, queued, bytes);
         Ok(())
     }

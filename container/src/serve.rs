@@ -65,7 +65,7 @@ impl Core {
                 return Some(work);
             };
             self.dequeued(&queued);
-            if queued.message.deadline > self.now {
+            if queued.message.deadline() > self.now {
                 return Some(Work::Message(queued));
             }
             self.queued_too_long(queued, index);
@@ -93,7 +93,7 @@ impl Core {
 
     fn dequeued(&mut self, queued: &Queued) {
         self.queued_messages -= 1;
-        self.queued_bytes -= queued.message.payload.bytes.len();
+        self.queued_bytes -= queued.message.payload().bytes.len();
         if let Some(key) = queued.origin.served_key() {
             self.set_served(key, None);
         }
@@ -103,12 +103,11 @@ impl Core {
     fn conclude_queued(&mut self, queued: Queued, index: usize, error: CallError) {
         if let Origin::LocalCast { id, sender } = queued.origin {
             let target = self.instances[index].name.clone();
-            let Message { method, flow, .. } = queued.message;
             let undelivered = Undelivered {
                 id,
                 target,
-                method,
-                flow,
+                method: queued.message.method().clone(),
+                flow: queued.message.flow().clone(),
                 error,
             };
             self.return_cast(sender, undelivered);
@@ -258,10 +257,10 @@ impl Core {
 
     /// What a handler is called in logs: its method, or the topic it listens to.
     pub(crate) fn label(message: &Message) -> Name {
-        if message.method.is_empty() {
-            message.topic.clone()
+        if message.method().is_empty() {
+            message.topic().clone()
         } else {
-            message.method.clone()
+            message.method().clone()
         }
     }
 

@@ -258,24 +258,19 @@ impl Core {
     fn handle_activity(&mut self, index: usize, queued: Queued) -> Activity {
         self.counters.add(Counter::HandlersStarted);
         let component = self.take_component(index);
-        let Queued {
-            message,
-            origin,
-            waiting,
-            credit,
-        } = queued;
+        let Queued { message, origin } = queued;
         let sender = Sender {
             component: self.instances[index].name.clone(),
             instance: Some(index),
-            flow: message.flow.clone(),
-            deadline: Some(message.deadline),
-            trace: message.trace,
-            before: waiting,
+            flow: message.flow().clone(),
+            deadline: Some(message.deadline()),
+            trace: *message.trace(),
+            before: message.0.waiting.clone(),
             waiting: OnceCell::new(),
-            message: Some(message.id),
+            message: Some(message.id()),
         };
         let label = Self::label(&message);
-        let origin = Some((origin, credit));
+        let origin = Some((origin, message.0.credit));
         let method = Method::Handle(component, message);
         let sender = self.shared_sender(sender);
         self.activity(index, label, Purpose::Handle, sender, origin, method)

@@ -6,12 +6,12 @@ use monofil_transport::{Probability, Stream};
 use super::*;
 use crate::Payload;
 
-fn cast(id: u64) -> Envelope {
+fn cast(id: u64) -> Box<Envelope> {
     let payload = Payload::bytes(vec![0; 10]);
-    Envelope {
+    Box::new(Envelope {
         payload,
         ..Envelope::about(Kind::Cast, id)
-    }
+    })
 }
 
 fn place() -> Name {
@@ -131,10 +131,8 @@ fn a_full_link_says_which_limit_before_anything_is_sent() {
         "{error}"
     );
     assert!(link.withdraw(2).is_some());
-    let big = Envelope {
-        payload: Payload::bytes(vec![0; 20]),
-        ..cast(4)
-    };
+    let mut big = cast(4);
+    big.payload = Payload::bytes(vec![0; 20]);
     let (error, _) = *link.offer(big, &place()).expect_err("full");
     assert!(
         error.to_string().contains("link.bytes of peer is 25"),

@@ -179,7 +179,7 @@ impl Core {
         }
     }
 
-    fn handle_request(&mut self, link: LinkKey, sequence: u64, envelope: Envelope) {
+    fn handle_request(&mut self, link: LinkKey, sequence: u64, mut envelope: Envelope) {
         let answer = envelope.kind == Kind::Call;
         let origin = Origin::Remote {
             link,
@@ -200,11 +200,8 @@ impl Core {
             self.counters.add(Counter::RecordsDuplicate);
             return;
         } else {
-            let envelope = Envelope {
-                target: self.qualified(&envelope.target),
-                ..envelope
-            };
-            self.deliver(envelope, origin.clone())
+            envelope.target = self.qualified(&envelope.target);
+            self.deliver(Box::new(envelope), origin.clone())
         };
         if let Err(error) = delivered {
             self.rejected(&error);

@@ -89,7 +89,7 @@ impl Core {
     }
 
     /// Gives a request to a link. Where nobody has introduced itself yet it waits, within its deadline.
-    pub(crate) fn offer(&mut self, index: usize, envelope: Envelope) -> Result<(), CallError> {
+    pub(crate) fn offer(&mut self, index: usize, envelope: Box<Envelope>) -> Result<(), CallError> {
         let place = self.peers.place(index);
         let Some(peer) = self.peers.get_mut(index) else {
             return Err(CallError::Unreachable("the node was forgotten".into()));
