@@ -91,7 +91,8 @@ fn a_process_waits_for_its_handlers_until_the_deadline_or_a_second_signal() {
 #[test]
 fn a_killed_process_is_restarted_and_the_rest_goes_on() {
     let place = place();
-    let up = place.start("up --then sleep --set deadline.drain=300ms");
+    // A job that was calling the worker as it is killed would end, and everything with it.
+    let up = place.start("up --times 0 --then sleep --set deadline.drain=300ms");
     let first = worker_process(&place);
     rustix::process::kill_process(first, Signal::KILL).expect("it is there");
     eventually("the dead process is gone", || !is_there(first));
