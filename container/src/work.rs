@@ -55,12 +55,14 @@ enum Ended {
 /// Runs one handler after the other, until nothing is ready that a stack of this size will do for, or the
 /// container has something to do between handlers.
 pub(crate) fn serve(core: &Shared, stack_bytes: usize, suspender: &Suspender<'_>) {
+    let mut first = true;
     loop {
-        let activity = core.borrow_mut().next_activity(stack_bytes);
+        let activity = core.borrow_mut().next_activity(stack_bytes, first);
         match activity {
             Some(activity) => perform(core, suspender, activity),
             None => return,
         }
+        first = false;
     }
 }
 
@@ -178,7 +180,8 @@ impl Core {
     }
 
     /// Takes what is next, if a stack of this size will do for it and nothing else is to be done first.
-    fn next_activity(&mut self, stack_bytes: usize) -> Option<Activity> {
+    /// `first` when the container has just been there, and lets the worker begin all the same.
+    fn next_activity(&mut self, stack_bytes: usize, first: bool) -> Option<Activity> {
         if self.dead {
             // The handler before took the end of its node for a panic of its own, and returned.
             return None;
@@ -186,7 +189,8 @@ impl Core {
         if let Some(index) = self.to_stop.take() {
             return Some(self.stop_activity(index));
         }
-        if self.handlers_left == 0 || !self.resumable.is_empty() || self.has_outside_work() {
+        let others_first = !self.resumable.is_empty() || self.has_outside_work();
+        if self.handlers_left == 0 || (others_first && !first) {
             return None;
         }
         loop {
