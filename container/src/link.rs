@@ -77,6 +77,11 @@ pub(crate) struct Batch {
     pub(crate) resent: bool,
 }
 
+/// Answers, items and the like that are kept for a node until it takes them.
+const ANSWERS_MAX: u64 = 65_536;
+/// Their payloads may be so many times the window of requests.
+const ANSWERS_WINDOWS: u64 = 4;
+
 /// How many times as long as an acknowledgement the end of a cast waits for a frame to ride on.
 const ANNOUNCE: u32 = 5;
 
@@ -146,6 +151,9 @@ struct Out {
     /// Requests offered and not yet received by the other side.
     requests_open: u64,
     request_bytes_open: u64,
+    /// The same for everything else.
+    answers_open: u64,
+    answer_bytes_open: u64,
     credit_records: u64,
     credit_bytes: u64,
     resend_at: Option<Instant>,
@@ -210,6 +218,12 @@ impl Link {
         self.outbound.ledger.len()
     }
 
+    /// Tells whether the other side asks on and on and takes no answers.
+    pub(crate) const fn is_overrun(&self) -> bool {
+        self.outbound.answers_open > ANSWERS_MAX
+            || self.outbound.answer_bytes_open > ANSWERS_WINDOWS * self.config.window_bytes
+    }
+
     pub(crate) fn unacknowledged(&self) -> usize {
         self.outbound.sent.len() + self.outbound.requests.len() + self.outbound.answers.len()
     }
@@ -260,6 +274,8 @@ impl Link {
     /// announced once this has arrived. The reason would get lost with the frame it is in, and a mark in
     /// another frame, a hello perhaps, would let the other side forget whom to tell of it.
     pub(crate) fn answer(&mut self, envelope: Envelope, settles: Option<u64>) {
+        self.outbound.answers_open += 1;
+        self.outbound.answer_bytes_open += envelope.payload.bytes.len() as u64;
         let envelope = Box::new(envelope);
         self.outbound
             .answers
@@ -380,9 +396,7 @@ impl Link {
         let progress = received > out.received;
         while out.received < received {
             if let Some(gone) = out.sent.pop_front() {
-                if gone.envelope.is_request() {
-                    out.request_left(&gone.envelope);
-                }
+                out.left(&gone.envelope);
                 if let Some(sequence) = gone.settles {
                     self.inbound.settle(sequence);
                 }
@@ -554,8 +568,8 @@ impl Link {
                     envelope: envelope.clone(),
                     settles,
                 });
-            } else if envelope.is_request() {
-                self.outbound.request_left(&envelope);
+            } else {
+                self.outbound.left(&envelope);
             }
             records.push(envelope);
         }
@@ -621,6 +635,15 @@ impl Out {
         ) {
             self.ledger
                 .push_back(LedgerEntry::of(envelope, self.transmitted));
+        }
+    }
+
+    fn left(&mut self, envelope: &Envelope) {
+        if envelope.is_request() {
+            self.request_left(envelope);
+        } else {
+            self.answers_open -= 1;
+            self.answer_bytes_open -= envelope.payload.bytes.len() as u64;
         }
     }
 

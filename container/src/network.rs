@@ -85,7 +85,7 @@ impl Core {
         for index in self.peers.indices() {
             let now = self.now;
             let gone = self.peers.get(index).is_some_and(|peer| {
-                peer.is_gone() && !peer.lasting && now.since(peer.heard) >= FORGET_AFTER
+                !peer.connected && !peer.lasting && now.since(peer.heard) >= FORGET_AFTER
             });
             if gone {
                 self.forget(io, index, "it went away");

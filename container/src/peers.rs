@@ -53,6 +53,8 @@ pub(crate) struct Peer {
     pub(crate) lasting: bool,
     pub(crate) name: Name,
     pub(crate) application: Option<Endpoint>,
+    /// What it calls its endpoint, if the directory calls it otherwise.
+    pub(crate) alias: Option<Endpoint>,
     pub(crate) control: Option<Endpoint>,
     pub(crate) datagram: Option<SocketAddr>,
     pub(crate) components: Vec<Name>,
@@ -92,6 +94,7 @@ impl Peer {
             lasting: false,
             name: Name::empty(),
             application: None,
+            alias: None,
             control: None,
             datagram: None,
             components: Vec::new(),
@@ -147,6 +150,11 @@ impl Peer {
         self.health == Health::Left
     }
 
+    /// It said where it is, and nobody is there so far.
+    const fn is_unproven(&self) -> bool {
+        !self.lasting && self.connection.is_some() && !self.connected
+    }
+
     /// There is no way to it.
     pub(crate) const fn is_gone(&self) -> bool {
         !self.introduced && !self.connected
@@ -156,7 +164,7 @@ impl Peer {
     fn cost(&self) -> Option<u8> {
         if self.lasting {
             None
-        } else if self.connection.is_none() && self.link.is_idle() {
+        } else if !self.connected && self.link.is_idle() {
             Some(0)
         } else {
             self.is_gone().then_some(1)
@@ -289,6 +297,34 @@ impl Peers {
             peer.application = Some(endpoint.clone());
             self.by_endpoint.insert(endpoint, index);
         }
+    }
+
+    /// Notes where a node says that it is. Nobody takes the endpoint of one that the directory knows, and what
+    /// a node said before leads nowhere any more.
+    pub(crate) fn advertise(&mut self, index: usize, endpoint: Endpoint) {
+        let taken = self.by_endpoint.get(&endpoint).copied();
+        if taken.is_some_and(|other| self.get(other).is_some_and(|peer| peer.lasting)) {
+            return;
+        }
+        let Some(peer) = self.get_mut(index) else {
+            return;
+        };
+        let place = if peer.lasting {
+            &mut peer.alias
+        } else {
+            &mut peer.application
+        };
+        if let Some(old) = place.replace(endpoint.clone())
+            && self.by_endpoint.get(&old) == Some(&index)
+        {
+            self.by_endpoint.remove(&old);
+        }
+        self.by_endpoint.insert(endpoint, index);
+    }
+
+    /// Counts the connections that were opened because a stranger said so, and that nobody has taken.
+    pub(crate) fn unproven(&self) -> usize {
+        self.iter().filter(|(_, peer)| peer.is_unproven()).count()
     }
 
     /// Lets a second endpoint lead to the same node.

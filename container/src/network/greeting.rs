@@ -12,6 +12,9 @@ use crate::counters::Counter;
 
 /// A greeting is repeated after this, doubling to 16 times.
 const GREET_AGAIN: Duration = Duration::from_millis(250);
+/// Connections that a node opens because a stranger said where it is, and that nobody has taken yet. Whoever
+/// comes beyond is answered on its own connection.
+const UNPROVEN_MAX: usize = 64;
 
 impl Core {
     /// Introduces this node and asks the other to do the same.
@@ -279,7 +282,7 @@ impl Core {
         if let Some(endpoint) = advertised
             && self.peers.by_endpoint(&endpoint) != Some(index)
         {
-            self.peers.name_endpoint(index, endpoint);
+            self.peers.advertise(index, endpoint);
         }
         if hello.answer {
             self.send_hello(io, Some(index), from, false, hello.cookie);
@@ -288,6 +291,7 @@ impl Core {
             .peers
             .get(index)
             .is_some_and(|peer| peer.connection.is_none())
+            && self.peers.unproven() < UNPROVEN_MAX
         {
             self.dial(io, index);
         }

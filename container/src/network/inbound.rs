@@ -198,6 +198,7 @@ impl Core {
         } else if is_known {
             // A program that numbers nothing repeated itself: the first is being worked on.
             self.counters.add(Counter::RecordsDuplicate);
+            self.settle_peer(link, sequence);
             return;
         } else {
             envelope.target = self.qualified(&envelope.target);

@@ -20,6 +20,13 @@ impl Core {
             let Some(peer) = self.peers.get(index) else {
                 continue;
             };
+            if peer.link.is_overrun() && !peer.lasting {
+                self.forget(io, index, "it takes no answers");
+                continue;
+            }
+            let Some(peer) = self.peers.get(index) else {
+                continue;
+            };
             if peer.is_established() {
                 self.pump(io, index);
             } else if peer.wants_greeting() && !peer.greeting_set {
