@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as RealInstant};
 
-use monofil_container::{Caller, Reply};
+use monofil_container::{Caller, Counter, Reply};
 use monofil_inproc::{Outside, Paced, Pacer, World, WorldConfig};
-use monofil_tests::{Net, NodeSpec, Scheme, ZmqNet, component, on_both, text};
+use monofil_tests::{Net, NodeSpec, Scheme, SimNet, ZmqNet, component, on_both, text};
 use monofil_transport::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use tracing::Subscriber;
@@ -90,6 +90,31 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Scopes {
             self.0.lock().expect("no panic").push(names.join(">"));
         }
     }
+}
+
+#[test]
+fn what_came_in_one_frame_is_handled_in_one_turn_although_frames_are_to_be_sent() {
+    const CALLS: u64 = 100;
+    let mut net = SimNet::new(1);
+    let net: &mut dyn Net = &mut net;
+    let echo = component("echo", || {
+        |_, message| Ok(Reply::Payload(message.payload().clone()))
+    });
+    net.start(vec![NodeSpec::new("one", vec![echo])]);
+    let turns = |net: &dyn Net| net.counter("one", Counter::Turns);
+    // The two have met, and nothing is left to be done.
+    net.run(|cx| cx.call(text("echo", "Say", "")).expect("a reply"));
+    let before = turns(net);
+    net.run(|cx| {
+        let calls: Vec<_> = (0..CALLS)
+            .map(|_| cx.start_call(text("echo", "Say", "hi")))
+            .collect();
+        for call in calls {
+            cx.wait(call).expect("a reply");
+        }
+    });
+    let took = turns(net) - before;
+    assert!(took < CALLS / 4, "{took} turns for {CALLS} calls");
 }
 
 /// A handler inside spans of its own, which it leaves and enters while another runs.
