@@ -207,7 +207,8 @@ impl Envelope {
         if envelope.is_request() {
             let remaining = match record.remaining_micros {
                 0 => default_deadline,
-                micros => Duration::from_micros(micros),
+                // The way here took the one that stands for none: what had expired when it left has expired.
+                micros => Duration::from_micros(micros - 1),
             };
             envelope.deadline = Some(now + remaining);
         }

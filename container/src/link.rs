@@ -94,6 +94,7 @@ pub(crate) struct LedgerEntry {
     pub(crate) target: Name,
     pub(crate) method: Name,
     pub(crate) flow: Name,
+    deadline: Option<Instant>,
 }
 
 impl LedgerEntry {
@@ -105,7 +106,12 @@ impl LedgerEntry {
             target: envelope.target.clone(),
             method: envelope.method.clone(),
             flow: envelope.flow.clone(),
+            deadline: envelope.deadline,
         }
+    }
+
+    fn is_overdue(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
     }
 }
 
@@ -144,7 +150,11 @@ struct Out {
     /// Invariant: `received <= transmitted <= received + sent.len()`. Those after it leave next.
     transmitted: u64,
     received: u64,
+    /// By sequence.
     ledger: VecDeque<LedgerEntry>,
+    /// Requests that were moved here from another link may be older than what is in the ledger before them:
+    /// then its ids do not ascend.
+    ledger_mixed: bool,
     /// Requests numbered so far, and their payload bytes.
     requests_sent: u64,
     request_bytes_sent: u64,
@@ -325,6 +335,9 @@ impl Link {
                 .is_some_and(|deadline| deadline <= now)
         };
         let mut expired = Vec::new();
+        if !self.outbound.requests.iter().any(due) {
+            return expired;
+        }
         let mut kept = VecDeque::with_capacity(self.outbound.requests.len());
         for outbound in std::mem::take(&mut self.outbound.requests) {
             if due(&outbound) {
@@ -336,6 +349,16 @@ impl Link {
         }
         self.outbound.requests = kept;
         expired
+    }
+
+    /// Gives up waiting for the end of casts that have left and whose deadline has passed. Their copies
+    /// stay, because the numbers must have no gaps; whoever gets them finds them expired.
+    pub(crate) fn expire_unsettled(&mut self, now: Instant) -> Vec<LedgerEntry> {
+        let (expired, kept) = std::mem::take(&mut self.outbound.ledger)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|entry| entry.is_overdue(now));
+        self.outbound.ledger = kept;
+        expired.into()
     }
 
     pub(crate) fn has_fresh_requests(&self) -> bool {
@@ -434,12 +457,13 @@ impl Link {
 
     /// Finds and forgets a cast by its id, when its end is reported.
     pub(crate) fn take_cast(&mut self, id: u64) -> Option<LedgerEntry> {
-        let at = self
-            .outbound
-            .ledger
-            .binary_search_by_key(&id, |entry| entry.id)
-            .ok()?;
-        self.outbound.ledger.remove(at)
+        let ledger = &mut self.outbound.ledger;
+        let at = if self.outbound.ledger_mixed {
+            ledger.iter().position(|entry| entry.id == id)?
+        } else {
+            ledger.binary_search_by_key(&id, |entry| entry.id).ok()?
+        };
+        ledger.remove(at)
     }
 
     /// Takes back the requests that were sent and did not arrive: the other side said that it received no
@@ -633,6 +657,9 @@ impl Out {
             envelope.kind,
             monofil_proto::wire::Kind::Cast | monofil_proto::wire::Kind::Publish
         ) {
+            let last = self.ledger.back();
+            let ascends = last.is_none_or(|last| last.id < envelope.id);
+            self.ledger_mixed = !ascends || (self.ledger_mixed && last.is_some());
             self.ledger
                 .push_back(LedgerEntry::of(envelope, self.transmitted));
         }

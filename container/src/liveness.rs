@@ -24,13 +24,13 @@ impl Core {
             return;
         }
         self.peers.probe_due = false;
+        self.timers
+            .set(self.now + self.probe_interval, Timer::Probe);
         self.forget_gone(io);
         if io.local().datagram.is_none() {
             // Nobody can be asked from here, so nobody is silent for not answering.
             return;
         }
-        self.timers
-            .set(self.now + self.probe_interval, Timer::Probe);
         // While a handler held the thread nobody was asked or heard: that is nobody else's silence.
         let before = std::mem::replace(&mut self.peers.probed, self.now);
         let listened = self.now.since(before) < self.probe_interval * 2;
@@ -49,6 +49,7 @@ impl Core {
                 peer.health = Health::Silent;
                 peer.health_since = now;
                 tracing::warn!(node = %self.name, peer = %peer.place(), ?quiet, "peer is silent");
+                self.watch_requests(index);
             }
             let probe = self.datagram(Body::Probe(Probe {
                 nonce: index as u64,

@@ -116,21 +116,22 @@ impl Core {
                 peer.dormant = false;
                 peer.greetings = 0;
             }
+            self.watch_requests(index);
             self.greet(io, index);
         }
     }
 
     pub(crate) fn peer_gone(&mut self, connection: ConnectionId) {
-        if let Some(peer) = self
-            .peers
-            .by_connection(connection)
-            .and_then(|index| self.peers.get_mut(index))
-        {
+        let Some(index) = self.peers.by_connection(connection) else {
+            return;
+        };
+        if let Some(peer) = self.peers.get_mut(index) {
             peer.connected = false;
             peer.introduced = false;
             // What the transport still held is sent again by the link.
             peer.unsent = None;
         }
+        self.watch_requests(index);
     }
 
     pub(crate) fn writable(&mut self, connection: ConnectionId) {

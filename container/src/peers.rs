@@ -139,6 +139,16 @@ impl Peer {
         self.introduced && (self.their_epoch > 0 || self.link.is_unnumbered())
     }
 
+    /// It can be asked, and answers.
+    pub(crate) fn is_responsive(&self) -> bool {
+        self.is_established() && self.health != Health::Silent
+    }
+
+    /// It has not taken what is meant for it, or nothing is heard of what it took.
+    pub(crate) fn keeps_waiting(&self) -> bool {
+        self.link.has_fresh_requests() || (!self.is_responsive() && self.link.unsettled() > 0)
+    }
+
     /// It is there and has not introduced itself, but should.
     pub(crate) fn wants_greeting(&self) -> bool {
         let wanted = !self.dormant || self.link.has_fresh_requests();

@@ -311,3 +311,21 @@ fn nothing_is_lost_doubled_or_swapped_while_connections_break() {
     }
     (0..500).for_each(survive);
 }
+
+#[test]
+fn casts_are_found_by_their_ids_although_an_older_one_came_later() {
+    let (mut one, mut two) = (
+        Link::new(LinkConfig::default()),
+        Link::new(LinkConfig::default()),
+    );
+    introduce(&mut one, &mut two);
+    // 3 and 5 waited elsewhere and were moved here.
+    for id in [7, 9, 3, 5, 11] {
+        one.offer(cast(id), &place()).expect("room");
+        while one.poll_frame(at(1)).is_some() {}
+    }
+    for id in [5, 9, 11, 3, 7] {
+        assert_eq!(one.take_cast(id).map(|entry| entry.id), Some(id));
+    }
+    assert_eq!(one.unsettled(), 0);
+}

@@ -10,7 +10,7 @@ use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::link::LedgerEntry;
-use crate::peers::Health;
+use crate::peers::{Health, Peer};
 
 /// How often requests that wait for a link are looked at.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -97,10 +97,6 @@ impl Core {
         if let Err(refused) = peer.link.offer(envelope, &place) {
             return Err(refused.0);
         }
-        if !peer.is_established() && !self.peers.sweep_set {
-            self.peers.sweep_set = true;
-            self.timers.set(self.now + SWEEP, Timer::Sweep);
-        }
         self.peers.mark_dirty(index);
         Ok(())
     }
@@ -156,26 +152,45 @@ impl Core {
         }
     }
 
-    /// Ends casts that wait for a link and have expired. (Calls have timers of their own.)
+    /// Sees to it that what waits for a node ends by its deadline, whatever the node does.
+    pub(crate) fn watch_requests(&mut self, index: usize) {
+        if !self.peers.sweep_set && self.peers.get(index).is_some_and(Peer::keeps_waiting) {
+            self.peers.sweep_set = true;
+            self.timers.set(self.now + SWEEP, Timer::Sweep);
+        }
+    }
+
+    /// Ends what waits for a node and has expired.
     pub(crate) fn sweep_requests(&mut self) {
         self.peers.sweep_set = false;
-        let mut waiting = false;
         for index in self.peers.indices() {
             let now = self.now;
             let Some(peer) = self.peers.get_mut(index) else {
                 continue;
             };
             let place = peer.place();
-            let expired = peer.link.expire(now);
-            waiting |= !peer.is_established() && peer.link.has_fresh_requests();
-            for envelope in expired {
+            let error = if peer.is_established() {
+                CallError::Expired(format!("`{place}` made no room for it before the deadline"))
+            } else {
                 let text = format!("`{place}` could not be reached before the deadline");
-                self.request_failed(&envelope, CallError::Unreachable(text));
+                CallError::Unreachable(text)
+            };
+            let expired = peer.link.expire(now);
+            // One that answers says itself what became of what it has.
+            let unsettled = if peer.is_responsive() {
+                Vec::new()
+            } else {
+                peer.link.expire_unsettled(now)
+            };
+            for envelope in expired {
+                self.request_failed(&envelope, error.clone());
             }
-        }
-        if waiting {
-            self.peers.sweep_set = true;
-            self.timers.set(self.now + SWEEP, Timer::Sweep);
+            for entry in unsettled {
+                let text =
+                    format!("`{place}` has it, perhaps, and did not say so before the deadline");
+                self.cast_lost(entry, CallError::Timeout(text));
+            }
+            self.watch_requests(index);
         }
     }
 

@@ -32,6 +32,7 @@ impl Core {
             } else if peer.wants_greeting() && !peer.greeting_set {
                 self.greet(io, index);
             }
+            self.watch_requests(index);
         }
     }
 

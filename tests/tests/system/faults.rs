@@ -133,6 +133,11 @@ fn plan_faults(world: &mut World, seed: u64) {
             world.at(at, move |world| world.disconnect(one, two));
         }
     }
+    if random.chance(Probability::percent(30)) {
+        // It does not come back, and nothing will ever say what became of the rest.
+        at += random.between(Duration::from_millis(1), Duration::from_millis(300));
+        world.apply_at(at, Fault::Crash(two));
+    }
 }
 
 #[test]
@@ -278,5 +283,52 @@ fn a_cast_that_was_handled_long_ago_is_not_lost_with_its_receiver() {
             cx.sleep(Duration::from_secs(1)).expect("time");
         });
         assert_eq!(*log.borrow(), ["handled", "handled"]);
+    });
+}
+
+#[test]
+fn casts_to_a_node_that_never_comes_back_end_by_their_deadline() {
+    on_both(|net| {
+        let log: Rc<RefCell<Vec<String>>> = Rc::default();
+        let back = log.clone();
+        // The first holds the instance, so the others are queued there; the last ones find it dead.
+        let stuck = component("stuck", || {
+            |cx, _| {
+                cx.sleep(Duration::from_secs(3600))?;
+                Ok(Reply::Empty)
+            }
+        });
+        let sender = hooked("sender", move || {
+            let back = back.clone();
+            Hooks::new(|cx, _| {
+                for _ in 0..3 {
+                    let cast = text("stuck", "Do", "");
+                    cx.cast(cast.with_deadline(Duration::from_millis(700)))?;
+                }
+                Ok(Reply::Empty)
+            })
+            .undelivered(move |_, it| back.borrow_mut().push(it.error.kind().to_owned()))
+        });
+        net.start(vec![
+            NodeSpec::new("one", vec![sender]),
+            NodeSpec::new("two", vec![stuck]),
+        ]);
+        net.run(|cx| {
+            cx.call(text("sender", "Do", "")).expect("sent");
+            cx.sleep(Duration::from_millis(200)).expect("time");
+        });
+        net.kill("two");
+        net.run(|cx| {
+            cx.call(text("sender", "Do", "")).expect("sent");
+            cx.sleep(Duration::from_secs(2)).expect("time");
+        });
+        let log = log.borrow();
+        let count = |kind: &str| log.iter().filter(|it| *it == kind).count();
+        let ends = (count("timeout"), count("unreachable"));
+        // Those that left have perhaps been handled; those that did not leave have not.
+        assert_eq!(ends.0 + ends.1, 6, "{}: {log:?}", net.label());
+        assert!(ends.0 >= 3, "{}: {log:?}", net.label());
+        let left = net.gauges("one")["monofil_link_casts_unsettled"];
+        assert_eq!(left, 0, "{}", net.label());
     });
 }
