@@ -38,7 +38,10 @@ pub(crate) enum State {
     Idle,
     Busy,
     /// Crashed too often; waits before it is built again.
-    BackingOff(StartReason),
+    BackingOff {
+        reason: StartReason,
+        until: Instant,
+    },
     /// Its `stop` has run.
     Stopped,
 }
@@ -66,8 +69,12 @@ pub(crate) struct Instance {
     pub(crate) handlers: BTreeMap<Name, HandlerId>,
     /// The one that was used last: most instances have a favourite.
     pub(crate) last_handler: Option<(Name, HandlerId)>,
+    /// The latest, as many as its restart intensity and one more.
     crashes: VecDeque<Instant>,
+    /// How often it had to wait before it was built again, since it last stayed up for a whole window.
     backoffs: u32,
+    /// When the last of these waits ended, or ends.
+    resumes: Instant,
     pub(crate) handled: u64,
     pub(crate) rejected: u64,
     pub(crate) panics: u64,
@@ -102,6 +109,7 @@ impl Instance {
             last_handler: None,
             crashes: VecDeque::new(),
             backoffs: 0,
+            resumes: Instant::ZERO,
             handled: 0,
             rejected: 0,
             panics: 0,
@@ -120,7 +128,7 @@ impl Instance {
         match self.state {
             State::New(_) => true,
             State::Idle => !self.queue.is_empty(),
-            State::Busy | State::BackingOff(_) | State::Stopped => false,
+            State::Busy | State::BackingOff { .. } | State::Stopped => false,
         }
     }
 
@@ -136,15 +144,15 @@ impl Instance {
 
     /// Tells whether it takes nothing from its queue for as long as nothing happens.
     pub(crate) const fn is_blocked(&self) -> bool {
-        matches!(self.state, State::Busy | State::BackingOff(_))
+        matches!(self.state, State::Busy | State::BackingOff { .. })
     }
 
     /// Refuses what is over a bound of this instance.
-    pub(crate) fn check_room(&self, payload_bytes: usize) -> Result<(), CallError> {
+    pub(crate) fn check_room(&self, now: Instant, payload_bytes: usize) -> Result<(), CallError> {
         let refuse = |limit: &str, value: usize, observed: usize| {
             let mut error = CallError::rejected(limit, value as u64, observed as u64, &self.name);
             if let CallError::Rejected(rejection) = &mut error {
-                rejection.retry_after = Some(self.retry_after());
+                rejection.retry_after = Some(self.retry_after(now));
             }
             Err(error)
         };
@@ -152,12 +160,9 @@ impl Instance {
         if self.state == State::Stopped {
             return Err(CallError::Draining(self.name.clone()));
         }
-        if matches!(self.state, State::BackingOff(_)) {
-            return refuse(
-                "instance.restarts",
-                self.limits.restarts,
-                self.crashes.len(),
-            );
+        if matches!(self.state, State::BackingOff { .. }) {
+            let observed = self.crashes.len();
+            return refuse("instance.restarts", self.limits.restarts, observed);
         }
         if messages >= self.limits.queue_messages {
             return refuse(
@@ -173,10 +178,13 @@ impl Instance {
         Ok(())
     }
 
-    /// Half of what is queued should be done by then.
-    fn retry_after(&self) -> Duration {
+    /// It is built again by then, or else half of what is queued should be done.
+    fn retry_after(&self, now: Instant) -> Duration {
         const LEAST: Duration = Duration::from_millis(1);
         const MOST: Duration = Duration::from_secs(5);
+        if let State::BackingOff { until, .. } = self.state {
+            return now.until(until).max(LEAST);
+        }
         let half = u32::try_from(self.queue.len() / 2).unwrap_or(u32::MAX);
         self.handling.saturating_mul(half).clamp(LEAST, MOST)
     }
@@ -239,31 +247,53 @@ impl Instance {
         self.handling = (self.handling * 7 + duration) / 8;
     }
 
-    /// Notes a crash and says how long to wait before the instance is built again: not at all within its
-    /// restart intensity, then 1 s doubling to 60 s.
-    pub(crate) fn crashed(&mut self, now: Instant) -> Option<Duration> {
-        self.crashes.push_back(now);
+    /// Notes a crash and says how long to wait at most before the instance is built again: not at all within
+    /// its restart intensity, then 1 s doubling to 60 s, until it has stayed up for a whole window.
+    fn crashed(&mut self, now: Instant) -> Option<Duration> {
         let window = self.limits.restart_window;
-        while self
-            .crashes
-            .front()
-            .is_some_and(|at| now.since(*at) > window)
-        {
-            self.crashes.pop_front();
+        if now.since(self.resumes) > window {
             self.backoffs = 0;
         }
-        if self.crashes.len() <= self.limits.restarts {
+        let is_old = |at: &Instant| now.since(*at) > window;
+        while self.crashes.front().is_some_and(is_old) {
+            self.crashes.pop_front();
+        }
+        self.crashes.push_back(now);
+        if self.backoffs == 0 && self.crashes.len() <= self.limits.restarts {
             return None;
         }
-        self.crashes.truncate(self.limits.restarts + 1);
+        if self.crashes.len() > self.limits.restarts + 1 {
+            self.crashes.pop_front();
+        }
         let delay = Duration::from_secs(1 << self.backoffs.min(6)).min(Duration::from_secs(60));
         self.backoffs += 1;
         Some(delay)
     }
 
+    /// Lets the instance be built again, at once or, if it crashes too often, later; returns when, then.
+    /// `spread` draws a share of the delay that it is given.
+    pub(crate) fn begin_anew(
+        &mut self,
+        now: Instant,
+        reason: StartReason,
+        spread: impl FnOnce(Duration) -> Duration,
+    ) -> Option<Instant> {
+        self.restarts += 1;
+        let Some(delay) = self.crashed(now) else {
+            self.state = State::New(reason);
+            return None;
+        };
+        // Equal jitter: half of the delay is fixed.
+        let half = delay / 2;
+        let until = now + half + spread(half);
+        self.resumes = until;
+        self.state = State::BackingOff { reason, until };
+        Some(until)
+    }
+
     /// Ends the wait of an instance that crashed too often; tells whether it was waiting.
     pub(crate) fn resume_start(&mut self) -> bool {
-        let State::BackingOff(reason) = &self.state else {
+        let State::BackingOff { reason, .. } = &self.state else {
             return false;
         };
         self.state = State::New(reason.clone());
@@ -275,7 +305,7 @@ impl Instance {
             State::New(_) => "starting",
             State::Idle => "idle",
             State::Busy => "busy",
-            State::BackingOff(_) => "backing-off",
+            State::BackingOff { .. } => "backing-off",
             State::Stopped => "stopped",
         }
     }

@@ -403,7 +403,7 @@ impl Core {
     /// An instance's bounds, and the node's: within its guarantee an instance may always queue.
     fn check_room(&self, index: usize, bytes: usize) -> Result<(), CallError> {
         let instance = &self.instances[index];
-        instance.check_room(bytes)?;
+        instance.check_room(self.now, bytes)?;
         if instance.queue.len() < self.limits.guaranteed_messages {
             return Ok(());
         }

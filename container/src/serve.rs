@@ -216,30 +216,23 @@ impl Core {
     /// An instance's handler panicked, or its `start` failed: it is built again, at once or later.
     pub(crate) fn instance_crashed(&mut self, index: usize, reason: StartReason) {
         let now = self.now;
-        let instance = &mut self.instances[index];
-        let component = instance.component.take();
-        instance.restarts += 1;
+        let component = self.instances[index].component.take();
         self.discard(component);
         self.counters.add(Counter::InstanceRestarts);
-        let backoff = self.instances[index].crashed(now);
-        // Equal jitter: half of the delay is fixed.
-        let delay = backoff.map(|delay| {
-            let half = delay / 2;
-            half + self.random.between(std::time::Duration::ZERO, half)
-        });
+        let random = &mut self.random;
+        let spread = |delay| random.between(Duration::ZERO, delay);
         let instance = &mut self.instances[index];
-        if let Some(delay) = delay {
-            tracing::error!(
-                component = %instance.name,
-                retry_in = ?delay,
-                "crashed too often; waits before it is built again"
-            );
-            instance.state = State::BackingOff(reason);
-            self.timers.set(now + delay, Timer::Restart(index));
-            self.watch_queue(index);
-        } else {
-            instance.state = State::New(reason);
-            self.make_ready(index);
+        match instance.begin_anew(now, reason, spread) {
+            Some(until) => {
+                tracing::error!(
+                    component = %instance.name,
+                    retry_in = ?now.until(until),
+                    "crashed too often; waits before it is built again"
+                );
+                self.timers.set(until, Timer::Restart(index));
+                self.watch_queue(index);
+            }
+            None => self.make_ready(index),
         }
     }
 

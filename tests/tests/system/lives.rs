@@ -10,7 +10,7 @@ use monofil_container::{
     CallError, Caller, Context, Counter, InstanceLimits, Message, Payload, RawPending, RawReplies,
     Replies, Reply, StartReason, Status,
 };
-use monofil_tests::{ComponentDef, Hooks, NodeSpec, component, hooked, on_both, text};
+use monofil_tests::{ComponentDef, Hooks, Net, NodeSpec, SimNet, component, hooked, on_both, text};
 
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
@@ -107,6 +107,79 @@ fn a_start_that_fails_is_tried_again_and_told_why_and_waits_longer_each_time() {
         );
         assert!(log[3].contains("try 3"), "{log:?}");
     });
+}
+
+/// Lets `broken` panic again and again, and returns when it says that it is back each time it waits.
+fn waits_after_panics(cx: &mut Context, panics: usize) -> Vec<Duration> {
+    let mut waits = Vec::new();
+    for _ in 0..panics {
+        let error = cx.call(text("broken", "Panic", "")).expect_err("a panic");
+        assert_eq!(error.kind(), "panicked");
+        if let Err(error) = cx.call(text("broken", "Do", "")) {
+            let CallError::Rejected(rejection) = error else {
+                panic!("{error}");
+            };
+            assert_eq!(rejection.limit, "instance.restarts");
+            let wait = rejection.retry_after.expect("a time");
+            // It is there when it said that it would be, and not before.
+            cx.sleep(wait - Duration::from_millis(10)).expect("time");
+            let early = cx.call(text("broken", "Do", ""));
+            early.expect_err("a refusal");
+            cx.sleep(Duration::from_millis(20)).expect("time");
+            cx.call(text("broken", "Do", "")).expect("it is back");
+            waits.push(wait);
+        }
+    }
+    waits
+}
+
+#[test]
+fn what_crashes_on_and_on_waits_longer_each_time_until_it_has_stayed_up() {
+    let mut net = SimNet::new(1);
+    let net: &mut dyn Net = &mut net;
+    let broken = component("broken", || {
+        |_, message: Message| {
+            assert_ne!(message.method(), &"Panic", "it broke");
+            Ok(Reply::Empty)
+        }
+    })
+    .limits(InstanceLimits {
+        restarts: 2,
+        // Shorter than the longest wait, which must not make it forget.
+        restart_window: Duration::from_secs(10),
+        ..InstanceLimits::default()
+    });
+    net.start(vec![NodeSpec::new("one", vec![broken])]);
+    net.run(|cx| {
+        for _ in 0..2 {
+            let waits = waits_after_panics(cx, 10);
+            assert_eq!(waits.len(), 8, "two restarts are free: {waits:?}");
+            for (wait, most) in waits.iter().zip([1, 2, 4, 8, 16, 32, 60, 60]) {
+                let most = Duration::from_secs(most);
+                assert!(*wait <= most && *wait > most.mul_f32(0.49), "{waits:?}");
+            }
+            cx.sleep(Duration::from_secs(11)).expect("time");
+        }
+    });
+}
+
+#[test]
+fn what_cannot_start_is_not_tried_all_the_time() {
+    let mut net = SimNet::new(1);
+    let net: &mut dyn Net = &mut net;
+    let tries: Rc<Cell<u32>> = Rc::default();
+    let counted = tries.clone();
+    let broken = hooked("broken", move || {
+        let tries = counted.clone();
+        Hooks::new(|_, _| Ok(Reply::Empty)).start(move |_, _| {
+            tries.set(tries.get() + 1);
+            Err(Status::unavailable("its database is gone"))
+        })
+    });
+    net.start(vec![NodeSpec::new("one", vec![broken])]);
+    net.run(|cx| cx.sleep(Duration::from_secs(500)).expect("time"));
+    // Six at once, six while the wait grows to a minute, and then each 30 s to 60 s.
+    assert!((18..=28).contains(&tries.get()), "{}", tries.get());
 }
 
 #[test]
