@@ -160,7 +160,7 @@ keys! {
     "zmq.sweep_interval" Time(zmq.sweep_interval) "how often silent sockets are looked at";
     "zmq.io_threads" Small(zmq.io_threads) "threads that move bytes";
     "up.restarts" Count(up.restarts) "deaths of a process within the window before it is restarted only with back-off";
-    "up.restart_window" Time(up.window) "that window";
+    "up.restart_window" Time(up.window) "that window, and how long it must stay up until back-off ends";
 }
 
 /// A setting that every component has, after `components.NAME.`

@@ -1,5 +1,6 @@
 //! One process for each component, supervised by this one, which runs the job.
 
+mod back_off;
 mod child;
 
 use std::process::ExitCode;

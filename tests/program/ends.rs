@@ -103,6 +103,7 @@ fn a_killed_process_is_restarted_and_the_rest_goes_on() {
         up.err.contains("died: killed by SIGKILL; restarting it"),
         "{up:?}"
     );
+    assert_eq!(up.err.matches("died: ").count(), 1, "{up:?}");
 }
 
 #[test]

@@ -1,22 +1,20 @@
 //! One process of `up`.
 
-use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::back_off::BackOff;
 use crate::config::Supervision;
 use crate::exit::{EXIT_CANNOT_START, EXIT_USAGE, Failure};
 use crate::logging;
 
 /// The longest line that is passed on in one piece.
 const LINE_BYTES_MAX: u64 = 64 << 10;
-/// What back-off grows to.
-const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 
 /// What a look at a process found.
 pub(super) enum Look {
@@ -33,9 +31,9 @@ pub(super) struct Child {
     args: Vec<String>,
     supervision: Supervision,
     process: Option<std::process::Child>,
+    started: Instant,
     output: Vec<JoinHandle<()>>,
-    deaths: VecDeque<Instant>,
-    back_offs: u32,
+    back_off: BackOff,
     restart_at: Option<Instant>,
     /// It ended by itself and in order.
     done: bool,
@@ -55,9 +53,9 @@ impl Child {
             args,
             supervision,
             process: None,
+            started: Instant::now(),
             output: Vec::new(),
-            deaths: VecDeque::new(),
-            back_offs: 0,
+            back_off: BackOff::new(supervision),
             restart_at: None,
             done: false,
             starts: 0,
@@ -102,6 +100,7 @@ impl Child {
             );
         }
         self.process = Some(process);
+        self.started = Instant::now();
         self.restart_at = None;
         Ok(())
     }
@@ -142,39 +141,21 @@ impl Child {
             self.done = true;
             return Look::Fine;
         }
-        let delay = self.delay();
+        let now = Instant::now();
+        let pause = self.back_off.died(self.started, now);
         let how = how_it_ended(status);
-        if delay.is_zero() {
+        if pause.is_zero() {
             tracing::warn!(component = %self.name, pid, "died: {how}; restarting it");
         } else {
             tracing::error!(
                 component = %self.name, pid,
-                "died: {how}; that is {} times within {:?}, so it is restarted only in {delay:?}",
-                self.deaths.len(), self.supervision.window
+                "died: {how}; it keeps dying, so it is restarted only in {pause:?}, and without a pause again \
+                 once it has stayed up for {:?}",
+                self.supervision.window
             );
         }
-        self.restart_at = Some(Instant::now() + delay);
+        self.restart_at = Some(now + pause);
         Look::Fine
-    }
-
-    /// Notes a death and says how long to wait: not at all within the intensity, then 1 s, doubling.
-    fn delay(&mut self) -> Duration {
-        let now = Instant::now();
-        self.deaths.push_back(now);
-        while self
-            .deaths
-            .front()
-            .is_some_and(|at| now.duration_since(*at) > self.supervision.window)
-        {
-            self.deaths.pop_front();
-        }
-        if self.deaths.len() <= self.supervision.restarts {
-            self.back_offs = 0;
-            return Duration::ZERO;
-        }
-        let delay = Duration::from_secs(1 << self.back_offs.min(6)).min(BACK_OFF_MAX);
-        self.back_offs += 1;
-        delay
     }
 
     /// Tells whether there is a process.
