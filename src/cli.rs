@@ -4,8 +4,10 @@ mod args;
 mod pages;
 
 use std::ffi::OsString;
+use std::num::{IntErrorKind, ParseIntError};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, FromArgMatches};
 
 use crate::app::App;
@@ -19,9 +21,20 @@ pub(crate) use args::{CallArgs, Common, DescribeArgs, Order, Place, RunArgs, Sim
 
 /// Reads the command line and does what it says.
 pub(crate) fn main(app: &App) -> Result<ExitCode, Failure> {
-    let command = pages::command(app)?;
-    let given = with_command(&command, std::env::args_os().collect());
-    let matches = command.get_matches_from(given);
+    let given: Vec<_> = std::env::args_os().collect();
+    let command = if asks_for_help(&given) {
+        pages::overview(app)?
+    } else {
+        pages::command(app)?
+    };
+    let given = with_command(app, &command, given)?;
+    let matches = match command.try_get_matches_from(&given) {
+        Ok(matches) => matches,
+        Err(error) if error.use_stderr() => {
+            return Err(too_early(app, &given, &error).unwrap_or_else(|| usage(&error)));
+        }
+        Err(text) => text.exit(),
+    };
     let Some((name, matches)) = matches.subcommand() else {
         return Err(Failure::usage("no command was given"));
     };
@@ -44,22 +57,60 @@ pub(crate) fn main(app: &App) -> Result<ExitCode, Failure> {
     }
 }
 
+/// Words that are no command's, but the program's own.
+const HELP: [&str; 2] = ["-h", "--help"];
+const VERSION: [&str; 2] = ["-V", "--version"];
+
+fn asks_for_help(given: &[OsString]) -> bool {
+    let words = given.get(1..).unwrap_or_default();
+    words.first().is_some_and(|word| word == "help")
+        || words.iter().any(|word| HELP.iter().any(|it| word == it))
+}
+
 /// Puts `run` before the flags of a command line that names no command.
-fn with_command(command: &clap::Command, mut given: Vec<OsString>) -> Vec<OsString> {
+fn with_command(
+    app: &App,
+    command: &clap::Command,
+    mut given: Vec<OsString>,
+) -> Result<Vec<OsString>, Failure> {
     let is_command = |word: &OsString| {
         let word = word.to_str();
         word == Some("help") || word.is_some_and(|word| command.find_subcommand(word).is_some())
     };
-    let own = ["-h", "--help", "-V", "--version"];
-    let is_own = |word: &OsString| own.iter().any(|flag| word == flag);
+    let is_own = |word: &OsString| HELP.iter().chain(&VERSION).any(|flag| word == flag);
     let words = given.get(1..).unwrap_or_default();
-    let first_is_flag = words
-        .first()
-        .is_none_or(|word| word.to_string_lossy().starts_with('-'));
-    if first_is_flag && !words.iter().any(is_command) && !words.iter().any(is_own) {
+    if let Some(first) = words.first()
+        && !first.to_string_lossy().starts_with('-')
+    {
+        return match is_command(first) {
+            true => Ok(given),
+            false => Err(no_command(app, command, &first.to_string_lossy())),
+        };
+    }
+    if !words.iter().any(is_command) && !words.iter().any(is_own) {
         given.insert(1.min(given.len()), "run".into());
     }
-    given
+    Ok(given)
+}
+
+fn no_command(app: &App, command: &clap::Command, word: &str) -> Failure {
+    let commands: Vec<_> = command.get_subcommands().map(|it| it.get_name()).collect();
+    let it = &app.name;
+    let runs = if app.definition(word).is_some() {
+        Some(format!(
+            "`{word}` is a component: `{it} run {word}` runs it"
+        ))
+    } else if app.job.as_ref().is_some_and(|job| job.name == word) {
+        Some(format!("`{word}` is the job: `{it} run {word}` runs it"))
+    } else {
+        suggest::did_you_mean(word, commands.iter().copied())
+    };
+    Failure::usage(format!("`{it}` has no command `{word}`"))
+        .maybe(runs)
+        .note(format!(
+            "its commands are {}",
+            suggest::list(&commands, "and")
+        ))
 }
 
 fn parsed<T: FromArgMatches>(matches: &ArgMatches) -> Result<T, Failure> {
@@ -68,8 +119,43 @@ fn parsed<T: FromArgMatches>(matches: &ArgMatches) -> Result<T, Failure> {
 
 /// Makes a failure of one of clap's.
 fn usage(error: &clap::Error) -> Failure {
-    let text = error.to_string();
+    let mut text = error.to_string();
+    // What the standard library says of a number does not say what would be one.
+    let source = std::error::Error::source(error);
+    if let (Some(number), Some(ContextValue::String(value))) = (
+        source.and_then(|it| it.downcast_ref::<ParseIntError>()),
+        error.get(ContextKind::InvalidValue),
+    ) {
+        let better = match number.kind() {
+            IntErrorKind::PosOverflow => format!("`{value}` is too large"),
+            _ => format!("`{value}` is no whole number"),
+        };
+        text = text.replacen(&number.to_string(), &better, 1);
+    }
+    // Nobody calls a component that.
+    if let Some(tip) = text.find("  tip: to pass '-") {
+        let end = text[tip..]
+            .find("\n\n")
+            .map_or(text.len(), |it| tip + it + 2);
+        text.replace_range(tip..end, "");
+    }
     Failure::usage(text.trim_start_matches("error: ").trim_end())
+}
+
+/// Says that a command's own flag was given before it, if that is what is wrong.
+fn too_early(app: &App, given: &[OsString], error: &clap::Error) -> Option<Failure> {
+    let words = given.get(1..).unwrap_or_default();
+    let begins_with_flag = words
+        .first()
+        .is_some_and(|word| word.to_string_lossy().starts_with('-'));
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    (begins_with_flag && error.kind() == ErrorKind::UnknownArgument).then(|| {
+        Failure::usage(format!("`{flag}` is no flag of all commands"))
+            .note("a command comes first, and its flags after it:")
+            .note(format!("  {} COMMAND {flag} ..", app.name))
+    })
 }
 
 /// One use of the program.

@@ -26,7 +26,13 @@ pub(crate) struct Common {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Where random numbers begin
-    #[arg(long, global = true, value_name = "N", default_value_t = 1)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        default_value_t = 1,
+        allow_negative_numbers = true
+    )]
     pub(crate) seed: u64,
     /// error, warn, info, debug, trace, or per target: info,monofil_zmq=debug
     #[arg(long, global = true, value_name = "LEVEL")]

@@ -8,16 +8,30 @@ use crate::exit::Failure;
 
 /// The whole command line of an app.
 pub(crate) fn command(app: &App) -> Result<Command, Failure> {
+    whole(app, Command::new(app.name.clone()))
+}
+
+/// The same for people: with what can be given when no command is.
+pub(crate) fn overview(app: &App) -> Result<Command, Failure> {
+    let command = with_job(app, Command::new(app.name.clone()))?;
+    whole(app, command.args_conflicts_with_subcommands(true))
+}
+
+fn whole(app: &App, command: Command) -> Result<Command, Failure> {
     let it = app.name.as_str();
     let about = app.about.clone().unwrap_or_else(|| format!("The app {it}"));
+    let job = app
+        .job
+        .as_ref()
+        .map_or_else(String::new, |job| format!(", the job {} as well", job.name));
     // Adding arguments also adds what their struct's documentation says, so texts come after them.
-    let mut command = Common::augment_args(Command::new(it.to_owned()))
+    let mut command = Common::augment_args(command)
         .about(about)
         .long_about(None)
         .version(env!("CARGO_PKG_VERSION"))
-        .subcommand_required(true)
         .after_help(format!(
-            "Without a command everything runs in this process, as with `{it} run`.\n\n\
+            "Without a command everything runs in this process{job}, as with `{it} run`.\n\
+             `{it} COMMAND --help` says more about a command, with examples.\n\n\
              Exit codes: 0 well, 1 failed, 2 usage, 3 cannot start, 4 a call was not answered,\n\
              5 a simulated run is stuck, 70 ended by its watchdog, 130 interrupted."
         ));
@@ -140,5 +154,12 @@ fn with_job(app: &App, page: Command) -> Result<Command, Failure> {
         return Err(Failure::usage(what).note("call the job's argument something else"));
     }
     let heading = format!("Options of the job {}", job.name);
-    Ok((job.augment)(page.next_help_heading(heading)))
+    let takes_values = own
+        .get_arguments()
+        .filter(|arg| !arg.is_positional() && arg.get_action().takes_values());
+    let page = (job.augment)(page.next_help_heading(heading));
+    // `-1` is a value that may be wrong, and no flag.
+    Ok(takes_values.fold(page, |page, arg| {
+        page.mut_arg(arg.get_id(), |arg| arg.allow_negative_numbers(true))
+    }))
 }

@@ -79,7 +79,8 @@ impl Layers {
             }
             Err(error) => {
                 let what = format!("`{}` cannot be read: {error}", path.display());
-                return Err(Failure::usage(what));
+                let named = named.map(|_| "in --config".to_owned());
+                return Err(Failure::usage(what).maybe(named));
             }
         };
         self.file_text(path, &text)

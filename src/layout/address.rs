@@ -71,7 +71,10 @@ impl<'a> Addresses<'a> {
             let base = usize::from(self.settings.base_port);
             let Ok(port) = u16::try_from(base + 2 * index) else {
                 let what = format!("`network.base_port` is {base}, which leaves no ports");
-                return Err(Failure::usage(what));
+                let most = usize::from(u16::MAX).saturating_sub(2 * self.components.len()) + 1;
+                return Err(Failure::usage(what).note(format!(
+                    "each component takes two from there on: set it to {most} at most"
+                )));
             };
             return endpoint(&format!("tcp://{}:{port}", bracketed(host)));
         }

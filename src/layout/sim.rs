@@ -71,7 +71,7 @@ fn work(
                 return Ok(());
             };
             let what = format!("{} was not done at {} of simulated time", job.name(), limit);
-            return Err(Failure::new(EXIT_FAILED, what));
+            return Err(Failure::new(EXIT_FAILED, what).note("give it longer: --for DURATION"));
         }
         steps.take(world)?;
     }

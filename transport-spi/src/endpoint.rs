@@ -58,7 +58,7 @@ pub enum EndpointError {
     #[error("`{0}` has no known scheme: write tcp://HOST:PORT, ipc:///PATH or inproc://NAME")]
     Scheme(String),
     /// A `tcp` endpoint without a host or with a port that is no number from 0 to 65535.
-    #[error("`{0}` needs a host and a port: tcp://HOST:PORT")]
+    #[error("`{0}` needs a host, and a port up to 65535: tcp://HOST:PORT")]
     HostPort(String),
     /// An `ipc` endpoint whose path is empty, relative or too long for a socket.
     #[error("`{0}` needs an absolute path of at most 107 bytes: ipc:///PATH")]
