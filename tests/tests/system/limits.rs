@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use monofil_container::{
@@ -228,9 +230,19 @@ fn the_jobs_of_a_node() {
     // Both backends run or queue some 256 jobs by default.
     const MANY: usize = 300;
     on_both(|net| {
-        let blocks = component("blocks", || {
-            |cx, _| {
-                let work = || std::thread::sleep(Duration::from_millis(2));
+        let waits = net.label() != "sim";
+        let begun: Arc<AtomicUsize> = Arc::default();
+        let blocks = component("blocks", move || {
+            let begun = begun.clone();
+            move |cx, _| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                let begun = begun.clone();
+                // However slow the machine, none ends before the last has begun.
+                let work = move || {
+                    while waits && begun.load(Ordering::Relaxed) < MANY {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                };
                 cx.blocking_for(Duration::from_millis(200), work)?;
                 Ok(Reply::Empty)
             }
@@ -304,7 +316,7 @@ fn casts_that_come_back_to_a_sender_that_takes_no_more_are_counted() {
             Hooks::new(|cx, _| {
                 for _ in 0..10 {
                     // Known at once, but the topic's subscriber is told of later.
-                    cx.publish("news", Payload::default());
+                    cx.publish("news", Payload::default())?;
                 }
                 Ok(Reply::Empty)
             })
