@@ -401,7 +401,14 @@ impl {name}Client {{
                 "
     /// Publishes to the topic `{shown}`, which `{full_name}` handles, and returns how many subscribers
     /// there are.
-    pub fn {publish_fn}(cx: {caller}, message: &{input}) -> usize {{
+    ///
+    /// # Errors
+    ///
+    /// What concerns all of them; see [`Caller::publish`]({m}::Caller::publish).
+    pub fn {publish_fn}(
+        cx: {caller},
+        message: &{input},
+    ) -> ::core::result::Result<usize, {m}::CallError> {{
         {m}::Caller::publish(cx, {topic:?}, {m}::Payload::protobuf(message))
     }}
 "

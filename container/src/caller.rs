@@ -40,7 +40,12 @@ pub trait Caller {
 
     /// Sends a payload to all subscribers of a topic, and returns how many there are. Losses come back as
     /// for [`Caller::cast`], each on its own.
-    fn publish(&mut self, topic: &str, payload: Payload) -> usize;
+    ///
+    /// # Errors
+    ///
+    /// What concerns all of them: [`CallError::TooLarge`] for a topic or payload that does not travel, and
+    /// [`CallError::Cancelled`] from a handler that is over.
+    fn publish(&mut self, topic: &str, payload: Payload) -> Result<usize, CallError>;
 
     /// Sends a call that is answered with a stream. One that is answered once is a stream of one.
     fn start_stream(&mut self, request: Request) -> RawReplies;

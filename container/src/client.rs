@@ -216,15 +216,15 @@ impl Caller for Client {
         sent
     }
 
-    fn publish(&mut self, topic: &str, payload: Payload) -> usize {
+    fn publish(&mut self, topic: &str, payload: Payload) -> Result<usize, CallError> {
         let now = self.now();
-        let count = {
+        let told = {
             let mut core = self.container.shared().borrow_mut();
             core.now = now;
             core.publish(&Sender::default(), &topic.into(), &payload)
         };
         self.turn();
-        count
+        told
     }
 
     fn start_stream(&mut self, request: Request) -> RawReplies {

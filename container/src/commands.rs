@@ -98,7 +98,7 @@ impl Core {
                 if stop.within_micros > 0 {
                     self.drain_deadline = std::time::Duration::from_micros(stop.within_micros);
                 }
-                self.stop_requested = Some(if stop.now {
+                self.request_stop(if stop.now {
                     Shutdown::Now
                 } else {
                     Shutdown::Drain

@@ -113,7 +113,7 @@ impl Container {
     /// Asks the node to end; the next turns do so. With [`Shutdown::Drain`] it finishes what it has first,
     /// with [`Shutdown::Now`] the next turn is the last. Either way its peers are told.
     pub fn shut_down(&mut self, how: Shutdown) {
-        self.core.borrow_mut().stop_requested = Some(how);
+        self.core.borrow_mut().request_stop(how);
     }
 
     fn first_turn(&mut self, io: &mut dyn Io) {

@@ -226,7 +226,7 @@ impl<'a> Context<'a> {
 
     /// Asks this component's node to finish what it has and end.
     pub fn shut_down(&mut self) {
-        self.core.borrow_mut().stop_requested = Some(Shutdown::Drain);
+        self.core.borrow_mut().request_stop(Shutdown::Drain);
     }
 
     fn environment_mut(&mut self) -> &mut Environment {
@@ -319,10 +319,9 @@ impl Caller for Context<'_> {
         sent
     }
 
-    fn publish(&mut self, topic: &str, payload: Payload) -> usize {
+    fn publish(&mut self, topic: &str, payload: Payload) -> Result<usize, CallError> {
         let topic = topic.into();
-        self.alive()
-            .map_or(0, |mut core| core.publish(&self.sender, &topic, &payload))
+        self.alive()?.publish(&self.sender, &topic, &payload)
     }
 
     fn start_stream(&mut self, request: Request) -> RawReplies {

@@ -220,6 +220,10 @@ pub(crate) struct Core {
     pub(crate) process: u32,
     /// Someone asked for the end; done at the end of the turn, after the answer has left.
     pub(crate) stop_requested: Option<Shutdown>,
+    /// When the orderly end has taken too long.
+    drain_timer: Option<(Instant, TimerKey)>,
+    /// Others know a later life of this node.
+    pub(crate) outdated: bool,
     /// When peers are spoken to that have not acknowledged everything.
     pub(crate) poke_at: Instant,
 
@@ -282,6 +286,8 @@ impl Core {
             job_owners: HashMap::new(),
             process: config.process,
             stop_requested: None,
+            drain_timer: None,
+            outdated: false,
             poke_at: Instant::ZERO,
             control_connections: HashMap::new(),
             peers: Peers::default(),
@@ -478,16 +484,27 @@ impl Core {
         }
     }
 
-    /// Begins an orderly end, or ends at once.
+    /// Asks for the end, which comes with the end of the turn. Nothing takes back what is asked for already.
+    pub(crate) fn request_stop(&mut self, how: Shutdown) {
+        if self.stop_requested != Some(Shutdown::Now) {
+            self.stop_requested = Some(how);
+        }
+    }
+
+    /// Begins an orderly end, or ends at once. Asked for a second time with less patience, it takes no more
+    /// than that.
     pub(crate) fn shut_down(&mut self, how: Shutdown) {
         match (how, self.stage) {
             (Shutdown::Now, _) => self.stage = Stage::Ended,
-            (Shutdown::Drain, Stage::Running | Stage::Draining { end: false }) => {
-                self.stage = Stage::Draining { end: true };
+            (Shutdown::Drain, Stage::Ended) => {}
+            (Shutdown::Drain, stage) => {
+                if matches!(stage, Stage::Running | Stage::Draining { .. }) {
+                    self.stage = Stage::Draining { end: true };
+                }
                 let at = self.now + self.drain_deadline;
-                self.timers.set(at, Timer::DrainDeadline);
+                self.timers
+                    .hasten(&mut self.drain_timer, at, Timer::DrainDeadline);
             }
-            (Shutdown::Drain, _) => {}
         }
     }
 

@@ -8,6 +8,7 @@ use monofil_transport::{ConnectionId, Endpoint, Instant, Route};
 
 use crate::calls::LinkKey;
 use crate::link::{Link, LinkConfig};
+use crate::timers::TimerKey;
 use crate::{Name, NodeId};
 
 /// How another node is, as far as one can tell from here. It is a hint about reachability, never about
@@ -47,8 +48,10 @@ pub(crate) struct Peer {
     pub(crate) dormant: bool,
     /// Changes each time the link ends and begins anew. Known to this side only.
     pub(crate) link_number: u64,
-    /// When it was last told that what it sends is of a link that is over.
+    /// When it was last told that what it sends is of a link or a life that is over.
     pub(crate) corrected: Option<Instant>,
+    /// A life of it before the one that is known, which spoke nevertheless.
+    pub(crate) outdated: u64,
     /// The directory knows it: it is not forgotten.
     pub(crate) lasting: bool,
     pub(crate) name: Name,
@@ -71,7 +74,7 @@ pub(crate) struct Peer {
     /// It has something to send.
     pub(crate) dirty: bool,
     /// When the link's timer is set for.
-    pub(crate) link_timer: Option<Instant>,
+    pub(crate) link_timer: Option<(Instant, TimerKey)>,
     /// How often it was greeted in vain.
     pub(crate) greetings: u32,
     pub(crate) greeting_set: bool,
@@ -91,6 +94,7 @@ impl Peer {
             dormant: false,
             link_number: epoch,
             corrected: None,
+            outdated: 0,
             lasting: false,
             name: Name::empty(),
             application: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use monofil_proto::wire::Kind;
-use monofil_transport::Instant;
+use monofil_transport::{Endpoint, Instant};
 
 use crate::calls::{
     Answer, Calls, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, Served, TaskId,
@@ -138,11 +138,14 @@ impl Core {
     }
 
     /// Sends to every subscriber of a topic, and returns how many there are.
-    pub(crate) fn publish(&mut self, sender: &Sender, topic: &Name, payload: &Payload) -> usize {
-        if topic.as_str().len() > Name::BYTES_MAX {
-            // Nobody can be told of it.
-            return 0;
-        }
+    pub(crate) fn publish(
+        &mut self,
+        sender: &Sender,
+        topic: &Name,
+        payload: &Payload,
+    ) -> Result<usize, CallError> {
+        check_name(topic)?;
+        self.check_payload("a payload", payload)?;
         let mut subscribers = self.local_topics.get(topic).cloned().unwrap_or_default();
         for subscriber in self.directory.subscribers(topic.as_str()) {
             if !subscribers.contains(subscriber) {
@@ -182,7 +185,7 @@ impl Core {
                 self.return_cast(sender.instance, undelivered);
             }
         }
-        subscribers.len()
+        Ok(subscribers.len())
     }
 
     /// Sends a message later.
@@ -286,9 +289,9 @@ impl Core {
         Ok(Destination::Peer(peer))
     }
 
-    fn choose_peer(&mut self, envelope: &Envelope) -> Result<usize, CallError> {
+    fn choose_peer(&self, envelope: &Envelope) -> Result<usize, CallError> {
         let target = &envelope.target;
-        let endpoints = self.directory.locate(target.as_str()).to_vec();
+        let endpoints = self.directory.locate(target.as_str());
         if endpoints.is_empty() {
             let known = self.directory.components();
             let known: Vec<_> = known.iter().map(Name::as_str).collect();
@@ -301,27 +304,22 @@ impl Core {
                 "no node is known to run `{target}`; known are: {known}"
             )));
         }
-        let candidates: Vec<_> = endpoints
-            .iter()
-            .filter_map(|endpoint| self.peers.by_endpoint(endpoint))
-            .filter(|peer| !self.waits_for(*peer, envelope))
-            .collect();
-        // The first that is there; if none is, the first, which may come up in time.
-        let ready = candidates
-            .iter()
-            .copied()
-            .find(|peer| self.peers.is_established(*peer));
-        match ready.or(candidates.first().copied()) {
-            Some(peer) => Ok(peer),
-            None if envelope.waiting.is_some() => Err(self.cycle(envelope)),
-            None => Err(CallError::Unreachable(format!(
-                "`{target}` is at {}, which this node cannot connect to",
-                endpoints[0]
-            ))),
-        }
+        // The first that does not wait for this call and is there. One that is not may come up in time; and
+        // where an instance waits another may be free: that node knows, and refuses a circle at once.
+        let by_endpoint = |endpoint: &Endpoint| self.peers.by_endpoint(endpoint);
+        let candidates = endpoints.iter().filter_map(by_endpoint);
+        let chosen = candidates.min_by_key(|peer| {
+            let waits = self.waits_for(*peer, envelope);
+            (waits, !self.peers.is_established(*peer))
+        });
+        chosen.ok_or_else(|| {
+            let first = &endpoints[0];
+            let text = format!("`{target}` is at {first}, which this node cannot connect to");
+            CallError::Unreachable(text)
+        })
     }
 
-    /// Tells whether the only instance there waits for this call.
+    /// Tells whether an instance there waits for this call.
     fn waits_for(&self, peer: usize, envelope: &Envelope) -> bool {
         let Some(node) = self.peers.node(peer) else {
             return false;

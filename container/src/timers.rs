@@ -80,6 +80,17 @@ impl<K> Timers<K> {
         TimerKey { slot, turn }
     }
 
+    /// Sets a timer of which there is one at most: the earlier of the two stays.
+    pub(crate) fn hasten(&mut self, only: &mut Option<(Instant, TimerKey)>, at: Instant, kind: K) {
+        if let Some((set, key)) = *only {
+            if set <= at {
+                return;
+            }
+            self.cancel(key);
+        }
+        *only = Some((at, self.set(at, kind)));
+    }
+
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<K> {
         let slot = self.slots.get(key.slot as usize)?;
         if slot.turn != key.turn || slot.kind.is_none() {
@@ -183,6 +194,17 @@ mod tests {
         let fired: Vec<_> = std::iter::from_fn(|| timers.pop_due(at(2))).collect();
         assert_eq!(fired, ["a", "b", "c"]);
         assert_eq!(timers.next_deadline(), None);
+    }
+
+    #[test]
+    fn of_a_timer_that_there_is_once_the_earlier_stays() {
+        let mut timers = Timers::default();
+        let mut only = None;
+        for (nanos, name) in [(30, "first"), (40, "later"), (10, "sooner"), (10, "same")] {
+            timers.hasten(&mut only, at(nanos), name);
+        }
+        assert_eq!(timers.len(), 1);
+        assert_eq!(timers.pop_due(at(10)), Some("sooner"));
     }
 
     #[test]

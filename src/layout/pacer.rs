@@ -130,11 +130,20 @@ impl Helpers {
 
     fn hire(&mut self) {
         let (shared, done) = (self.shared.clone(), self.done.clone());
-        let helper = thread::Builder::new().name("monofil-helper".to_owned());
+        let helper = thread::Builder::new().name(format!("monofil-help-{}", self.started));
         match helper.spawn(move || shared.help(&done)) {
             Ok(_) => self.started += 1,
-            // The job waits for a helper that is there; without any it waits for ever.
-            Err(error) => tracing::error!(%error, "a helper thread could not be started"),
+            // Those that run will come to it.
+            Err(error) if self.started > 0 => {
+                tracing::warn!(%error, "another helper thread cannot be started");
+            }
+            Err(error) => {
+                tracing::error!(%error, "no helper thread can be started; blocking work holds up the rest");
+                let job = lock(&self.shared.queue).jobs.pop_front();
+                if let Some(job) = job {
+                    let _ = self.done.send(News::JobDone(job.run()));
+                }
+            }
         }
     }
 }

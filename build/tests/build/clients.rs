@@ -40,9 +40,9 @@ impl Caller for Recorder {
         Ok(())
     }
 
-    fn publish(&mut self, topic: &str, payload: Payload) -> usize {
+    fn publish(&mut self, topic: &str, payload: Payload) -> Result<usize, CallError> {
         self.published.push((topic.into(), payload));
-        3
+        Ok(3)
     }
 
     fn start_stream(&mut self, _: Request) -> RawReplies {
@@ -123,7 +123,7 @@ fn publishing_needs_no_target() {
     let change = order::Change {
         text: "paid".into(),
     };
-    assert_eq!(AuditClient::publish_saw(&mut cx, &change), 3);
+    assert_eq!(AuditClient::publish_saw(&mut cx, &change), Ok(3));
     assert_eq!(
         cx.published,
         [("orders.changes".to_owned(), Payload::protobuf(&change))]

@@ -202,7 +202,7 @@ fn what_is_published_reaches_the_method_that_names_the_topic() {
         let change = order::Change {
             text: "paid".into(),
         };
-        assert_eq!(AuditClient::publish_saw(cx, &change), 1);
+        assert_eq!(AuditClient::publish_saw(cx, &change), Ok(1));
         cx.sleep(Duration::from_millis(10)).unwrap();
     });
     assert!(log.contains(&"saw: paid".to_owned()), "{log:?}");

@@ -385,10 +385,14 @@ impl OrdersClient {
     }
     /// Publishes to the topic `orders.changes`, which `shop.orders.Orders/Changed` handles, and returns how many subscribers
     /// there are.
+    ///
+    /// # Errors
+    ///
+    /// What concerns all of them; see [`Caller::publish`](::monofil::Caller::publish).
     pub fn publish_changed(
         cx: &mut (impl ::monofil::Caller + ?Sized),
         message: &order::Change,
-    ) -> usize {
+    ) -> ::core::result::Result<usize, ::monofil::CallError> {
         ::monofil::Caller::publish(
             cx,
             "orders.changes",
@@ -746,10 +750,14 @@ impl AuditClient {
     }
     /// Publishes to the topic `orders.changes`, which `shop.orders.Audit/Saw` handles, and returns how many subscribers
     /// there are.
+    ///
+    /// # Errors
+    ///
+    /// What concerns all of them; see [`Caller::publish`](::monofil::Caller::publish).
     pub fn publish_saw(
         cx: &mut (impl ::monofil::Caller + ?Sized),
         message: &order::Change,
-    ) -> usize {
+    ) -> ::core::result::Result<usize, ::monofil::CallError> {
         ::monofil::Caller::publish(
             cx,
             "orders.changes",

@@ -15,6 +15,8 @@ const GREET_AGAIN: Duration = Duration::from_millis(250);
 /// Connections that a node opens because a stranger said where it is, and that nobody has taken yet. Whoever
 /// comes beyond is answered on its own connection.
 const UNPROVEN_MAX: usize = 64;
+/// A node that speaks on a link that is over is told so once in this time.
+const CORRECT_AGAIN: Duration = Duration::from_millis(20);
 
 impl Core {
     /// Introduces this node and asks the other to do the same.
@@ -124,7 +126,15 @@ impl Core {
         if self.peers.node(index).is_none() {
             self.peers.name_node(index, node);
         }
-        self.follow_incarnation(index, frame.sender_incarnation)?;
+        if self
+            .follow_incarnation(index, frame.sender_incarnation)
+            .is_none()
+        {
+            if hello.is_some() {
+                self.correct(io, index, from);
+            }
+            return None;
+        }
         self.follow_epoch(index, frame.link_epoch)?;
         let peer = self.peers.get_mut(index)?;
         if peer.connection.is_none() || hello.is_some() {
@@ -216,6 +226,13 @@ impl Core {
         let known = self.peers.incarnation(index)?;
         if spoken < known {
             self.counters.add(Counter::FramesStale);
+            let peer = self.peers.get_mut(index)?;
+            if std::mem::replace(&mut peer.outdated, spoken) != spoken {
+                tracing::warn!(
+                    node = %self.name, peer = %peer.place(), known, spoken,
+                    "an earlier life of a peer speaks; it is not heard"
+                );
+            }
             return None;
         }
         if spoken > known {
@@ -229,6 +246,29 @@ impl Core {
             peer.introduced = false;
         }
         Some(())
+    }
+
+    /// Tells a node that speaks on a link, or as a life, that is over how things are; but not for each of the
+    /// frames it sent meanwhile.
+    pub(super) fn correct(&mut self, io: &mut dyn Io, index: usize, from: &Route) {
+        let now = self.now;
+        if let Some(peer) = self.peers.get_mut(index)
+            && peer.corrected.is_none_or(|at| now >= at + CORRECT_AGAIN)
+        {
+            peer.corrected = Some(now);
+            self.send_hello(io, Some(index), from, true, 0);
+        }
+    }
+
+    /// Notes that others know a later life of this node: they do not listen to this one.
+    pub(super) fn outdated_by(&mut self, known: u64) {
+        if !std::mem::replace(&mut self.outdated, true) {
+            tracing::error!(
+                node = %self.name, incarnation = self.incarnation, known,
+                "this node is known to have begun later than it did, and nobody listens to it; \
+                 does it run twice, or did the clock go back?"
+            );
+        }
     }
 
     /// Notices that a node had forgotten this one and begins another link. This side's own epoch stays: if

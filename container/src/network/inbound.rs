@@ -1,7 +1,5 @@
 //! Frames that came in, and the records in them.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use monofil_proto::decode_frame;
 use monofil_proto::wire::{self, Kind};
@@ -14,9 +12,6 @@ use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::link::{Arrival, LedgerEntry, Marks};
 use crate::{CallError, NodeId, Undelivered};
-
-/// A node that speaks on a link that is over is told so, but not for each of the frames it sent meanwhile.
-const CORRECT_AGAIN: Duration = Duration::from_millis(20);
 
 impl Core {
     pub(crate) fn handle_frame(&mut self, io: &mut dyn Io, from: &Route, bytes: &Bytes) {
@@ -41,6 +36,10 @@ impl Core {
         if !for_us {
             // Meant for who was here before: whoever sent it learns who is here now.
             self.counters.add(Counter::FramesMisdirected);
+            if frame.receiver == self.node.0 && frame.receiver_incarnation > self.incarnation {
+                self.outdated_by(frame.receiver_incarnation);
+                return;
+            }
             if frame.hello.is_none() {
                 self.send_hello(io, None, from, true, 0);
                 return;
@@ -76,8 +75,7 @@ impl Core {
         frame: &wire::Frame,
         from: &Route,
     ) -> bool {
-        let now = self.now;
-        let Some(peer) = self.peers.get_mut(index) else {
+        let Some(peer) = self.peers.get(index) else {
             return false;
         };
         if !is_of_a_link(frame) || peer.link.is_unnumbered() {
@@ -86,10 +84,8 @@ impl Core {
         if frame.link_epoch > 0 && frame.receiver_epoch == peer.epoch {
             return true;
         }
-        let says_something = !frame.records.is_empty() || frame.receiver_epoch > 0;
-        if says_something && peer.corrected.is_none_or(|at| now >= at + CORRECT_AGAIN) {
-            peer.corrected = Some(now);
-            self.send_hello(io, Some(index), from, true, 0);
+        if !frame.records.is_empty() || frame.receiver_epoch > 0 {
+            self.correct(io, index, from);
         }
         self.counters.add(Counter::FramesStale);
         false

@@ -126,11 +126,9 @@ impl Core {
     }
 
     pub(super) fn set_link_timer(&mut self, index: usize, at: monofil_transport::Instant) {
-        if let Some(peer) = self.peers.get_mut(index)
-            && peer.link_timer.is_none_or(|set| at < set)
-        {
-            peer.link_timer = Some(at);
-            self.timers.set(at, Timer::Link(index));
+        if let Some(peer) = self.peers.get_mut(index) {
+            self.timers
+                .hasten(&mut peer.link_timer, at, Timer::Link(index));
         }
     }
 

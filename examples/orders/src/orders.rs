@@ -77,7 +77,7 @@ impl Orders for Desk {
             outcome: confirmation.outcome,
             total_cents: confirmation.total_cents,
         };
-        self.counts.published += AnalyticsClient::publish_saw(cx, &event) as u64;
+        self.counts.published += AnalyticsClient::publish_saw(cx, &event)? as u64;
         Ok(confirmation)
     }
 

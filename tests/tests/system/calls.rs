@@ -107,6 +107,29 @@ fn a_cycle_is_refused_at_once_and_named() {
 }
 
 #[test]
+fn a_call_goes_to_another_instance_where_one_waits_for_it() {
+    on_both(|net| {
+        let again = component("again", || {
+            |cx, message| {
+                if message.payload().bytes == "once more" {
+                    return Ok(Reply::Payload(Payload::bytes("there")));
+                }
+                Ok(Reply::Payload(cx.call(text("relay", "Go", ""))?))
+            }
+        });
+        let relay = component("relay", || {
+            |cx, _| Ok(Reply::Payload(cx.call(text("again", "Go", "once more"))?))
+        });
+        net.start(vec![
+            NodeSpec::new("one", vec![again.clone(), again]),
+            NodeSpec::new("two", vec![relay]),
+        ]);
+        let answer = net.run(|cx| cx.call(text("again", "Go", "")));
+        assert_eq!(answer.expect("from the other").bytes, "there");
+    });
+}
+
+#[test]
 fn a_component_that_waits_does_not_hold_up_its_neighbours() {
     on_both(|net| {
         let waits = component("waits", || {
@@ -377,7 +400,7 @@ fn a_topic_reaches_every_subscriber() {
             ),
         ]);
         let count = net.run(|cx| {
-            let count = cx.publish("news", Payload::bytes("x"));
+            let count = cx.publish("news", Payload::bytes("x")).expect("sent");
             cx.sleep(Duration::from_millis(300)).expect("time");
             count
         });

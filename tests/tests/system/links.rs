@@ -1,19 +1,19 @@
 //! Who remembers whom: nodes that come and go, forget each other and meet again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_container::{
-    CallError, Caller, Container, ContainerConfig, Context, Counter, HandlerError, NodeId, Reply,
-    StaticDirectory,
+    CallError, Caller, Container, ContainerConfig, Context, Counter, HandlerError, NodeId, Payload,
+    Reply, StaticDirectory,
 };
 use monofil_inproc::{
     Latency, LinkModel, NodeKey, NodeSpec as WorldNode, NodeStart, World, WorldConfig,
     application_endpoint,
 };
-use monofil_tests::{ComponentDef, Hooks, NodeSpec, component, hooked, on_both, text};
+use monofil_tests::{ComponentDef, Hooks, Net, NodeSpec, component, hooked, on_both, text};
 use monofil_transport::{Io, Next, Node, Shutdown};
 
 /// A world with one server and clients without an endpoint of their own, which the server may forget.
@@ -353,5 +353,43 @@ fn nodes_that_dial_each_other_at_once_share_one_link() {
             answers
         });
         assert_eq!(answers, vec!["hi"; 40]);
+    });
+}
+
+/// A clock that goes back gives a node that starts again a smaller incarnation than it had.
+#[test]
+fn a_node_whose_clock_went_back_is_not_heard_and_learns_it() {
+    on_both(|net| {
+        let clock = Rc::new(Cell::new(2000));
+        let lives = clock.clone();
+        let echo = component("echo", || |_, _| Ok(Reply::Empty));
+        let one = NodeSpec::new("one", vec![echo]);
+        let two = component("two", || {
+            |cx, _| {
+                let ask = text("echo", "Do", "").with_deadline(Duration::from_millis(500));
+                let answer = cx.call(ask).map_err(|error| error.kind());
+                Ok(Reply::Payload(Payload::bytes(format!("{answer:?}"))))
+            }
+        });
+        net.start(vec![
+            one.configure(move |config| config.incarnation = lives.replace(1000)),
+            NodeSpec::new("two", vec![two]),
+        ]);
+        let ask = |net: &mut dyn Net| {
+            let answer = net.run(|cx| cx.call(text("two", "Do", "")));
+            String::from_utf8(answer.expect("an answer").bytes.to_vec()).expect("text")
+        };
+        assert!(ask(net).starts_with("Ok"));
+        net.kill("one");
+        net.restart("one");
+        // Not a timeout: nothing was sent to a node that is not heard.
+        assert_eq!(ask(net), r#"Err("unreachable")"#, "{}", net.label());
+        assert!(net.counter("two", Counter::FramesStale) > 0);
+        assert!(net.counter("one", Counter::FramesMisdirected) > 0);
+        // A later life is heard again.
+        clock.set(3000);
+        net.kill("one");
+        net.restart("one");
+        assert!(ask(net).starts_with("Ok"), "{}", net.label());
     });
 }

@@ -464,6 +464,7 @@ impl Actor {
     fn publish(&self, cx: &mut Context<'_>) {
         let token = self.note(Sent::News, NEWS);
         let told = cx.publish(NEWS, payload(token, 0));
+        let told = told.unwrap_or_default();
         self.check(told == SUBSCRIBERS.len(), "not all subscribers were told");
         self.book().published(token, told);
     }
