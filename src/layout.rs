@@ -60,6 +60,7 @@ impl Run {
             drain_deadline: settings.drain_deadline,
             probe_interval: settings.probe_interval,
             silent_after: settings.silent_after,
+            busy_max: settings.busy_max,
             ..ContainerConfig::new(&self.app, name)
         }
     }

@@ -76,6 +76,9 @@ pub struct ContainerConfig {
     pub probe_interval: Duration,
     /// A node that has said nothing for so long is reported as silent. Default 5 s.
     pub silent_after: Duration,
+    /// A handler that has held the thread for longer than this is taken to be stuck: the node no longer
+    /// answers that it is busy, and others report it as silent. Default 30 s.
+    pub busy_max: Duration,
     /// Handlers started or resumed in one turn. Default 256.
     pub turn_budget: usize,
 }
@@ -101,6 +104,7 @@ impl ContainerConfig {
             drain_deadline: Duration::from_secs(10),
             probe_interval: Duration::from_secs(1),
             silent_after: Duration::from_secs(5),
+            busy_max: Duration::from_secs(30),
             turn_budget: 256,
         }
     }

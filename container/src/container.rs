@@ -129,6 +129,7 @@ impl Container {
             node: core.node,
             incarnation: core.incarnation,
             network: core.network,
+            busy_max: core.busy_max,
         }));
         core.progress = Some(progress);
         core.connect_all(io);

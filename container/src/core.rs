@@ -165,6 +165,7 @@ pub(crate) struct Core {
     pub(crate) drain_deadline: Duration,
     pub(crate) probe_interval: Duration,
     pub(crate) silent_after: Duration,
+    pub(crate) busy_max: Duration,
     pub(crate) turn_budget: usize,
 
     pub(crate) now: Instant,
@@ -249,6 +250,7 @@ impl Core {
             drain_deadline: config.drain_deadline,
             probe_interval: config.probe_interval,
             silent_after: config.silent_after,
+            busy_max: config.busy_max,
             turn_budget: config.turn_budget,
             now: Instant::ZERO,
             started: Instant::ZERO,

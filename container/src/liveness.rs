@@ -1,8 +1,9 @@
 //! Asking other nodes whether they live, and answering.
 //!
 //! Probes are datagrams, so that they are answered even when a handler holds the node's thread: the
-//! backend's sentinel answers in its place, with `busy` and the handler's name. A node that is busy is not
-//! silent, and a silent one is only a hint: nothing is given up because of it.
+//! backend's sentinel answers in its place, with `busy` and the handler's name, for as long as there is hope
+//! that the handler ends. A node that is busy is not silent, and silence is only a hint: no link ends because
+//! of it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -146,6 +147,7 @@ pub(crate) struct BusyAnswer {
     pub(crate) node: NodeId,
     pub(crate) incarnation: u64,
     pub(crate) network: u64,
+    pub(crate) busy_max: Duration,
 }
 
 impl WatchAnswer for BusyAnswer {
@@ -156,6 +158,10 @@ impl WatchAnswer for BusyAnswer {
         running: &Running,
         since: Duration,
     ) -> Option<Vec<u8>> {
+        if since > self.busy_max {
+            // It may never end.
+            return None;
+        }
         let probe = decode_datagram(datagram, &Bounds::DEFAULT).ok()?;
         let Some(Body::Probe(Probe { nonce })) = probe.body else {
             return None;

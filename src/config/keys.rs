@@ -134,6 +134,7 @@ keys! {
     "node.peers" Count(node.peers) "other nodes remembered";
     "node.probe_interval" Time(probe_interval) "how often other nodes are asked whether they live";
     "node.silent_after" Time(silent_after) "when a node that says nothing is reported";
+    "node.busy_max" Time(busy_max) "when a handler that holds the thread is taken to be stuck";
     "link.window_records" Long(link.window_records) "requests under way unacknowledged, each way";
     "link.window_bytes" LongSize(link.window_bytes) "their payloads";
     "link.unsettled_max" Count(link.unsettled_max) "casts whose end is not known yet";

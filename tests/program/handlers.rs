@@ -72,6 +72,23 @@ fn a_process_whose_handler_spins_is_busy_to_others_and_says_so_itself() {
 }
 
 #[test]
+fn a_process_whose_handler_spins_for_too_long_is_silent_to_others() {
+    let place = place();
+    let worker = place.start(&format!(
+        "run worker {WATCH} --set zmq.stall_threshold=100ms --set node.busy_max=1s"
+    ));
+    let mut relay = place.start(&format!("run relay {WATCH}"));
+    introduce(&place);
+    let _caller = place.start("call worker spin --running --deadline 1h");
+
+    relay.wait_for(|line| line.contains("peer is busy").then_some(()));
+    relay.wait_for(|line| line.contains("peer is silent").then_some(()));
+    let described = describe(&place, "relay");
+    assert_eq!(health(&described), ("silent", ""));
+    worker.kill();
+}
+
+#[test]
 fn a_stall_that_is_over_is_counted_by_its_handler_and_calls_nobody_silent() {
     let place = place();
     let worker = place.start(&format!(

@@ -62,5 +62,5 @@ fn simulated_runs_repeat_by_their_seed() {
 fn blocking_work_runs_on_a_helper_thread() {
     let place = place();
     let call = place.run("call worker block");
-    assert_eq!(call.out, "\"monofil-helper\"\n", "{call:?}");
+    assert_eq!(call.out, "\"monofil-help-0\"\n", "{call:?}");
 }
