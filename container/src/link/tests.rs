@@ -29,6 +29,13 @@ fn introduce(one: &mut Link, two: &mut Link) {
     two.handle_marks(at(0), &first, true);
 }
 
+/// Makes both ends of a link.
+fn introduced(config: LinkConfig) -> (Link, Link) {
+    let (mut one, mut two) = (Link::new(config), Link::new(config));
+    introduce(&mut one, &mut two);
+    (one, two)
+}
+
 /// Hands a frame to the other side; returns the ids that are new there.
 fn arrive(link: &mut Link, now: Instant, batch: &Batch) -> Vec<u64> {
     let mut ids = Vec::new();
@@ -51,11 +58,7 @@ fn arrive(link: &mut Link, now: Instant, batch: &Batch) -> Vec<u64> {
 
 #[test]
 fn records_arrive_once_in_order_and_are_forgotten_when_they_have() {
-    let (mut one, mut two) = (
-        Link::new(LinkConfig::default()),
-        Link::new(LinkConfig::default()),
-    );
-    introduce(&mut one, &mut two);
+    let (mut one, mut two) = introduced(LinkConfig::default());
     for id in 1..=100 {
         one.offer(cast(id), &place()).expect("room");
     }
@@ -76,11 +79,7 @@ fn records_arrive_once_in_order_and_are_forgotten_when_they_have() {
 
 #[test]
 fn the_end_of_a_cast_is_said_though_nothing_else_is() {
-    let (mut one, mut two) = (
-        Link::new(LinkConfig::default()),
-        Link::new(LinkConfig::default()),
-    );
-    introduce(&mut one, &mut two);
+    let (mut one, mut two) = introduced(LinkConfig::default());
     one.offer(cast(1), &place()).expect("room");
     let batch = one.poll_frame(at(0)).expect("a frame");
     two.handle_records(at(0), batch.first_sequence, 1);
@@ -99,11 +98,7 @@ fn the_end_of_a_cast_is_said_though_nothing_else_is() {
 
 #[test]
 fn an_acknowledgement_rides_on_an_answer_and_waits_no_longer_than_it_may() {
-    let (mut one, mut two) = (
-        Link::new(LinkConfig::default()),
-        Link::new(LinkConfig::default()),
-    );
-    introduce(&mut one, &mut two);
+    let (mut one, mut two) = introduced(LinkConfig::default());
     one.offer(cast(1), &place()).expect("room");
     let batch = one.poll_frame(at(0)).expect("a frame");
     arrive(&mut two, at(0), &batch);
@@ -161,11 +156,7 @@ fn requests_wait_for_credit_and_answers_do_not() {
 
 #[test]
 fn what_a_lost_peer_never_settled_is_reported_and_what_never_left_stays() {
-    let (mut one, mut two) = (
-        Link::new(LinkConfig::default()),
-        Link::new(LinkConfig::default()),
-    );
-    introduce(&mut one, &mut two);
+    let (mut one, mut two) = introduced(LinkConfig::default());
     for id in 1..=3 {
         one.offer(cast(id), &place()).expect("room");
     }
@@ -178,11 +169,7 @@ fn what_a_lost_peer_never_settled_is_reported_and_what_never_left_stays() {
 
 #[test]
 fn a_reported_end_comes_before_its_mark() {
-    let (mut one, mut two) = (
-        Link::new(LinkConfig::default()),
-        Link::new(LinkConfig::default()),
-    );
-    introduce(&mut one, &mut two);
+    let (mut one, mut two) = introduced(LinkConfig::default());
     one.offer(cast(1), &place()).expect("room");
     let batch = one.poll_frame(at(0)).expect("a frame");
     assert!(matches!(
@@ -219,8 +206,7 @@ impl Pair {
             window_records: 16,
             ..LinkConfig::default()
         };
-        let (mut one, mut two) = (Link::new(config), Link::new(config));
-        introduce(&mut one, &mut two);
+        let (one, two) = introduced(config);
         Self {
             links: [one, two],
             flight: [Vec::new(), Vec::new()],
@@ -314,11 +300,7 @@ fn nothing_is_lost_doubled_or_swapped_while_connections_break() {
 
 #[test]
 fn casts_are_found_by_their_ids_although_an_older_one_came_later() {
-    let (mut one, mut two) = (
-        Link::new(LinkConfig::default()),
-        Link::new(LinkConfig::default()),
-    );
-    introduce(&mut one, &mut two);
+    let (mut one, mut two) = introduced(LinkConfig::default());
     // 3 and 5 waited elsewhere and were moved here.
     for id in [7, 9, 3, 5, 11] {
         one.offer(cast(id), &place()).expect("room");
