@@ -1,6 +1,8 @@
 //! `kill -9` under load: the others go on, every order has an outcome, and nothing hangs.
 //!
-//! `KILLS=10` kills each component ten times; `SEED=N` chooses other moments.
+//! `KILLS=10` kills each component ten times; `SEED=N` chooses other moments, and who dies together.
+
+use std::time::Duration;
 
 use monofil_tests::{Ended, PATIENCE, Place, Program, command_line, eventually, is_there};
 use monofil_transport::Stream;
@@ -12,6 +14,9 @@ use crate::shop::{COMPONENTS, Summary, process_of, processes_of, seed, shop};
 
 /// Orders that come between two kills, at least and at most.
 const BETWEEN: (u64, u64) = (200, 800);
+
+/// How much later the second of two dies, in microseconds, at most: the first is dead still, or just starting.
+const APART_MICROS: u64 = 5_000;
 
 /// Orders that come after the last kill.
 const AFTER: u64 = 500;
@@ -51,31 +56,42 @@ impl Busy {
         }
     }
 
-    /// Kills a component after some more orders, and waits until it runs again.
-    fn kill(&mut self, victim: &'static str) {
+    /// Kills components at once after some more orders, and waits until all run again.
+    fn kill(&mut self, together: &[&'static str]) {
         let (least, most) = BETWEEN;
         self.feed.wait_for(least + self.draws.below(most - least));
         let up = self.up.process();
         let others = |all: Vec<(&'static str, Pid)>| {
             let mut all: Vec<_> = all
                 .into_iter()
-                .filter(|(name, _)| *name != victim)
+                .filter(|(name, _)| !together.contains(name))
                 .collect();
             all.sort_unstable_by_key(|(name, _)| *name);
             all
         };
         let before = others(processes_of(up));
-        let process = process_of(up, victim).expect("it was started again");
-        kill_process(process, Signal::KILL).expect("it is there");
-        eventually("it is dead", || !is_there(process));
-        eventually("it is started again", || process_of(up, victim).is_some());
+        let find = |victim: &&str| process_of(up, victim).expect("it was started again");
+        let processes: Vec<_> = together.iter().map(find).collect();
+        for (number, process) in processes.iter().enumerate() {
+            if number > 0 {
+                let apart = self.draws.below(APART_MICROS);
+                std::thread::sleep(Duration::from_micros(apart));
+            }
+            kill_process(*process, Signal::KILL).expect("it is there");
+        }
+        eventually("they are dead", || {
+            !processes.iter().any(|it| is_there(*it))
+        });
+        eventually("they are started again", || {
+            together.iter().all(|it| process_of(up, it).is_some())
+        });
         assert_eq!(
             others(processes_of(up)),
             before,
-            "others than `{victim}` ended"
+            "others than {together:?} ended"
         );
-        self.victims.push(victim);
-        if victim == "inventory" {
+        self.victims.extend(together);
+        if together.contains(&"inventory") {
             // It begins with what the catalogue says, and that is soon sold.
             deliver(&self.place, up);
         }
@@ -227,19 +243,33 @@ fn check_log(victims: &[&str], ended: &Ended) {
 fn kill_one(victim: &'static str, transport: &str) {
     let mut busy = Busy::start(transport, seed());
     for _ in 0..kills() {
-        busy.kill(victim);
+        busy.kill(&[victim]);
     }
     busy.end();
 }
 
-/// Kills all components, each as often, in an order that is drawn.
+/// Kills all components, each as often, in an order that is drawn, and some of them two at a time.
 fn kill_all(transport: &str) {
     let mut busy = Busy::start(transport, seed());
     let mut victims = COMPONENTS.repeat(kills());
     busy.draws.shuffle(&mut victims);
-    for victim in victims {
-        busy.kill(victim);
+    let mut pairs = Vec::new();
+    while let Some(first) = victims.pop() {
+        // The first never dies alone: whatever the seed, two die together.
+        let together = busy.victims.is_empty() || busy.draws.below(2) == 0;
+        let second = victims
+            .iter()
+            .rposition(|it| together && *it != first)
+            .map(|at| victims.remove(at));
+        match second {
+            Some(second) => {
+                pairs.push([first, second]);
+                busy.kill(&[first, second]);
+            }
+            None => busy.kill(&[first]),
+        }
     }
+    println!("together died {pairs:?}");
     busy.end();
 }
 
@@ -269,11 +299,11 @@ fn analytics_is_killed() {
 }
 
 #[test]
-fn all_are_killed_in_any_order_over_unix_sockets() {
+fn all_are_killed_in_any_order_and_two_at_once_over_unix_sockets() {
     kill_all("ipc");
 }
 
 #[test]
-fn all_are_killed_in_any_order_over_tcp() {
+fn all_are_killed_in_any_order_and_two_at_once_over_tcp() {
     kill_all("tcp");
 }
