@@ -3,15 +3,19 @@
     python3 .ci/checks.py target        # after `cargo test --workspace` and `cargo build --release -p orders`
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import tomllib
 import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -47,6 +51,39 @@ def run(*command, cwd=None, env=None):
     return done
 
 
+@contextlib.contextmanager
+def started(*command, cwd, heard=None):
+    """Starts a program and ends it in order afterwards; each line that it logs goes to `heard`."""
+    program = subprocess.Popen(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, "MONOFIL_NETWORK__RUNTIME_DIR": str(cwd / "run"), "MONOFIL_LOG__FORMAT": "json"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = []
+
+    def listen():
+        for line in program.stderr:
+            said.append(line)
+            if heard:
+                heard(line)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    try:
+        yield program
+        program.send_signal(signal.SIGTERM)
+        code = program.wait(timeout=60)
+        listener.join()
+        assert code in (0, 130), f"{command}: exit code {code}\n{''.join(said)}"
+    finally:
+        program.kill()
+        program.wait()
+
+
 def squeezed(text):
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
@@ -74,23 +111,42 @@ def the_books_balance_under_load(there):
     assert sum(summary["outcomes"].values()) == 20000, summary
 
 
-def every_layout_gives_each_order_the_same_outcome(there):
-    outcomes = {}
-    for name, layout in {
+def every_layout_gives_20000_orders_the_same_outcomes(there):
+    load = ["--generate", 20000, "--seed", 7, "--stock", 90, "--json", "--outcomes", "outcomes.tsv"]
+    mixed = ["orders payments", "inventory", "shipping", "analytics"]
+    layouts = {
         "memory": ["run"],
-        "ipc": ["up", "--transport", "ipc"],
-        "tcp": ["up", "--transport", "tcp"],
         "sim": ["sim"],
-    }.items():
-        file = there / f"{name}.tsv"
-        load = ["--generate", 500, "--seed", 7, "--json", "--outcomes", file]
-        runtime = {"MONOFIL_NETWORK__RUNTIME_DIR": str(there / "run")}
-        summary = json.loads(run(RELEASE, *layout, *load, cwd=there, env=runtime).stdout)
-        assert summary["books"]["balanced"] is True and summary["layout"] == name, summary
-        outcomes[name] = file.read_text()
-        assert len(outcomes[name].splitlines()) == 500, outcomes[name]
-    for name, text in outcomes.items():
-        assert text == outcomes["memory"], f"{name} differs from memory"
+        "ipc": ["up"],
+        "tcp": ["up", "--transport", "tcp"],
+        "mixed": ["run", "customers"],
+    }
+    for concurrency in (1, 16):
+        found = {}
+        for name, layout in layouts.items():
+            place = there / f"{name}{concurrency}"
+            place.mkdir()
+            with contextlib.ExitStack() as components:
+                for names in mixed if name == "mixed" else []:
+                    components.enter_context(started(RELEASE, "run", *names.split(), cwd=place))
+                env = {"MONOFIL_NETWORK__RUNTIME_DIR": str(place / "run")}
+                command = [RELEASE, *layout, *load, "--concurrency", concurrency]
+                summary = json.loads(run(*command, cwd=place, env=env).stdout)
+            seconds = summary["elapsed_us"] / 1e6
+            virtual = "virtual " if name == "sim" else ""
+            print(f"  {name}, {concurrency} at once: {seconds:.1f} {virtual}s, {20000 / seconds:,.0f}/s", flush=True)
+            outcomes = summary["outcomes"]
+            assert summary["books"]["balanced"] is True and sum(outcomes.values()) == 20000, summary
+            assert outcomes["out_of_stock"] >= 1000, f"stock is to run out: {outcomes}"
+            lines = (place / "outcomes.tsv").read_text().splitlines()
+            assert len(lines) == 20000, f"{name}: {len(lines)} lines"
+            found[name] = {part: summary[part] for part in ("outcomes", "books", "components")}
+            if concurrency == 1:
+                found[name]["each order's outcome"] = lines
+        print(f"  {found['memory']['outcomes']}", flush=True)
+        for name, parts in found.items():
+            for part, value in parts.items():
+                assert value == found["memory"][part], f"{name}, {concurrency} at once: other {part} than in memory"
 
 
 def a_seed_is_one_run_in_debug_and_release(there):
@@ -193,7 +249,7 @@ CHECKS = [
     the_operators_page_names_what_there_is,
     the_first_command_prints_what_the_readme_shows,
     the_books_balance_under_load,
-    every_layout_gives_each_order_the_same_outcome,
+    every_layout_gives_20000_orders_the_same_outcomes,
     a_seed_is_one_run_in_debug_and_release,
     an_app_made_from_the_page_works,
     nothing_in_the_tree_was_changed,
