@@ -86,9 +86,6 @@ impl Run {
 /// How long the process may take to end once everything is over.
 const EXIT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// How long the node of a job sleeps at most, so that signals are noticed.
-const SLEEP_MAX: std::time::Duration = std::time::Duration::from_millis(25);
-
 /// Draws an identity for a node that nobody needs to recognise again.
 pub(crate) fn random_node() -> Result<NodeId, Failure> {
     use std::io::Read;

@@ -45,9 +45,10 @@ pub(crate) fn run(run: &Run, components: &[usize], args: &RunArgs) -> Result<Exi
     }
     let mut container = container(run, components, &io)?;
     let asked = Arc::new(AtomicBool::new(false));
-    let ask = asked.clone();
+    let (ask, alarm) = (asked.clone(), io.alarm());
     signals::listen(run.settings.drain_deadline, &[], move |_| {
         ask.store(true, Ordering::Release);
+        alarm.ring();
     })?;
     drive(run, &mut container, &mut io, &asked);
     drop(container);
@@ -67,7 +68,6 @@ fn drive(run: &Run, container: &mut Container, io: &mut ZmqIo, asked: &AtomicBoo
         }
         match container.turn(io) {
             Next::Ended => return,
-            next if run.job.is_some() => io.wait(no_later(io, next, super::SLEEP_MAX)),
             next => io.wait(next),
         }
     }

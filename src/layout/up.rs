@@ -5,10 +5,11 @@ mod child;
 
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use monofil_transport::{Driver, Next, Node, Stream};
-use monofil_zmq::ZmqIo;
+use monofil_zmq::{Alarm, ZmqIo};
 use signal_hook::consts::SIGCHLD;
 
 use self::child::{Child, Look};
@@ -27,9 +28,14 @@ pub(crate) fn run(run: &Run, args: &UpArgs, passed_on: Vec<String>) -> Result<Ex
     let mut run = run.clone();
     let (sender, events) = mpsc::channel();
     let patience = run.settings.drain_deadline * 2;
+    let alarm: Arc<OnceLock<Alarm>> = Arc::default();
+    let of_job = alarm.clone();
     signals::listen(patience, &[SIGCHLD], move |signal| {
         // Nobody listens any more: everything has ended.
         let _ = sender.send(signal);
+        if let Some(alarm) = of_job.get() {
+            alarm.ring();
+        }
     })?;
     let children = children(&mut run, passed_on)?;
     if run.layout == Layout::Ipc {
@@ -40,6 +46,9 @@ pub(crate) fn run(run: &Run, args: &UpArgs, passed_on: Vec<String>) -> Result<Ex
         run.addresses().prepare()?;
     }
     let mut job = Job::start(&run)?;
+    if let Some(job) = &job {
+        alarm.get_or_init(|| job.io.alarm());
+    }
     let mut up = Up {
         children,
         events,
@@ -115,13 +124,13 @@ impl Job {
         }))
     }
 
-    /// Turns once and sleeps for a while; tells whether the job is over.
+    /// Turns once and sleeps, at most until processes are to be looked at; tells whether the job is over.
     fn turn(&mut self) -> bool {
         let next = self.container.turn(&mut self.io);
         if next == Next::Ended {
             return true;
         }
-        let next = no_later(&self.io, next, super::SLEEP_MAX);
+        let next = no_later(&self.io, next, LOOK_EVERY);
         self.io.wait(next);
         false
     }

@@ -154,6 +154,7 @@ impl ZmqIo {
             shutdown_asked: false,
             pool,
             sentinel,
+            alarm: crate::alarm::Alarm::new(waker),
             pending: VecDeque::new(),
             counters: Counters::default(),
             local,

@@ -44,6 +44,7 @@ pub struct ZmqIo {
     pub(crate) shutdown_asked: bool,
     pub(crate) pool: Pool,
     pub(crate) sentinel: Sentinel,
+    pub(crate) alarm: crate::Alarm,
     /// Events for the next `receive`. At most a few for each connection, because a node is turned
     /// before more are read.
     pub(crate) pending: VecDeque<Event>,
@@ -81,6 +82,12 @@ impl ZmqIo {
         counters.probes_answered = answered;
         counters.datagrams_dropped_stalled = dropped;
         counters.list()
+    }
+
+    /// Returns what ends a [`wait`](monofil_transport::Driver::wait) from another thread.
+    #[must_use]
+    pub fn alarm(&self) -> crate::Alarm {
+        self.alarm.clone()
     }
 
     /// Closes everything, and waits up to `linger` for frames that were accepted to leave this process.

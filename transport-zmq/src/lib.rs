@@ -70,6 +70,7 @@
 //! [`Driver`]: monofil_transport::Driver
 
 mod advertise;
+mod alarm;
 mod bind;
 mod connection;
 mod counters;
@@ -88,6 +89,7 @@ mod sentinel;
 mod sockets;
 mod wait;
 
+pub use alarm::Alarm;
 pub use bind::BindError;
 pub use io::ZmqIo;
 pub use options::{Listen, OptionError, Options};

@@ -61,7 +61,7 @@ impl Driver for ZmqIo {
         loop {
             self.settle();
             let wake_at = until.min(self.sweep.due).min(self.renew_next);
-            let timeout = if self.has_something() {
+            let timeout = if self.has_something() || self.alarm.is_rung() {
                 Duration::ZERO
             } else {
                 now.until(wake_at)
@@ -71,7 +71,9 @@ impl Driver for ZmqIo {
             now = self.now();
             self.renew_where_due(now);
             self.sweep_when_due(now);
-            if self.has_something() || now >= until {
+            // A look does not wait, so it leaves an alarm for the next wait.
+            let alarmed = next != Next::Now && self.alarm.take();
+            if alarmed || self.has_something() || now >= until {
                 return;
             }
         }

@@ -118,3 +118,24 @@ fn a_sleeping_node_is_woken_by_whatever_comes_first() {
     }
     asleep.join().expect("it woke");
 }
+
+#[test]
+fn an_alarm_ends_a_wait_that_nothing_else_would() {
+    let mut io = client(quick());
+    let alarm = io.alarm();
+    for _ in 0..100 {
+        let alarm = alarm.clone();
+        let rings = thread::spawn(move || alarm.ring());
+        io.wait(Next::Idle);
+        rings.join().expect("it rings");
+    }
+}
+
+#[test]
+fn an_alarm_before_a_wait_is_not_used_up_by_a_look() {
+    let mut io = client(quick());
+    io.alarm().ring();
+    io.wait(Next::Now);
+    io.receive(&mut Inbox::new());
+    io.wait(Next::Idle);
+}
