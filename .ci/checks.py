@@ -149,6 +149,56 @@ def every_layout_gives_20000_orders_the_same_outcomes(there):
                 assert value == found["memory"][part], f"{name}, {concurrency} at once: other {part} than in memory"
 
 
+def cpu_seconds(pid):
+    """The time that all threads of a process have been on a CPU, to the nanosecond."""
+    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def resident_mib(pid):
+    return int(re.search(r"^VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1]) / 1024
+
+
+def idle_nodes_take_less_than_a_thousandth_of_a_cpu(there):
+    seconds = float(os.environ.get("IDLE_SECONDS", 20))
+    # `up` has customers who wait for orders: its input stays open.
+    for layout in (["run", "inventory"], ["up", "--input", "-"], ["up", "--transport", "tcp", "--input", "-"]):
+        nodes, ready = {}, {}
+        all_ready = threading.Event()
+        expected = 1 if layout[0] == "run" else 6
+
+        def heard(line):
+            if line.startswith("{"):
+                entry = json.loads(line)
+                if entry["body"] == "ready":
+                    ready[entry["node"]] = time.monotonic() - began
+                    if len(ready) == expected:
+                        all_ready.set()
+
+        began = time.monotonic()
+        with started(RELEASE, *layout, "--log-level", "info", cwd=there, heard=heard) as program:
+            assert all_ready.wait(60), f"{layout}: only {', '.join(ready)} got ready"
+            children = pathlib.Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
+            for pid in [program.pid, *map(int, children)]:
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                nodes["customers" if words[1] == "up" else words[2]] = pid
+            assert sorted(nodes) == sorted(ready), (nodes, ready)
+            # Nodes that have just met have things to tell each other.
+            time.sleep(3)
+            before = {name: (cpu_seconds(pid), time.monotonic()) for name, pid in nodes.items()}
+            time.sleep(seconds)
+            print(f"  {' '.join(layout)}, {seconds:.0f} s: ready after, CPU, resident")
+            busy = []
+            for name, pid in nodes.items():
+                used, since = before[name]
+                share = (cpu_seconds(pid) - used) / (time.monotonic() - since)
+                after, resident = ready[name] * 1000, resident_mib(pid)
+                print(f"    {name:<10} {after:>5.0f} ms {share:>8.4%} {resident:>5.1f} MiB", flush=True)
+                if share >= 0.001:
+                    busy.append(name)
+            assert not busy, f"{', '.join(busy)} of `{' '.join(layout)}` took 0.1 % of a CPU or more"
+
+
 def a_seed_is_one_run_in_debug_and_release(there):
     def trace(program, seed):
         command = [program, "sim", "--generate", 100, "--seed", seed, "--trace-hash"]
@@ -251,6 +301,7 @@ CHECKS = [
     the_books_balance_under_load,
     every_layout_gives_20000_orders_the_same_outcomes,
     a_seed_is_one_run_in_debug_and_release,
+    idle_nodes_take_less_than_a_thousandth_of_a_cpu,
     an_app_made_from_the_page_works,
     nothing_in_the_tree_was_changed,
 ]
