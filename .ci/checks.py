@@ -223,6 +223,76 @@ def crates_know_only_those_below_them(_):
         assert not re.search(r"^(tokio|async-std|rand) v", tree, re.M), tree
 
 
+def licences_of(expression):
+    """The sets of licences, any of which is enough, of an SPDX expression."""
+    words = re.findall(r"[()]|[^\s()/]+|/", expression)
+
+    def one():
+        word = words.pop(0)
+        if word == "(":
+            found = either()
+            assert words.pop(0) == ")", expression
+            return found
+        if words[:1] == ["WITH"]:
+            word += f" WITH {words[1]}"
+            del words[:2]
+        return [{word}]
+
+    def both():
+        found = one()
+        while words[:1] == ["AND"]:
+            words.pop(0)
+            found = [this | that for that in one() for this in found]
+        return found
+
+    def either():
+        found = both()
+        # Old manifests write a slash.
+        while words[:1] in (["OR"], ["/"]):
+            words.pop(0)
+            found += both()
+        return found
+
+    found = either()
+    assert not words, expression
+    return found
+
+
+def licences_bans_and_sources_are_as_in_deny_toml(_):
+    """Part of what `cargo deny check` does, without it. Nothing here knows advisories or what was yanked."""
+    deny = tomllib.loads((ROOT / "deny.toml").read_text())
+    allowed, used = set(deny["licenses"]["allow"]), set()
+    banned = {ban["crate"]: set(ban.get("wrappers", [])) for ban in deny["bans"]["deny"]}
+    versions, wrong = {}, []
+    for target in deny["graph"]["targets"]:
+        command = ["cargo", "metadata", "--format-version=1", "--locked", "--all-features", "--filter-platform", target]
+        metadata = json.loads(run(*command, cwd=ROOT).stdout)
+        packages = {package["id"]: package for package in metadata["packages"]}
+        for node in metadata["resolve"]["nodes"]:
+            package = packages[node["id"]]
+            name = f"{package['name']} {package['version']}"
+            versions.setdefault(package["name"], set()).add(package["version"])
+            enough = [licences for licences in licences_of(package["license"] or "none") if licences <= allowed]
+            used.update(*enough)
+            if not enough:
+                wrong.append(f"{name}: the licence `{package['license']}` is not allowed")
+            # Those of this repository have no source.
+            registry = "registry+https://github.com/rust-lang/crates.io-index"
+            if package["source"] not in (None, registry):
+                wrong.append(f"{name}: the source {package['source']} is not allowed")
+            for dependency in package["dependencies"]:
+                if dependency["req"] == "*" and not dependency.get("path"):
+                    wrong.append(f"{name}: any version of {dependency['name']} will do")
+            for below in node["deps"]:
+                crate = packages[below["pkg"]]["name"]
+                if package["name"] not in banned.get(crate, {package["name"]}):
+                    wrong.append(f"{name}: depends on {crate}, which is banned")
+    wrong += [f"`{licence}` is allowed, and nothing has it" for licence in sorted(allowed - used)]
+    several = [f"{name} ({', '.join(sorted(them))})" for name, them in sorted(versions.items()) if len(them) > 1]
+    print(f"  {len(versions)} crates; several versions of {', '.join(several)}")
+    assert len(versions) > 100 and not wrong, "\n".join(sorted(set(wrong)))
+
+
 def an_app_made_from_the_page_works(there):
     museum = there / "museum"
     for source, text in blocks("docs/getting-started.md"):
@@ -294,6 +364,7 @@ def nothing_in_the_tree_was_changed(_):
 
 CHECKS = [
     crates_know_only_those_below_them,
+    licences_bans_and_sources_are_as_in_deny_toml,
     links_between_pages_lead_somewhere,
     tests_named_on_pages_are_there,
     the_operators_page_names_what_there_is,
