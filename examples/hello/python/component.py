@@ -10,27 +10,21 @@ import uuid
 import zmq
 from google.protobuf.message import DecodeError
 from hello_pb2 import HelloReply, HelloRequest
-from monofil.wire_pb2 import CALL, FAILURE, OUTCOME_MALFORMED, OUTCOME_UNIMPLEMENTED, REPLY
-from monofil.wire_pb2 import Frame, Hello, Outcome, Record
+from monofil.wire_pb2 import CALL, FAILURE, OUTCOME_UNIMPLEMENTED, REPLY, Frame, Hello, Outcome, Record
 
 
 def greet(call):
-    """Answers one call."""
-    try:
-        if (call.target, call.method) == ("hello/greeter", "hello.Greeter/SayHello"):
-            reply = HelloReply(text=f"Hello, {HelloRequest.FromString(call.payload).name}, from Python!")
-            return Record(kind=REPLY, id=call.id, payload=reply.SerializeToString())
+    if (call.target, call.method) != ("hello/greeter", "hello.Greeter/SayHello"):
         outcome = Outcome(kind=OUTCOME_UNIMPLEMENTED, message=f"no {call.method} of {call.target} is here")
-    except DecodeError as error:
-        outcome = Outcome(kind=OUTCOME_MALFORMED, message=str(error))
-    return Record(kind=FAILURE, id=call.id, outcome=outcome)
+        return Record(kind=FAILURE, id=call.id, outcome=outcome)
+    reply = HelloReply(text=f"Hello, {HelloRequest.FromString(call.payload).name}, from Python!")
+    return Record(kind=REPLY, id=call.id, payload=reply.SerializeToString())
 
 
 socket = zmq.Context().socket(zmq.ROUTER)
 socket.bind(sys.argv[1])
 endpoint = socket.last_endpoint.decode()
 print(endpoint, flush=True)
-
 node = uuid.uuid5(uuid.NAMESPACE_URL, endpoint).bytes  # the same after a restart at the same place
 incarnation = time.time_ns() // 1000  # and greater each time
 
@@ -38,14 +32,13 @@ while True:
     connection, *parts = socket.recv_multipart()  # the first part is ZeroMQ's name for the connection
     try:
         (frame,) = map(Frame.FromString, parts)
+        ours = frame.receiver_incarnation in (0, incarnation)  # else it is meant for who was here before
+        records = [greet(record) for record in frame.records if ours and record.kind == CALL]
     except (DecodeError, ValueError):
         continue  # junk is answered with nothing
-    answer = Frame(version=1, sender=node, sender_incarnation=incarnation)
+    answer = Frame(version=1, sender=node, sender_incarnation=incarnation, records=records)
     answer.receiver, answer.receiver_incarnation = frame.sender, frame.sender_incarnation
-    ours = frame.receiver_incarnation in (0, incarnation)  # else it is meant for who was here before
     if frame.hello.answer or not ours:  # a node asks when it has connected, and sends nothing before it knows
         answer.hello.CopyFrom(Hello(cookie=frame.hello.cookie, unnumbered=True, components=["hello/greeter"]))
-    if ours:
-        answer.records.extend(greet(record) for record in frame.records if record.kind == CALL)
-    if answer.records or answer.HasField("hello"):
+    if records or answer.HasField("hello"):
         socket.send_multipart([connection, answer.SerializeToString()])
