@@ -382,3 +382,6 @@ impl Peers {
             .is_some_and(|peer| peer.link.withdraw(id).is_some())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,7 @@ mod place;
 mod processes;
 mod program;
 mod sim;
+mod stranger;
 mod zmq;
 
 pub use component::{ComponentDef, Hooks, component, hooked, text};
@@ -32,4 +33,5 @@ pub use place::Place;
 pub use processes::{command_line, find_processes, is_there};
 pub use program::{Ended, PATIENCE, Program, eventually};
 pub use sim::SimNet;
+pub use stranger::Stranger;
 pub use zmq::{Scheme, ZmqNet};

@@ -32,12 +32,17 @@ impl SimNet {
             min: least,
             max: most,
         });
-        let world = World::new(WorldConfig {
+        Self::with(WorldConfig {
             link,
             ..WorldConfig::with_seed(seed)
-        });
+        })
+    }
+
+    /// Makes an empty world that is otherwise.
+    #[must_use]
+    pub fn with(config: WorldConfig) -> Self {
         Self {
-            world,
+            world: World::new(config),
             containers: Rc::default(),
             nodes: Vec::new(),
             tests: 0,

@@ -8,8 +8,12 @@ mod deadlines;
 mod endings;
 #[path = "system/faults.rs"]
 mod faults;
+#[path = "system/greedy.rs"]
+mod greedy;
 #[path = "system/handlers.rs"]
 mod handlers;
+#[path = "system/hostile.rs"]
+mod hostile;
 #[path = "system/limits.rs"]
 mod limits;
 #[path = "system/links.rs"]
@@ -26,3 +30,5 @@ mod promises;
 mod storm;
 #[path = "system/strangers.rs"]
 mod strangers;
+#[path = "system/traffic.rs"]
+mod traffic;
