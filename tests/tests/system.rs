@@ -26,6 +26,8 @@ mod manners;
 mod outcomes;
 #[path = "system/promises.rs"]
 mod promises;
+#[path = "system/refusals.rs"]
+mod refusals;
 #[path = "system/storm/mod.rs"]
 mod storm;
 #[path = "system/strangers.rs"]
