@@ -37,7 +37,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PERCENT", default_value_t = 100)]
     stock: u32,
 
-    /// How many orders are under way at once
+    /// How many orders are placed at once; they wait in line at the component orders, which decides one
+    /// after the other
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
