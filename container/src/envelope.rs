@@ -1,13 +1,15 @@
 //! A record on its way between two nodes, with names that are cheap to clone.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use monofil_proto::wire;
+use monofil_proto::{NameRef, RecordRef, WaitingRef, Waitings, put_waiting, wire};
 use monofil_transport::Instant;
 
 use crate::error::micros;
+use crate::names::NamesIn;
 use crate::{CallError, Name, NodeId, Payload, Trace};
 
 /// An instance that waits for an answer, and those that wait for it in turn.
@@ -20,6 +22,8 @@ pub(crate) struct Waiting {
     pub(crate) depth: usize,
     pub(crate) bytes: usize,
     pub(crate) before: Chain,
+    /// All of them as records carry them, once one does.
+    written: OnceCell<Box<[u8]>>,
 }
 
 impl Waiting {
@@ -35,7 +39,23 @@ impl Waiting {
             bytes: bytes + FIXED + component.as_str().len(),
             component,
             before,
+            written: OnceCell::new(),
         }))
+    }
+
+    /// Returns them as they travel, the one where it began first.
+    fn written(&self) -> &[u8] {
+        self.written.get_or_init(|| {
+            let before = self.before.as_ref().map(|before| before.written());
+            let mut out = before.unwrap_or_default().to_vec();
+            let link = WaitingRef {
+                node: &self.node.0,
+                component: self.component.as_str(),
+                instance: self.instance,
+            };
+            put_waiting(&mut out, &link);
+            out.into()
+        })
     }
 }
 
@@ -132,43 +152,45 @@ impl Envelope {
                 .map_or(0, |error| error.encoded_len_hint())
     }
 
-    /// Writes the record as it leaves at `now`, with the time that is left then.
-    pub(crate) fn to_record(&self, now: Instant) -> wire::Record {
+    /// Views it as it leaves at `now`, with the time that is left then. `name` says how a name travels.
+    pub(crate) fn as_record<'a>(
+        &'a self,
+        now: Instant,
+        mut name: impl FnMut(&'a Name) -> NameRef<'a>,
+    ) -> RecordRef<'a> {
         let remaining = |deadline: Instant| micros(now.until(deadline)).max(1);
-        let text = |name: &Name| name.as_str().to_owned();
-        let mut waiting: Vec<_> = chain_links(&self.waiting)
-            .map(|link| wire::Waiting {
-                node: link.node.0.to_vec(),
-                component: text(&link.component),
-                instance: link.instance,
-            })
-            .collect();
-        waiting.reverse();
-        wire::Record {
+        RecordRef {
             kind: self.kind.into(),
             id: self.id,
-            source: text(&self.source),
-            target: text(&self.target),
-            method: text(&self.method),
-            flow: text(&self.flow),
-            topic: text(&self.topic),
-            content_type: text(&self.payload.content_type),
+            source: name(&self.source),
+            target: name(&self.target),
+            method: name(&self.method),
+            flow: name(&self.flow),
+            content_type: name(&self.payload.content_type),
+            topic: name(&self.topic),
             remaining_micros: self.deadline.map_or(0, remaining),
-            payload: self.payload.bytes.clone(),
+            payload: &self.payload.bytes,
             trace: self.trace.to_wire(),
-            waiting,
+            waiting: self
+                .waiting
+                .as_ref()
+                .map_or_else(Waitings::default, |waiting| {
+                    Waitings::of_written(waiting.written())
+                }),
             outcome: self.outcome.as_ref().map(|error| Box::new(error.to_wire())),
             credit: self.credit,
             item: self.item,
-            key: self.key.clone(),
+            key: &self.key,
             idempotent: self.idempotent,
-            ..wire::Record::default()
         }
     }
 
-    /// Reads a record that arrived at `now`. `None` for a kind this release does not know.
+    /// Reads a record that arrived at `now` in a frame. `None` for a kind that this release does not know, and
+    /// for what makes no sense.
     pub(crate) fn from_record(
-        record: wire::Record,
+        record: RecordRef<'_>,
+        frame: &Bytes,
+        names: &NamesIn,
         now: Instant,
         default_deadline: Duration,
     ) -> Option<Self> {
@@ -178,30 +200,35 @@ impl Envelope {
         }
         let mut waiting = None;
         for link in record.waiting {
-            let node = NodeId::from_wire(&link.node)?;
+            let node = NodeId::from_wire(link.node)?;
             waiting = Waiting::new(node, link.component.into(), link.instance, waiting);
         }
+        // An empty slice need not keep the frame in memory.
+        let part = |bytes: &[u8]| match bytes {
+            [] => Bytes::new(),
+            bytes => frame.slice_ref(bytes),
+        };
         let mut envelope = Self {
             kind,
             id: record.id,
-            source: record.source.into(),
-            target: record.target.into(),
-            method: record.method.into(),
-            flow: record.flow.into(),
-            topic: record.topic.into(),
+            source: names.get(record.source)?,
+            target: names.get(record.target)?,
+            method: names.get(record.method)?,
+            flow: names.get(record.flow)?,
+            topic: names.get(record.topic)?,
             deadline: None,
             payload: Payload {
-                content_type: record.content_type.into(),
-                bytes: record.payload,
+                content_type: names.get(record.content_type)?,
+                bytes: part(record.payload),
             },
-            trace: Trace::from_wire(record.trace.as_ref()),
+            trace: record.trace.map_or_else(Trace::default, Trace::from_wire),
             waiting,
             outcome: record
                 .outcome
                 .map(|outcome| Box::new(CallError::from_wire(*outcome))),
             credit: record.credit,
             item: record.item,
-            key: record.key,
+            key: part(record.key),
             idempotent: record.idempotent,
         };
         if envelope.is_request() {

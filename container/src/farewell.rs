@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use monofil_proto::encode;
+use monofil_proto::write_frame;
 use monofil_transport::{Instant, Io, SendError};
 
 use crate::core::{Core, Stage, Timer};
@@ -73,7 +73,7 @@ impl Core {
             let Some(route) = peer.route() else {
                 continue;
             };
-            let frame = encode(&self.frame(Some(index)));
+            let frame = write_frame(&self.head(Some(index)), &[], &[], None);
             match io.send(&route, frame) {
                 Ok(()) => self.counters.add(Counter::FramesSent),
                 Err(SendError::Gone(_)) => self.peer_unreachable(index),

@@ -41,6 +41,7 @@ mod link;
 mod liveness;
 mod message;
 mod name;
+mod names;
 mod network;
 mod peers;
 mod pending;

@@ -21,9 +21,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
+use monofil_proto::{Head, NameRef, write_frame};
 use monofil_transport::Instant;
 
 use crate::envelope::Envelope;
+use crate::names::{BadDefinition, NamesIn, NamesOut};
 use crate::{CallError, Name};
 
 /// The bounds of a link.
@@ -72,9 +75,11 @@ pub(crate) struct Marks {
 pub(crate) struct Batch {
     /// The number of the first record; 0 when there is none, or on an unnumbered link.
     pub(crate) first_sequence: u64,
-    pub(crate) records: Vec<Box<Envelope>>,
+    pub(crate) records: usize,
     pub(crate) marks: Marks,
     pub(crate) resent: bool,
+    /// On an unnumbered link, which keeps nothing, the records themselves.
+    unnumbered: Vec<Box<Envelope>>,
 }
 
 /// Answers, items and the like that are kept for a node until it takes them.
@@ -120,6 +125,12 @@ struct Outbound {
     envelope: Box<Envelope>,
     /// The other side's record that ends with this one; see [`Link::answer`].
     settles: Option<u64>,
+}
+
+/// What the next frame takes along: so many of those that are kept until they have arrived, or these.
+enum Records {
+    Numbered(usize),
+    Unnumbered(Vec<Box<Envelope>>),
 }
 
 /// What a frame's records are, seen from the receiver.
@@ -169,6 +180,7 @@ struct Out {
     resend_at: Option<Instant>,
     /// How often in a row the resend timer went off.
     resends: u32,
+    names: NamesOut,
 }
 
 #[derive(Debug, Default)]
@@ -188,6 +200,7 @@ struct In {
     /// The last cast that has ended, and when its end is said at the latest.
     cast_ended: u64,
     announce_at: Option<Instant>,
+    names: NamesIn,
 }
 
 impl Link {
@@ -290,6 +303,19 @@ impl Link {
         self.outbound
             .answers
             .push_back(Outbound { envelope, settles });
+    }
+
+    /// Notes what the other side's numbers stand for.
+    pub(crate) fn define_names(&mut self, names: &[(u32, &str)]) -> Result<(), BadDefinition> {
+        let known = &mut self.inbound.names;
+        names
+            .iter()
+            .try_for_each(|(number, name)| known.define(*number, name))
+    }
+
+    /// Returns the names that the other side gave numbers.
+    pub(crate) const fn names(&self) -> &NamesIn {
+        &self.inbound.names
     }
 
     /// Says that a record of the other side has ended.
@@ -533,10 +559,14 @@ impl Link {
         let due = [self.inbound.acknowledge_at, self.inbound.announce_at];
         let acknowledge =
             self.inbound.acknowledge_now || due.into_iter().flatten().any(|at| at <= now);
-        if records.is_empty() && !acknowledge {
+        let (records, unnumbered) = match records {
+            Records::Numbered(count) => (count, Vec::new()),
+            Records::Unnumbered(records) => (records.len(), records),
+        };
+        if records == 0 && !acknowledge {
             return None;
         }
-        if !records.is_empty() && self.numbered && self.outbound.resend_at.is_none() {
+        if records > 0 && self.numbered && self.outbound.resend_at.is_none() {
             self.outbound.resend_at = Some(now + self.config.resend_after);
         }
         Some(Batch {
@@ -544,7 +574,34 @@ impl Link {
             records,
             marks: self.marks(),
             resent,
+            unnumbered,
         })
+    }
+
+    /// Writes the frame of a batch that was just taken.
+    pub(crate) fn write(&mut self, head: &Head, batch: &Batch, now: Instant) -> Bytes {
+        let Out {
+            sent,
+            received,
+            names,
+            ..
+        } = &mut self.outbound;
+        names.begin(batch.resent);
+        let mut records = Vec::with_capacity(batch.records);
+        if batch.first_sequence > 0 {
+            let before = batch.first_sequence - 1 - *received;
+            let first = usize::try_from(before).unwrap_or(usize::MAX);
+            let batch_of = sent.iter().skip(first).take(batch.records);
+            for (sequence, outbound) in (batch.first_sequence..).zip(batch_of) {
+                let name = |name| names.put(name, sequence, *received);
+                records.push(outbound.envelope.as_record(now, name));
+            }
+        } else {
+            for envelope in &batch.unnumbered {
+                records.push(envelope.as_record(now, |name| NameRef::Text(name.as_str())));
+            }
+        }
+        write_frame(head, &names.definitions(), &records, None)
     }
 
     /// Lets what was received be acknowledged with the next frame: there is no later. Tells whether
@@ -566,7 +623,7 @@ impl Link {
     }
 
     /// Takes what is to be sent again first, then answers, then requests within the credit.
-    fn next_records(&mut self) -> (Vec<Box<Envelope>>, u64, bool) {
+    fn next_records(&mut self) -> (Records, u64, bool) {
         let again = usize::try_from(self.outbound.transmitted - self.outbound.received)
             .unwrap_or(usize::MAX);
         let resent = again < self.outbound.sent.len();
@@ -574,31 +631,26 @@ impl Link {
         let mut batch = Budget::new(self.config.frame_bytes);
         if resent {
             let rest = self.outbound.sent.range(again..);
-            let records: Vec<_> = rest
-                .map(|out| &out.envelope)
-                .take_while(|e| batch.takes(e))
-                .cloned()
-                .collect();
-            self.outbound.transmitted += records.len() as u64;
-            return (records, first, true);
+            let count = rest.take_while(|out| batch.takes(&out.envelope)).count();
+            self.outbound.transmitted += count as u64;
+            return (Records::Numbered(count), first, true);
         }
-        let mut records = Vec::new();
-        while let Some(outbound) = self.next_fresh(&mut batch) {
-            let settles = outbound.settles;
-            let envelope = outbound.envelope;
-            if self.numbered {
-                self.outbound.number(&envelope);
-                self.outbound.sent.push_back(Outbound {
-                    envelope: envelope.clone(),
-                    settles,
-                });
-            } else {
+        if !self.numbered {
+            let mut records = Vec::new();
+            while let Some(Outbound { envelope, .. }) = self.next_fresh(&mut batch) {
                 self.outbound.left(&envelope);
+                records.push(envelope);
             }
-            records.push(envelope);
+            return (Records::Unnumbered(records), 0, false);
         }
-        let numbered = self.numbered && !records.is_empty();
-        (records, if numbered { first } else { 0 }, false)
+        let mut count = 0;
+        while let Some(outbound) = self.next_fresh(&mut batch) {
+            self.outbound.number(&outbound.envelope);
+            self.outbound.sent.push_back(outbound);
+            count += 1;
+        }
+        let first = if count > 0 { first } else { 0 };
+        (Records::Numbered(count), first, false)
     }
 
     fn next_fresh(&mut self, batch: &mut Budget) -> Option<Outbound> {

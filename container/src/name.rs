@@ -49,6 +49,11 @@ impl Name {
         &self.0
     }
 
+    /// Returns where it is in memory: clones of a name are in the same place.
+    pub(crate) fn address(&self) -> usize {
+        self.0.as_str().as_ptr().addr()
+    }
+
     /// Cuts the name to what travels, at a character's edge: for names that are for people only.
     pub(crate) fn clipped(self) -> Self {
         let mut end = self.0.len().min(Self::BYTES_MAX);

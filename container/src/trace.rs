@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use monofil_proto::wire;
+use monofil_proto::TraceRef;
 
 /// Which trace a message belongs to, and the span that caused it. See
 /// <https://www.w3.org/TR/trace-context/>.
@@ -23,25 +23,20 @@ impl Trace {
         self.trace_id != 0
     }
 
-    pub(crate) fn to_wire(self) -> Option<wire::TraceContext> {
-        self.is_set().then(|| wire::TraceContext {
-            trace_id: self.trace_id.to_be_bytes().to_vec(),
-            span_id: self.span_id.to_be_bytes().to_vec(),
-            flags: u32::from(self.flags),
-            state: String::new(),
+    pub(crate) fn to_wire(self) -> Option<TraceRef> {
+        self.is_set().then(|| TraceRef {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            flags: self.flags.into(),
         })
     }
 
-    /// A trace context of a wrong length is none: tracing never costs a message.
-    pub(crate) fn from_wire(context: Option<&wire::TraceContext>) -> Self {
-        let parse = |context: &wire::TraceContext| {
-            Some(Self {
-                trace_id: u128::from_be_bytes(context.trace_id[..].try_into().ok()?),
-                span_id: u64::from_be_bytes(context.span_id[..].try_into().ok()?),
-                flags: context.flags.to_le_bytes()[0],
-            })
-        };
-        context.and_then(parse).unwrap_or_default()
+    pub(crate) const fn from_wire(context: TraceRef) -> Self {
+        Self {
+            trace_id: context.trace_id,
+            span_id: context.span_id,
+            flags: context.flags.to_le_bytes()[0],
+        }
     }
 }
 

@@ -106,7 +106,7 @@ pub struct DecodeError {
     pub detail: &'static str,
 }
 
-const fn refuse<T>(reason: Reason, detail: &'static str) -> Result<T, DecodeError> {
+pub(crate) const fn refuse<T>(reason: Reason, detail: &'static str) -> Result<T, DecodeError> {
     Err(DecodeError { reason, detail })
 }
 
@@ -173,12 +173,16 @@ pub fn encode(message: &impl Message) -> Bytes {
     message.encode_to_vec().into()
 }
 
-const MALFORMED: DecodeError = DecodeError {
+pub(crate) const MALFORMED: DecodeError = DecodeError {
     reason: Reason::Malformed,
     detail: "not the protobuf message it should be",
 };
 
-fn check_sender(version: u32, sender: &[u8], incarnation: u64) -> Result<(), DecodeError> {
+pub(crate) fn check_sender(
+    version: u32,
+    sender: &[u8],
+    incarnation: u64,
+) -> Result<(), DecodeError> {
     if version != VERSION {
         return refuse(Reason::Version, "another protocol version");
     }
@@ -264,7 +268,7 @@ mod schema {
         last: 2,
         fields: &[(2, Text(name))],
     };
-    static HELLO: Schema = Schema {
+    pub(super) static HELLO: Schema = Schema {
         name: "Hello",
         last: 8,
         fields: &[
@@ -309,7 +313,7 @@ mod schema {
         last: 3,
         fields: &[(2, Texts(name, networks))],
     };
-    static OUTCOME: Schema = Schema {
+    pub(super) static OUTCOME: Schema = Schema {
         name: "Outcome",
         last: 6,
         fields: &[
@@ -438,6 +442,16 @@ const DEPTH_MAX: usize = 6;
 /// No schema here bounds more fields.
 const FIELDS_MAX: usize = 16;
 
+/// Checks an encoded [`wire::Hello`].
+pub(crate) fn check_hello(bytes: &[u8], bounds: &Bounds) -> Result<(), DecodeError> {
+    check(bytes, &schema::HELLO, bounds, 1)
+}
+
+/// Checks an encoded [`wire::Outcome`].
+pub(crate) fn check_outcome(bytes: &[u8], bounds: &Bounds) -> Result<(), DecodeError> {
+    check(bytes, &schema::OUTCOME, bounds, 2)
+}
+
 /// Walks one message's encoded bytes.
 fn check(
     mut bytes: &[u8],
@@ -523,7 +537,7 @@ fn check_field(
 }
 
 /// Reads a base-128 varint of at most ten bytes.
-fn varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
+pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
@@ -538,7 +552,7 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
     Err(MALFORMED)
 }
 
-fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Result<&'a [u8], DecodeError> {
+pub(crate) fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Result<&'a [u8], DecodeError> {
     let Some((head, tail)) = bytes.split_at_checked(len) else {
         return Err(MALFORMED);
     };

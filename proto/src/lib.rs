@@ -7,9 +7,14 @@
 //! build the message.
 
 mod bounds;
+mod codec;
 
 pub use bounds::{
     Bounds, DecodeError, Reason, decode_control, decode_datagram, decode_frame, encode,
+};
+pub use codec::{
+    FrameRef, Head, NameRef, RecordRef, TraceRef, WaitingRef, Waitings, put_waiting, read_frame,
+    write_frame,
 };
 
 /// The application plane.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use monofil_proto::{encode, wire};
+use monofil_proto::{Head, wire, write_frame};
 use monofil_transport::{ConnectionId, Endpoint, Io, Route};
 
 use crate::NodeId;
@@ -87,10 +87,9 @@ impl Core {
             unnumbered: false,
             name: self.name.as_str().to_owned(),
         };
-        let mut frame = self.frame(to);
-        frame.hello = Some(Box::new(hello));
+        let frame = write_frame(&self.head(to), &[], &[], Some(&hello));
         // Lost or refused, it is sent again by the timer or by the other side.
-        if io.send(route, encode(&frame)).is_ok() {
+        if io.send(route, frame).is_ok() {
             self.counters.add(Counter::FramesSent);
         }
     }
@@ -100,7 +99,7 @@ impl Core {
         &mut self,
         io: &mut dyn Io,
         node: NodeId,
-        frame: &wire::Frame,
+        frame: &Head,
         hello: Option<&wire::Hello>,
         from: &Route,
     ) -> Option<usize> {
@@ -340,6 +339,6 @@ impl Core {
 }
 
 /// Tells whether a frame is of a link that numbers its records: only then is there an epoch.
-pub(super) const fn is_of_a_link(frame: &wire::Frame) -> bool {
+pub(super) const fn is_of_a_link(frame: &Head) -> bool {
     frame.link_epoch > 0 || frame.first_sequence > 0
 }

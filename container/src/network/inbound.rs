@@ -1,8 +1,8 @@
 //! Frames that came in, and the records in them.
 
 use bytes::Bytes;
-use monofil_proto::decode_frame;
-use monofil_proto::wire::{self, Kind};
+use monofil_proto::wire::{Closing, Kind};
+use monofil_proto::{FrameRef, Head, Reason, read_frame};
 use monofil_transport::{Io, Route};
 
 use super::greeting::is_of_a_link;
@@ -16,7 +16,7 @@ use crate::{CallError, NodeId, Undelivered};
 impl Core {
     pub(crate) fn handle_frame(&mut self, io: &mut dyn Io, from: &Route, bytes: &Bytes) {
         self.counters.add(Counter::FramesReceived);
-        let mut frame = match decode_frame(bytes, &self.bounds) {
+        let frame = match read_frame(bytes, &self.bounds) {
             Ok(frame) => frame,
             Err(error) => {
                 self.counters.malformed(error.reason);
@@ -24,20 +24,22 @@ impl Core {
                 return;
             }
         };
-        if self.network != 0 && frame.network != 0 && frame.network != self.network {
+        let head = frame.head;
+        if self.network != 0 && head.network != 0 && head.network != self.network {
             self.counters.add(Counter::FramesForeignNetwork);
             return;
         }
-        let Some(node) = NodeId::from_wire(&frame.sender).filter(|node| *node != self.node) else {
+        let node = NodeId(head.sender);
+        if node == self.node {
             self.counters.add(Counter::FramesMisdirected);
             return;
-        };
-        let for_us = self.is_for_us(&frame);
+        }
+        let for_us = self.is_for_us(&head);
         if !for_us {
             // Meant for who was here before: whoever sent it learns who is here now.
             self.counters.add(Counter::FramesMisdirected);
-            if frame.receiver == self.node.0 && frame.receiver_incarnation > self.incarnation {
-                self.outdated_by(frame.receiver_incarnation);
+            if head.receiver == Some(self.node.0) && head.receiver_incarnation > self.incarnation {
+                self.outdated_by(head.receiver_incarnation);
                 return;
             }
             if frame.hello.is_none() {
@@ -45,22 +47,21 @@ impl Core {
                 return;
             }
         }
-        let hello = frame.hello.take();
-        let Some(index) = self.sender_of(io, node, &frame, hello.as_deref(), from) else {
+        let Some(index) = self.sender_of(io, node, &head, frame.hello.as_deref(), from) else {
             return;
         };
-        if let Some(hello) = hello {
-            self.handle_hello(io, index, &hello, from);
+        if let Some(hello) = &frame.hello {
+            self.handle_hello(io, index, hello, from);
         }
         if for_us && self.is_on_link(io, index, &frame, from) {
-            let closing = frame.closing();
-            self.handle_records(index, frame);
+            let closing = Closing::try_from(head.closing).unwrap_or_default();
+            self.handle_records(index, bytes, frame);
             self.handle_closing(index, closing);
         }
     }
 
-    fn is_for_us(&self, frame: &wire::Frame) -> bool {
-        let same_node = frame.receiver.is_empty() || frame.receiver == self.node.0;
+    fn is_for_us(&self, frame: &Head) -> bool {
+        let same_node = frame.receiver.is_none_or(|node| node == self.node.0);
         let same_life =
             frame.receiver_incarnation == 0 || frame.receiver_incarnation == self.incarnation;
         same_node && same_life
@@ -72,28 +73,30 @@ impl Core {
         &mut self,
         io: &mut dyn Io,
         index: usize,
-        frame: &wire::Frame,
+        frame: &FrameRef<'_>,
         from: &Route,
     ) -> bool {
+        let head = &frame.head;
         let Some(peer) = self.peers.get(index) else {
             return false;
         };
-        if !is_of_a_link(frame) || peer.link.is_unnumbered() {
+        if !is_of_a_link(head) || peer.link.is_unnumbered() {
             return true;
         }
-        if frame.link_epoch > 0 && frame.receiver_epoch == peer.epoch {
+        if head.link_epoch > 0 && head.receiver_epoch == peer.epoch {
             return true;
         }
-        if !frame.records.is_empty() || frame.receiver_epoch > 0 {
+        if !frame.records.is_empty() || head.receiver_epoch > 0 {
             self.correct(io, index, from);
         }
         self.counters.add(Counter::FramesStale);
         false
     }
 
-    fn handle_records(&mut self, index: usize, frame: wire::Frame) {
+    fn handle_records(&mut self, index: usize, bytes: &Bytes, frame: FrameRef<'_>) {
         let now = self.now;
-        let marks = marks_of(&frame);
+        let marks = marks_of(&frame.head);
+        let first_sequence = frame.head.first_sequence;
         let Some(peer) = self.peers.get_mut(index) else {
             return;
         };
@@ -101,7 +104,7 @@ impl Core {
             peer: index,
             number: peer.link_number,
         };
-        let numbered = frame.first_sequence > 0;
+        let numbered = first_sequence > 0;
         if matches!(self.stage, Stage::Flushing { .. }) && numbered {
             // Whoever sent these hears at the end that they were not received, and that is better than a
             // refusal: under load there would be no end of refusals to wait for.
@@ -109,10 +112,14 @@ impl Core {
             self.peers.mark_dirty(index);
             return;
         }
+        if peer.link.define_names(&frame.names).is_err() {
+            self.counters.malformed(Reason::Malformed);
+            return;
+        }
         let (skip, mut sequence) = if numbered && !frame.records.is_empty() {
             match peer
                 .link
-                .handle_records(now, frame.first_sequence, frame.records.len())
+                .handle_records(now, first_sequence, frame.records.len())
             {
                 Arrival::New { skip, sequence } => (skip, sequence),
                 Arrival::Gap => {
@@ -131,7 +138,12 @@ impl Core {
             self.counters.add(Counter::RecordsReceived);
             let record_sequence = if numbered { sequence } else { 0 };
             sequence += 1;
-            match Envelope::from_record(record, now, self.default_deadline) {
+            let names = self.peers.get(index).map(|peer| peer.link.names());
+            let default_deadline = self.default_deadline;
+            let envelope = names.and_then(|names| {
+                Envelope::from_record(record, bytes, names, now, default_deadline)
+            });
+            match envelope {
                 Some(envelope) => self.handle_record(link, record_sequence, envelope),
                 None => {
                     self.counters.add(Counter::RecordsInvalid);
@@ -244,7 +256,7 @@ impl Core {
     }
 }
 
-const fn marks_of(frame: &wire::Frame) -> Marks {
+const fn marks_of(frame: &Head) -> Marks {
     Marks {
         received: frame.received,
         settled: frame.settled,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use monofil_proto::{VERSION, encode, wire};
+use monofil_proto::{Head, VERSION, wire, write_frame};
 use monofil_transport::{Io, Route, SendError};
 
 use crate::core::{Core, Stage, Timer};
@@ -48,9 +48,9 @@ impl Core {
         if peer.link.is_unnumbered() {
             return;
         }
-        let mut frame = self.frame(Some(index));
-        frame.closing = closing.into();
-        if io.send(&route, encode(&frame)).is_ok() {
+        let mut head = self.head(Some(index));
+        head.closing = closing.into();
+        if io.send(&route, write_frame(&head, &[], &[], None)).is_ok() {
             self.counters.add(Counter::FramesSent);
         }
     }
@@ -84,7 +84,7 @@ impl Core {
             let frame = match peer.unsent.take() {
                 Some(frame) => frame,
                 None => match peer.link.poll_frame(now) {
-                    Some(batch) => self.encode_batch(index, &batch),
+                    Some(batch) => self.write_batch(index, &batch),
                     None => break,
                 },
             };
@@ -132,52 +132,48 @@ impl Core {
         }
     }
 
-    fn encode_batch(&mut self, index: usize, batch: &crate::link::Batch) -> Bytes {
-        let count = batch.records.len() as u64;
+    fn write_batch(&mut self, index: usize, batch: &crate::link::Batch) -> Bytes {
         let counter = if batch.resent {
             Counter::RecordsResent
         } else {
             Counter::RecordsSent
         };
-        self.counters.add_many(counter, count);
+        self.counters.add_many(counter, batch.records as u64);
         let now = self.now;
-        let mut frame = self.frame(Some(index));
-        frame.first_sequence = batch.first_sequence;
-        frame.records = batch
-            .records
-            .iter()
-            .map(|envelope| envelope.to_record(now))
-            .collect();
-        set_marks(&mut frame, &batch.marks);
-        encode(&frame)
+        let mut head = self.head(Some(index));
+        head.first_sequence = batch.first_sequence;
+        set_marks(&mut head, &batch.marks);
+        self.peers
+            .get_mut(index)
+            .map_or_else(Bytes::new, |peer| peer.link.write(&head, batch, now))
     }
 
-    /// Makes an empty frame to a node, or to whoever is there.
-    pub(crate) fn frame(&mut self, to: Option<usize>) -> wire::Frame {
-        let mut frame = wire::Frame {
+    /// Makes what every frame to a node begins with, or to whoever is there.
+    pub(crate) fn head(&self, to: Option<usize>) -> Head {
+        let mut head = Head {
             version: VERSION,
             network: self.network,
-            sender: self.node.0.to_vec(),
+            sender: self.node.0,
             sender_incarnation: self.incarnation,
-            ..wire::Frame::default()
+            ..Head::default()
         };
-        if let Some(peer) = to.and_then(|index| self.peers.get_mut(index))
+        if let Some(peer) = to.and_then(|index| self.peers.get(index))
             && let Some(node) = peer.node
         {
-            frame.receiver = node.0.to_vec();
-            frame.receiver_incarnation = peer.incarnation;
-            frame.link_epoch = peer.epoch;
-            frame.receiver_epoch = peer.their_epoch;
-            set_marks(&mut frame, &peer.link.peek_marks());
+            head.receiver = Some(node.0);
+            head.receiver_incarnation = peer.incarnation;
+            head.link_epoch = peer.epoch;
+            head.receiver_epoch = peer.their_epoch;
+            set_marks(&mut head, &peer.link.peek_marks());
         }
-        frame
+        head
     }
 }
 
-const fn set_marks(frame: &mut wire::Frame, marks: &Marks) {
-    frame.received = marks.received;
-    frame.settled = marks.settled;
-    frame.credit_records = marks.credit_records;
-    frame.credit_bytes = marks.credit_bytes;
-    frame.resend = marks.resend;
+const fn set_marks(head: &mut Head, marks: &Marks) {
+    head.received = marks.received;
+    head.settled = marks.settled;
+    head.credit_records = marks.credit_records;
+    head.credit_bytes = marks.credit_bytes;
+    head.resend = marks.resend;
 }
