@@ -104,7 +104,7 @@ impl Core {
         from: &Route,
     ) -> Option<usize> {
         let known = self.peers.by_node(&node);
-        let dialed = hello.and_then(|hello| self.dialed(hello));
+        let dialed = hello.and_then(|hello| self.dialed(hello, from));
         let index = match (known, dialed) {
             (Some(known), Some(dialed)) if known != dialed => {
                 self.merge(io, dialed, known);
@@ -149,13 +149,20 @@ impl Core {
         Some(index)
     }
 
-    /// Finds the node that was dialed, by what the answer to a greeting brings back.
-    fn dialed(&self, hello: &wire::Hello) -> Option<usize> {
+    /// Finds the node that was dialed: by the answer to a greeting, on the connection that was greeted; or by
+    /// where the sender says that it is, as long as nobody has answered there. Any stranger can say either
+    /// elsewhere, and a node that has answered is not replaced by one that did not.
+    fn dialed(&self, hello: &wire::Hello, from: &Route) -> Option<usize> {
+        let own = match from {
+            Route::Connection(connection) => self.peers.by_connection(*connection),
+            Route::Return(..) => None,
+        };
         let cookie = hello.cookie.checked_sub(1).filter(|_| !hello.answer);
-        let by_cookie = cookie.and_then(|id| self.peers.by_connection(ConnectionId(id)));
-        by_cookie.or_else(|| {
+        let answered = cookie.is_some_and(|id| *from == Route::Connection(ConnectionId(id)));
+        own.filter(|_| answered).or_else(|| {
             let endpoint = hello.application.parse().ok()?;
-            self.peers.by_endpoint(&endpoint)
+            let index = self.peers.by_endpoint(&endpoint)?;
+            (own == Some(index) || self.peers.node(index).is_none()).then_some(index)
         })
     }
 
