@@ -22,6 +22,7 @@ struct Field {
     net: SimNet,
     bare: NodeKey,
     one: Endpoint,
+    two: Endpoint,
     traffic: Rc<Traffic>,
 }
 
@@ -42,12 +43,15 @@ impl Field {
         let world = net.world();
         let bare = WorldNode::new("stranger").client();
         let bare = world.add_bare_node(bare).expect("a new name");
-        let key = world.node("one").expect("it was started");
-        let one = world.io(key).local().application.expect("bound");
+        let [one, two] = ["one", "two"].map(|name| {
+            let key = world.node(name).expect("it was started");
+            world.io(key).local().application.expect("bound")
+        });
         Self {
             net,
             bare,
             one,
+            two,
             traffic,
         }
     }
@@ -227,6 +231,51 @@ fn a_call_that_is_repeated_on_its_link_is_answered_once_and_holds_up_nothing() {
     field.listen(&mut stranger);
     assert_eq!(stranger.marks(), (5, 4));
     field.traffic.check("repeated");
+}
+
+/// It says so in every way that might be believed, under its own id and others.
+#[test]
+fn nobody_takes_the_endpoint_of_a_node_that_the_directory_knows() {
+    let mut field = Field::new(|_| {});
+    field.run(100);
+    let mut stranger = field.stranger();
+    let (two, mut heard) = (field.two.to_string(), Vec::new());
+    for number in 0..200 {
+        let hello = Hello {
+            application: two.clone(),
+            cookie: number % 5,
+            name: "two".into(),
+            ..Hello::default()
+        };
+        if number % 2 == 0 {
+            // As an answer to a greeting that it did not get.
+            stranger.begin_anew(id(number), 1, 1);
+            let frame = Frame {
+                hello: Some(Box::new(hello)),
+                ..stranger.frame(Vec::new())
+            };
+            field.send(&mut stranger, &frame);
+        } else {
+            stranger.begin_anew(id(number), 1, 1);
+            let mut io = field.net.world().io(field.bare);
+            stranger.greet(&mut io, hello);
+        }
+        for _ in 0..10 {
+            field.run(1);
+            heard.extend(field.listen(&mut stranger));
+            if stranger.is_linked() {
+                let frame = stranger.frame(Vec::new());
+                field.send(&mut stranger, &frame);
+            }
+        }
+    }
+    assert!(heard.iter().any(|frame| frame.hello.is_some()));
+    let records = heard.iter().map(|frame| frame.records.len());
+    assert_eq!(records.sum::<usize>(), 0, "it got what was for `two`");
+    for node in ["one", "two"] {
+        assert_eq!(field.counter(node, Counter::LinksEnded), 0, "{node}");
+    }
+    field.traffic.check("claimed");
 }
 
 fn id(number: u64) -> [u8; 16] {

@@ -80,6 +80,8 @@ impl Ground for ZmqGround {
 struct Attack {
     random: Stream,
     stranger: Stranger,
+    /// Where `two` is, which it may claim to be.
+    elsewhere: String,
     traffic: Rc<Traffic>,
     /// The highest incarnation and epoch that were said under this id.
     incarnation: u64,
@@ -94,10 +96,16 @@ struct Attack {
 }
 
 impl Attack {
-    fn new(seed: u64, io: &mut dyn Transport, to: &Endpoint, traffic: &Rc<Traffic>) -> Self {
+    fn new(
+        seed: u64,
+        io: &mut dyn Transport,
+        [to, elsewhere]: [&Endpoint; 2],
+        traffic: &Rc<Traffic>,
+    ) -> Self {
         Self {
             random: Stream::new(seed, "hostile"),
             stranger: Stranger::connect(io, to, id_of(0)),
+            elsewhere: elsewhere.to_string(),
             traffic: traffic.clone(),
             incarnation: 1,
             epoch: 1,
@@ -225,11 +233,12 @@ impl Attack {
             "junk".to_owned(),
             format!("inproc://nowhere-{number}"),
             format!("tcp://127.0.0.1:{}", 1 + number % 9),
+            self.elsewhere.clone(),
         ];
         Hello {
             answer: self.draw(2) == 0,
-            application: applications[usize::try_from(self.draw(4)).expect("small")].clone(),
-            cookie: self.pick(&[0, u64::MAX]),
+            application: applications[usize::try_from(self.draw(5)).expect("small")].clone(),
+            cookie: self.pick(&[0, 1, 2, 3, 65_537, u64::MAX]),
             unnumbered: self.draw(4) == 0,
             name: "hostile".into(),
             ..Hello::default()
@@ -475,14 +484,14 @@ fn seed() -> u64 {
 /// Attacks `one`. Nobody else notices, and what is refused is counted for what it is.
 fn attack(
     ground: &mut dyn Ground,
-    place: &LocalEndpoints,
+    places: [&LocalEndpoints; 2],
     traffic: &Rc<Traffic>,
     strikes: u64,
 ) -> Attack {
     let (seed, label) = (seed(), ground.net().label());
     println!("seed {seed}, {label}");
-    let at = place.application.as_ref().expect("bound");
-    let control = place.control.as_ref().expect("bound");
+    let at = places.map(|local| local.application.as_ref().expect("bound"));
+    let control = places[0].control.as_ref().expect("bound");
     let (mut attack, mut commands) = (None, None);
     ground.outside(&mut |io| {
         attack = Some(Attack::new(seed, io, at, traffic));
@@ -556,10 +565,12 @@ fn ten_thousand_frames_that_are_nearly_right_leave_nothing_behind_in_the_simulat
     let bare = world
         .add_bare_node(monofil_inproc::NodeSpec::new("hostile"))
         .expect("a new name");
-    let key = world.node("one").expect("it was started");
-    let place = world.io(key).local();
+    let places = ["one", "two"].map(|name| {
+        let key = world.node(name).expect("it was started");
+        world.io(key).local()
+    });
     let mut ground = SimGround { net, bare };
-    let attack = attack(&mut ground, &place, &traffic, 10_000);
+    let attack = attack(&mut ground, places.each_ref(), &traffic, 10_000);
     let net = &mut ground.net;
     net.world().run_for(Duration::from_secs(1));
     look_back(net, &attack, &traffic);
@@ -583,10 +594,10 @@ fn ten_thousand_frames_that_are_nearly_right_disturb_nobody_over_tcp() {
     let traffic: Rc<Traffic> = Rc::default();
     let mut net = ZmqNet::new(Scheme::Tcp);
     net.start(nodes(&traffic));
-    let place = net.local("one");
+    let places = ["one", "two"].map(|name| net.local(name));
     let bare = ZmqIo::bind(Default::default(), Default::default()).expect("a client");
     let mut ground = ZmqGround { net, bare };
-    let attack = attack(&mut ground, &place, &traffic, 10_000);
+    let attack = attack(&mut ground, places.each_ref(), &traffic, 10_000);
     let net = &mut ground.net;
     net.turn_until("calm", |net| {
         let gauges = (net as &dyn Net).gauges("one");
