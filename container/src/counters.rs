@@ -81,6 +81,8 @@ counters! {
     FramesStale = "monofil_frames_stale_total",
     /// Frames of another network.
     FramesForeignNetwork = "monofil_frames_foreign_network_total",
+    /// Frames that gave a name a number which is not allowed, or stands for another already.
+    FramesMisnumbered = "monofil_frames_misnumbered_total",
     /// Records that make no sense.
     RecordsInvalid = "monofil_records_invalid_total",
     /// Nodes that could not be remembered because there are too many.

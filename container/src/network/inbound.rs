@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use monofil_proto::wire::{Closing, Kind};
-use monofil_proto::{FrameRef, Head, Reason, read_frame};
+use monofil_proto::{FrameRef, Head, read_frame};
 use monofil_transport::{Io, Route};
 
 use super::greeting::is_of_a_link;
@@ -113,7 +113,7 @@ impl Core {
             return;
         }
         if peer.link.define_names(&frame.names).is_err() {
-            self.counters.malformed(Reason::Malformed);
+            self.counters.add(Counter::FramesMisnumbered);
             return;
         }
         let (skip, mut sequence) = if numbered && !frame.records.is_empty() {

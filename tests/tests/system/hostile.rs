@@ -15,7 +15,7 @@ use monofil_inproc::NodeKey;
 use monofil_proto::control::{ControlFrame, Describe, Request as Command, control_frame};
 use monofil_proto::control::{request, response};
 use monofil_proto::wire::{Frame, Hello, NameDefinition, Outcome, Record, TraceContext, Waiting};
-use monofil_proto::{Bounds, Reason, VERSION, decode_control, decode_frame, encode};
+use monofil_proto::{Bounds, Reason, VERSION, decode_control, decode_frame, encode, read_frame};
 use monofil_tests::{Net, Scheme, SimNet, Stranger, ZmqNet};
 use monofil_transport::{
     ConnectionId, Driver as _, Endpoint, Event, Inbox, LocalEndpoints, Next, Plane, Route, Stream,
@@ -206,6 +206,7 @@ impl Attack {
             }
             4 => record.source = self.name("test/asks"),
             5 => record.topic = self.name("news"),
+            6 => record.target_number = self.pick(&[1, 1, 2, 1024, 1025, u32::MAX]),
             _ => {}
         }
         record
@@ -266,7 +267,7 @@ impl Attack {
             14 => frame.records.extend(frame.records.clone()),
             15 => {
                 frame.names = vec![NameDefinition {
-                    number: 1,
+                    number: self.pick(&[1, 1, 1, 2, 0, 1024, 1025, u32::MAX]),
                     name: self.name("test/mirror"),
                 }];
             }
@@ -374,7 +375,11 @@ impl Attack {
                 self.records += frame.records.len() as u64;
                 self.said(&frame);
             }
-            Err(error) => *self.refused.entry(error.reason.as_str()).or_default() += 1,
+            Err(_) => {
+                // Of several reasons, the one that is met first.
+                let error = read_frame(&bytes, &Bounds::DEFAULT).expect_err("the same");
+                *self.refused.entry(error.reason.as_str()).or_default() += 1;
+            }
         }
     }
 
