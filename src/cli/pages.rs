@@ -28,7 +28,7 @@ fn whole(app: &App, command: Command) -> Result<Command, Failure> {
     let mut command = Common::augment_args(command)
         .about(about)
         .long_about(None)
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(concat!("(monofil ", env!("CARGO_PKG_VERSION"), ")"))
         .after_help(format!(
             "Without a command everything runs in this process{job}, as with `{it} run`.\n\
              `{it} COMMAND --help` says more about a command, with examples.\n\n\

@@ -77,7 +77,10 @@ impl Orders for Desk {
             outcome: confirmation.outcome,
             total_cents: confirmation.total_cents,
         };
-        self.counts.published += AnalyticsClient::publish_saw(cx, &event)? as u64;
+        // What was decided stands, whoever hears of it.
+        if let Ok(told) = AnalyticsClient::publish_saw(cx, &event) {
+            self.counts.published += told as u64;
+        }
         Ok(confirmation)
     }
 
