@@ -56,7 +56,7 @@ pub use monofil_container::{
     Interface, LinkConfig, Message, MessageKind, Method, Name, NodeId, NodeLimits, Payload,
     Pending, RawPending, RawReplies, Rejection, Replies, Reply, ReplySource, ReplyStream, Request,
     StartReason, StaticDirectory, Status, Subscription, Trace, Undelivered, codegen, control,
-    current,
+    current, name,
 };
 pub use monofil_transport::{
     Driver, Endpoint, EndpointError, Instant, Probability, Stream as RandomStream,

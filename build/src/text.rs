@@ -53,13 +53,23 @@ impl<'a> Text<'a> {
             } = method;
             let idempotent = options.idempotent;
             let deadline = option(options.deadline.map(duration));
-            let flow = option(options.flow.as_ref().map(|flow| format!("{flow:?}")));
-            let topic = option(options.topic.as_ref().map(|topic| format!("{topic:?}")));
+            let flow = option(
+                options
+                    .flow
+                    .as_ref()
+                    .map(|flow| format!("{m}::name!({flow:?})")),
+            );
+            let topic = option(
+                options
+                    .topic
+                    .as_ref()
+                    .map(|topic| format!("{m}::name!({topic:?})")),
+            );
             _ = write!(
                 methods,
                 "
         {m}::Method {{
-            name: {full_name:?},
+            name: {m}::name!({full_name:?}),
             streaming: {streaming},
             idempotent: {idempotent},
             deadline: {deadline},

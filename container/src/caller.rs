@@ -165,10 +165,10 @@ pub mod codegen {
         /// Makes the request for one method.
         pub fn request(&self, method: &Method, message: &impl prost::Message) -> Request {
             let mut request =
-                Request::new(&self.component, method.name, Payload::protobuf(message))
+                Request::new(&self.component, &method.name, Payload::protobuf(message))
                     .idempotent(method.idempotent);
             request.deadline = self.deadline.or(method.deadline);
-            request.flow = self.flow.clone().or_else(|| method.flow.map(Name::from));
+            request.flow = self.flow.clone().or_else(|| method.flow.clone());
             request
         }
     }

@@ -1,9 +1,10 @@
 //! Calls that were started here, and where the answers to those handled here go.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use monofil_transport::Instant;
 
+use crate::hash::Table;
 use crate::slab::Slab;
 use crate::timers::TimerKey;
 use crate::{CallError, Name, Payload};
@@ -165,7 +166,7 @@ impl OutgoingCall {
 /// Calls whose answer did not come in time, remembered for a while to tell how late it was.
 #[derive(Debug, Default)]
 pub(crate) struct Lapsed {
-    deadlines: HashMap<u64, Instant>,
+    deadlines: Table<u64, Instant>,
     order: VecDeque<u64>,
 }
 

@@ -187,7 +187,7 @@ impl Core {
                     interface
                         .methods
                         .iter()
-                        .map(|method| method.name.to_owned()),
+                        .map(|method| method.name.as_str().to_owned()),
                 );
                 if descriptors {
                     // Encoded file descriptor sets may be concatenated: their files are repeated fields.

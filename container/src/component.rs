@@ -141,10 +141,10 @@ pub struct Interface {
 }
 
 /// One operation of a service.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Method {
     /// `package.Service/Method`
-    pub name: &'static str,
+    pub name: Name,
     /// It answers with a stream.
     pub streaming: bool,
     /// Running it more than once does no harm.
@@ -152,9 +152,18 @@ pub struct Method {
     /// How long a caller waits by default.
     pub deadline: Option<Duration>,
     /// The flow that calls belong to by default.
-    pub flow: Option<&'static str>,
+    pub flow: Option<Name>,
     /// It handles what is published to this topic.
-    pub topic: Option<&'static str>,
+    pub topic: Option<Name>,
+}
+
+impl Method {
+    /// Returns its name without the service: `Method`.
+    #[must_use]
+    pub fn short_name(&self) -> &str {
+        let full = self.name.as_str();
+        full.rsplit('/').next().unwrap_or(full)
+    }
 }
 
 /// Two components under one name: the first that accepts a method handles it.
@@ -226,10 +235,9 @@ impl ComponentSpec {
             .iter()
             .flat_map(|interface| interface.methods)
             .filter_map(|method| {
-                let topic = method.topic?;
                 Some(Subscription {
-                    topic: topic.into(),
-                    method: method.name.into(),
+                    topic: method.topic.clone()?,
+                    method: method.name.clone(),
                 })
             })
             .collect();

@@ -10,7 +10,7 @@
 //! ```
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -24,6 +24,7 @@ use crate::core::{Core, Shared, Stage};
 use crate::counters::Counter;
 use crate::current;
 use crate::fiber::{Pause, Suspender, Worker, WorkerPool, current_span, panic_message};
+use crate::hash::Table;
 use crate::liveness::BusyAnswer;
 use crate::{CallError, ContainerConfig, Health, Name, work};
 
@@ -43,7 +44,7 @@ const TRIM_EVERY_TURNS: u64 = 4096;
 pub struct Container {
     core: Shared,
     /// Those whose handlers wait.
-    waiting: HashMap<TaskId, Worker>,
+    waiting: Table<TaskId, Worker>,
     workers: WorkerPool,
     /// How many handlers may run before the next look at the clock.
     batch: usize,
@@ -60,7 +61,7 @@ impl Container {
     pub fn new(config: ContainerConfig) -> Self {
         Self {
             core: Rc::new(RefCell::new(Core::new(config))),
-            waiting: HashMap::new(),
+            waiting: Table::default(),
             workers: WorkerPool::default(),
             batch: 1,
             inbox: Inbox::new(),

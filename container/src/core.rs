@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::cell::{OnceCell, RefCell};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,9 @@ use crate::config::NodeLimits;
 use crate::counters::{Counter, Counters};
 use crate::envelope::Chain;
 use crate::environment::Environment;
+use crate::hash::{Table, seeded};
 use crate::instance::Instance;
+use crate::names::ByAddress;
 use crate::peers::Peers;
 use crate::slab::Slab;
 use crate::streams::ServedStream;
@@ -180,8 +182,10 @@ pub(crate) struct Core {
     pub(crate) timers: Timers<Timer>,
 
     pub(crate) instances: Vec<Instance>,
-    pub(crate) by_name: HashMap<Name, Vec<usize>>,
-    pub(crate) local_topics: HashMap<Name, Vec<(Name, Name)>>,
+    pub(crate) by_name: Table<Name, Vec<usize>>,
+    pub(crate) local_topics: Table<Name, Vec<(Name, Name)>>,
+    /// Targets as they were given, and what they are called in full.
+    targets: ByAddress<Name>,
     pub(crate) queued_messages: usize,
     pub(crate) queued_bytes: usize,
     pub(crate) arrivals: u64,
@@ -207,15 +211,15 @@ pub(crate) struct Core {
     pub(crate) calls: Calls,
     pub(crate) lapsed: Lapsed,
     /// Calls of other nodes. Where those of this one are is noted with the call.
-    pub(crate) served: HashMap<ServedKey, Served>,
-    pub(crate) streams: HashMap<u64, ServedStream>,
+    pub(crate) served: Table<ServedKey, Served>,
+    pub(crate) streams: Table<u64, ServedStream>,
     pub(crate) delayed: usize,
     /// Values of users that are done with. Their destructors may do anything, calls to this core included,
     /// and so they are dropped by the turn, outside.
     pub(crate) discarded: Vec<Box<dyn Any>>,
     /// Jobs for the helper threads, handed over after the handler suspends.
     pub(crate) jobs: Vec<OffloadJob>,
-    pub(crate) job_owners: HashMap<JobId, TaskId>,
+    pub(crate) job_owners: Table<JobId, TaskId>,
 
     /// What the operating system calls the process; for people.
     pub(crate) process: u32,
@@ -228,7 +232,7 @@ pub(crate) struct Core {
     /// When peers are spoken to that have not acknowledged everything.
     pub(crate) poke_at: Instant,
 
-    pub(crate) control_connections: HashMap<Endpoint, ConnectionId>,
+    pub(crate) control_connections: Table<Endpoint, ConnectionId>,
     pub(crate) peers: Peers,
     pub(crate) directory: Box<dyn Directory>,
 }
@@ -262,8 +266,9 @@ impl Core {
             counters: Counters::default(),
             timers: Timers::default(),
             instances: Vec::new(),
-            by_name: HashMap::new(),
-            local_topics: HashMap::new(),
+            by_name: Table::default(),
+            local_topics: Table::default(),
+            targets: ByAddress::default(),
             queued_messages: 0,
             queued_bytes: 0,
             arrivals: 0,
@@ -280,18 +285,18 @@ impl Core {
             next_id: 2,
             calls: Calls::default(),
             lapsed: Lapsed::default(),
-            served: HashMap::new(),
-            streams: HashMap::new(),
+            served: Table::default(),
+            streams: Table::default(),
             delayed: 0,
             discarded: Vec::new(),
             jobs: Vec::new(),
-            job_owners: HashMap::new(),
+            job_owners: Table::default(),
             process: config.process,
             stop_requested: None,
             drain_timer: None,
             outdated: false,
             poke_at: Instant::ZERO,
-            control_connections: HashMap::new(),
+            control_connections: Table::default(),
             peers: Peers::default(),
             directory: config.directory,
         };
@@ -320,10 +325,14 @@ impl Core {
         self.make_ready(index);
     }
 
-    /// Seeds every random stream; the first turn does so, from the backend's entropy.
+    /// Seeds every random stream, and the tables of what strangers choose; the first turn does so, from the
+    /// backend's entropy, before anybody is known.
     pub(crate) fn seed(&mut self, seed: u64) {
         self.seed = seed;
         self.random = Stream::new(seed, "container");
+        let mut tables = Stream::new(seed, "tables");
+        self.served = seeded(tables.bits());
+        self.peers.seed(tables.bits());
     }
 
     /// Makes what an instance keeps between messages; or the producer of a stream, which has none.
@@ -344,6 +353,15 @@ impl Core {
         } else {
             format!("{}/{name}", self.app).into()
         }
+    }
+
+    /// The same for the target of a request, which most often is that of one before.
+    pub(crate) fn target(&mut self, name: &Name) -> Name {
+        self.targets.get(name).unwrap_or_else(|| {
+            let target = self.qualified(name);
+            self.targets.insert(name, target.clone());
+            target
+        })
     }
 
     pub(crate) const fn fresh_id(&mut self) -> u64 {

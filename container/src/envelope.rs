@@ -188,12 +188,12 @@ impl Envelope {
     /// Reads a record that arrived at `now` in a frame. `None` for a kind that this release does not know, and
     /// for what makes no sense.
     pub(crate) fn from_record(
-        record: RecordRef<'_>,
+        record: &mut RecordRef<'_>,
         frame: &Bytes,
         names: &NamesIn,
         now: Instant,
         default_deadline: Duration,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         let kind = wire::Kind::try_from(record.kind).ok()?;
         if kind == wire::Kind::Unspecified {
             return None;
@@ -208,7 +208,7 @@ impl Envelope {
             [] => Bytes::new(),
             bytes => frame.slice_ref(bytes),
         };
-        let mut envelope = Self {
+        let mut envelope = Box::new(Self {
             kind,
             id: record.id,
             source: names.get(record.source)?,
@@ -225,12 +225,13 @@ impl Envelope {
             waiting,
             outcome: record
                 .outcome
+                .take()
                 .map(|outcome| Box::new(CallError::from_wire(*outcome))),
             credit: record.credit,
             item: record.item,
             key: part(record.key),
             idempotent: record.idempotent,
-        };
+        });
         if envelope.is_request() {
             let remaining = match record.remaining_micros {
                 0 => default_deadline,

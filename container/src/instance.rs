@@ -52,7 +52,7 @@ pub(crate) struct Instance {
     pub(crate) limits: InstanceLimits,
     pub(crate) interfaces: Vec<&'static Interface>,
     /// Those of its methods that answer with a stream; few or none.
-    streaming: Vec<&'static str>,
+    streaming: Vec<Name>,
     pub(crate) subscriptions: Vec<Subscription>,
     pub(crate) factory: Factory,
     /// Invariant: `Some` exactly while [`State::Idle`], or not yet stopped.
@@ -88,7 +88,7 @@ impl Instance {
         let methods = spec.interfaces.iter().flat_map(|it| it.methods);
         let streaming = methods
             .filter(|method| method.streaming)
-            .map(|method| method.name)
+            .map(|method| method.name.clone())
             .collect();
         Self {
             name: spec.name,
@@ -120,7 +120,7 @@ impl Instance {
 
     /// Tells whether it says that a method answers with a stream.
     pub(crate) fn is_streaming(&self, method: &Name) -> bool {
-        self.streaming.iter().any(|known| *method == **known)
+        self.streaming.contains(method)
     }
 
     /// Tells whether it could begin its next work now.

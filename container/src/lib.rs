@@ -35,6 +35,7 @@ mod environment;
 mod error;
 mod farewell;
 mod fiber;
+mod hash;
 mod identity;
 mod instance;
 mod link;

@@ -5,24 +5,55 @@
 //! these in order, never meets a number that it does not know. A number begins with a record that leaves for the
 //! first time: every frame that this is in says it.
 
-use std::collections::HashMap;
-
 use monofil_proto::{Bounds, NameRef};
 
 use crate::Name;
+use crate::hash::Table;
+
+/// What was found out about names, by where they are in memory: clones of a name are in one place. It forgets as
+/// it likes.
+pub(crate) struct ByAddress<V> {
+    places: [Option<(Name, V)>; PLACES],
+}
+
+const PLACES: usize = 64;
+
+impl<V: Clone> ByAddress<V> {
+    fn place(name: &Name) -> usize {
+        // What is allocated is aligned.
+        (name.address() >> 4) % PLACES
+    }
+
+    pub(crate) fn get(&self, name: &Name) -> Option<V> {
+        let (known, value) = self.places[Self::place(name)].as_ref()?;
+        (known.address() == name.address()).then(|| value.clone())
+    }
+
+    /// Keeps the name, too, so that nothing else comes to be where it is.
+    pub(crate) fn insert(&mut self, name: &Name, value: V) {
+        self.places[Self::place(name)] = Some((name.clone(), value));
+    }
+}
+
+impl<V> Default for ByAddress<V> {
+    fn default() -> Self {
+        Self {
+            places: [const { None }; PLACES],
+        }
+    }
+}
 
 /// Shorter ones are written out: a number takes as much.
 const BYTES_MIN: usize = 3;
-/// Names found by where they are in memory.
-const RECENT: usize = 64;
 /// Names that were met once.
 const MET: usize = 64;
 
 /// The names of what leaves.
 pub(crate) struct NamesOut {
-    /// Clones of a name are in one place: most lookups end here.
-    recent: [Option<(Name, usize)>; RECENT],
-    numbers: HashMap<Name, usize>,
+    /// Most lookups end here.
+    recent: ByAddress<usize>,
+    /// Strangers choose some, flows perhaps: few enough for it not to matter which.
+    numbers: Table<Name, usize>,
     /// Those with a number, which is one more than their index.
     defined: Vec<Defined>,
     /// A name gets its number when it comes for the second time: many flows have one message.
@@ -44,8 +75,8 @@ struct Defined {
 impl Default for NamesOut {
     fn default() -> Self {
         Self {
-            recent: [const { None }; RECENT],
-            numbers: HashMap::new(),
+            recent: ByAddress::default(),
+            numbers: Table::default(),
             defined: Vec::new(),
             met: [0; MET],
             said: Vec::new(),
@@ -92,17 +123,14 @@ impl NamesOut {
     }
 
     fn find(&mut self, name: &Name, sequence: u64) -> Option<usize> {
-        let place = (name.address() >> 4) % RECENT;
-        if let Some((known, index)) = &self.recent[place]
-            && known.address() == name.address()
-        {
-            return Some(*index);
+        if let Some(index) = self.recent.get(name) {
+            return Some(index);
         }
         let index = match self.numbers.get(name) {
             Some(index) => *index,
             None => self.define(name, sequence)?,
         };
-        self.recent[place] = Some((name.clone(), index));
+        self.recent.insert(name, index);
         Some(index)
     }
 

@@ -1,12 +1,12 @@
 //! The other nodes a container has to do with.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use monofil_transport::{ConnectionId, Endpoint, Instant, Route};
 
 use crate::calls::LinkKey;
+use crate::hash::{Table, seeded};
 use crate::link::{Link, LinkConfig};
 use crate::timers::TimerKey;
 use crate::{Name, NodeId};
@@ -190,9 +190,9 @@ impl Peer {
 #[derive(Default)]
 pub(crate) struct Peers {
     all: Vec<Option<Peer>>,
-    by_node: HashMap<NodeId, usize>,
-    by_endpoint: HashMap<Endpoint, usize>,
-    by_connection: HashMap<ConnectionId, usize>,
+    by_node: Table<NodeId, usize>,
+    by_endpoint: Table<Endpoint, usize>,
+    by_connection: Table<ConnectionId, usize>,
     /// Those with something to send, in the order in which they got it.
     dirty: Vec<usize>,
     pub(crate) probe_due: bool,
@@ -202,6 +202,12 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
+    /// Seeds the tables, which are empty so far.
+    pub(crate) fn seed(&mut self, seed: u64) {
+        self.by_node = seeded(seed);
+        self.by_endpoint = seeded(seed);
+    }
+
     pub(crate) fn get(&self, index: usize) -> Option<&Peer> {
         self.all.get(index)?.as_ref()
     }

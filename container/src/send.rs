@@ -36,7 +36,7 @@ impl Core {
     pub(crate) fn start_call(&mut self, sender: &Sender, request: Request, streaming: bool) -> u64 {
         self.counters.add(Counter::CallsStarted);
         let deadline = self.deadline(sender, request.deadline);
-        let target = self.qualified(&request.target);
+        let target = self.target(&request.target);
         let id = self.calls.insert(OutgoingCall {
             target: target.clone(),
             method: request.method.clone(),
@@ -125,7 +125,7 @@ impl Core {
         self.counters.add(Counter::CastsStarted);
         // A cast may outlive the message that caused it: its time is its own.
         let deadline = self.now + request.deadline.unwrap_or(self.default_deadline);
-        let target = self.qualified(&request.target);
+        let target = self.target(&request.target);
         let origin = Origin::LocalCast {
             id,
             sender: sender.instance,
@@ -280,13 +280,13 @@ impl Core {
 
     /// Gives a request to an instance here, or else to a node that runs one.
     fn route(&mut self, envelope: Box<Envelope>, origin: Origin) -> Result<Destination, CallError> {
-        if self.by_name.contains_key(&envelope.target) {
-            self.deliver(envelope, origin)?;
-            return Ok(Destination::Local);
-        }
-        let peer = self.choose_peer(&envelope)?;
-        self.offer(peer, envelope)?;
-        Ok(Destination::Peer(peer))
+        let Some(instance) = self.choose_instance(&envelope) else {
+            let peer = self.choose_peer(&envelope)?;
+            self.offer(peer, envelope)?;
+            return Ok(Destination::Peer(peer));
+        };
+        self.deliver_to(instance?, envelope, origin)?;
+        Ok(Destination::Local)
     }
 
     fn choose_peer(&self, envelope: &Envelope) -> Result<usize, CallError> {
@@ -344,7 +344,19 @@ impl Core {
         envelope: Box<Envelope>,
         origin: Origin,
     ) -> Result<(), CallError> {
-        let index = self.choose_instance(&envelope)?;
+        let Some(instance) = self.choose_instance(&envelope) else {
+            let text = format!("node `{}` runs no `{}`", self.name, envelope.target);
+            return Err(CallError::Unimplemented(text));
+        };
+        self.deliver_to(instance?, envelope, origin)
+    }
+
+    fn deliver_to(
+        &mut self,
+        index: usize,
+        envelope: Box<Envelope>,
+        origin: Origin,
+    ) -> Result<(), CallError> {
         self.check_manner(index, &envelope)?;
         let bytes = envelope.payload.bytes.len();
         if let Err(error) = self.check_room(index, bytes) {
@@ -377,11 +389,9 @@ impl Core {
         Ok(())
     }
 
-    fn choose_instance(&self, envelope: &Envelope) -> Result<usize, CallError> {
-        let Some(instances) = self.by_name.get(&envelope.target) else {
-            let text = format!("node `{}` runs no `{}`", self.name, envelope.target);
-            return Err(CallError::Unimplemented(text));
-        };
+    /// Finds the instance here that a request goes to; `None` when this node runs no such component.
+    fn choose_instance(&self, envelope: &Envelope) -> Option<Result<usize, CallError>> {
+        let instances = self.by_name.get(&envelope.target)?;
         let is_free = |index: &&usize| {
             let number = self.instances[**index].number;
             !chain_links(&envelope.waiting).any(|link| {
@@ -395,7 +405,7 @@ impl Core {
             .iter()
             .filter(is_free)
             .min_by_key(|index| self.instances[**index].load());
-        chosen.copied().ok_or_else(|| self.cycle(envelope))
+        Some(chosen.copied().ok_or_else(|| self.cycle(envelope)))
     }
 
     /// An instance's bounds, and the node's: within its guarantee an instance may always queue.

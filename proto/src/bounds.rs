@@ -537,7 +537,19 @@ fn check_field(
 }
 
 /// Reads a base-128 varint of at most ten bytes.
+#[inline]
 pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
+    match bytes.split_first() {
+        // Most are tags, small numbers and the lengths of names.
+        Some((byte, rest)) if *byte < 0x80 => {
+            *bytes = rest;
+            Ok(u64::from(*byte))
+        }
+        _ => long_varint(bytes),
+    }
+}
+
+fn long_varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
@@ -552,6 +564,7 @@ pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
     Err(MALFORMED)
 }
 
+#[inline]
 pub(crate) fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Result<&'a [u8], DecodeError> {
     let Some((head, tail)) = bytes.split_at_checked(len) else {
         return Err(MALFORMED);

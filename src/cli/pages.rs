@@ -5,6 +5,7 @@ use clap::{Arg, ArgAction, Args, Command};
 use super::args::{CallArgs, Common, DescribeArgs, RunArgs, SimArgs, UpArgs};
 use crate::app::App;
 use crate::exit::Failure;
+use monofil_container::Method;
 
 /// The whole command line of an app.
 pub(crate) fn command(app: &App) -> Result<Command, Failure> {
@@ -48,7 +49,7 @@ fn pages(app: &App) -> Vec<Result<Command, Failure>> {
         .components
         .first()
         .and_then(|it| it.interfaces.first()?.methods.first())
-        .and_then(|method| method.name.rsplit('/').next())
+        .map(Method::short_name)
         .unwrap_or("METHOD");
     let run = page(
         with_job(app, RunArgs::augment_args(Command::new("run"))),

@@ -119,7 +119,7 @@ impl Call {
         };
         let pool =
             DescriptorPool::decode(descriptors).map_err(|error| undescribed(error.to_string()))?;
-        let short = method.name.rsplit('/').next().unwrap_or(method.name);
+        let short = method.short_name();
         let found = pool
             .get_service_by_name(service)
             .and_then(|service| service.methods().find(|it| it.name() == short))
@@ -127,19 +127,19 @@ impl Call {
         let message = parse(&found.input(), text)?;
         let mut request = Request::new(
             definition.name.as_str(),
-            method.name,
+            &method.name,
             Payload::protobuf(&message),
         )
         .idempotent(method.idempotent);
         if let Some(deadline) = method.deadline {
             request = request.with_deadline(deadline);
         }
-        if let Some(flow) = method.flow {
+        if let Some(flow) = &method.flow {
             request = request.with_flow(flow);
         }
         Ok(Self {
             request,
-            method: method.name.to_owned(),
+            method: method.name.as_str().to_owned(),
             streaming: method.streaming,
             reply: Some(found.output()),
         })
@@ -177,14 +177,13 @@ fn find<'a>(
             interface.methods.iter().map(of_it)
         })
     };
-    let short = |method: &Method| method.name.rsplit('/').next().unwrap_or(method.name);
     let name = name.replace('#', "/");
-    let is_it = |method: &Method| method.name == name || (short(method) == name);
+    let is_it = |method: &Method| method.name == *name || method.short_name() == name;
     let found: Vec<_> = all().filter(|(_, _, method)| is_it(method)).collect();
     match found[..] {
         [only] => Ok(only),
         [] => {
-            let names: Vec<_> = all().map(|(_, _, method)| short(method)).collect();
+            let names: Vec<_> = all().map(|(_, _, method)| method.short_name()).collect();
             let typed = name.rsplit('/').next().unwrap_or(&name);
             let what = format!("`{}` has no method `{name}`", definition.name);
             Err(Failure::usage(what)
@@ -192,7 +191,10 @@ fn find<'a>(
                 .note(format!("its methods are {}", suggest::list(&names, "and"))))
         }
         _ => {
-            let names: Vec<_> = found.iter().map(|(_, _, method)| method.name).collect();
+            let names: Vec<_> = found
+                .iter()
+                .map(|(_, _, method)| method.name.as_str())
+                .collect();
             let what = format!("`{}` has several methods `{name}`", definition.name);
             Err(Failure::usage(what).note(format!("say which: {}", suggest::list(&names, "or"))))
         }

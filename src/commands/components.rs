@@ -25,7 +25,7 @@ pub(crate) fn components(invocation: &Invocation<'_>) -> Result<ExitCode, crate:
                 .methods
                 .iter()
                 .map(|method| {
-                    let short = method.name.rsplit('/').next().unwrap_or(method.name);
+                    let short = method.short_name();
                     let stream = if method.streaming { " (stream)" } else { "" };
                     format!("{short}{stream}")
                 })
@@ -57,10 +57,10 @@ fn as_json(definition: &Definition) -> Value {
                 .iter()
                 .map(|method| {
                     json!({
-                        "name": method.name,
+                        "name": method.name.as_str(),
                         "streaming": method.streaming,
                         "idempotent": method.idempotent,
-                        "topic": method.topic,
+                        "topic": method.topic.as_ref().map(monofil_container::Name::as_str),
                     })
                 })
                 .collect();

@@ -150,15 +150,14 @@ fn names_that_rust_has_are_escaped() {
 fn constants_say_what_the_methods_are() {
     let said = |method: &Method| {
         let Method {
-            name,
             streaming,
             idempotent,
             deadline,
             flow,
             topic,
             ..
-        } = *method;
-        let name = name.rsplit('/').next().unwrap();
+        } = method;
+        let name = method.short_name();
         format!("{name} {streaming} {idempotent} {deadline:?} {flow:?} {topic:?}")
     };
     assert_eq!(

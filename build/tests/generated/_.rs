@@ -12,7 +12,7 @@ pub const BARE: ::monofil::Interface = ::monofil::Interface {
     service: "Bare",
     methods: &[
         ::monofil::Method {
-            name: "Bare/Echo",
+            name: ::monofil::name!("Bare/Echo"),
             streaming: false,
             idempotent: false,
             deadline: None,

@@ -19,7 +19,7 @@ pub const GREETER: ::monofil::Interface = ::monofil::Interface {
     service: "hello.Greeter",
     methods: &[
         ::monofil::Method {
-            name: "hello.Greeter/SayHello",
+            name: ::monofil::name!("hello.Greeter/SayHello"),
             streaming: false,
             idempotent: false,
             deadline: None,
@@ -27,7 +27,7 @@ pub const GREETER: ::monofil::Interface = ::monofil::Interface {
             topic: None,
         },
         ::monofil::Method {
-            name: "hello.Greeter/SayAgain",
+            name: ::monofil::name!("hello.Greeter/SayAgain"),
             streaming: true,
             idempotent: false,
             deadline: None,

@@ -39,23 +39,23 @@ pub const ORDERS: ::monofil::Interface = ::monofil::Interface {
     service: "shop.orders.Orders",
     methods: &[
         ::monofil::Method {
-            name: "shop.orders.Orders/Place",
+            name: ::monofil::name!("shop.orders.Orders/Place"),
             streaming: false,
             idempotent: true,
             deadline: Some(::core::time::Duration::from_millis(1500)),
-            flow: Some("checkout"),
+            flow: Some(::monofil::name!("checkout")),
             topic: None,
         },
         ::monofil::Method {
-            name: "shop.orders.Orders/Changed",
+            name: ::monofil::name!("shop.orders.Orders/Changed"),
             streaming: false,
             idempotent: false,
             deadline: None,
             flow: None,
-            topic: Some("orders.changes"),
+            topic: Some(::monofil::name!("orders.changes")),
         },
         ::monofil::Method {
-            name: "shop.orders.Orders/Ping",
+            name: ::monofil::name!("shop.orders.Orders/Ping"),
             streaming: false,
             idempotent: true,
             deadline: Some(::core::time::Duration::from_secs(120)),
@@ -63,7 +63,7 @@ pub const ORDERS: ::monofil::Interface = ::monofil::Interface {
             topic: None,
         },
         ::monofil::Method {
-            name: "shop.orders.Orders/Count",
+            name: ::monofil::name!("shop.orders.Orders/Count"),
             streaming: false,
             idempotent: false,
             deadline: None,
@@ -71,7 +71,7 @@ pub const ORDERS: ::monofil::Interface = ::monofil::Interface {
             topic: None,
         },
         ::monofil::Method {
-            name: "shop.orders.Orders/Since",
+            name: ::monofil::name!("shop.orders.Orders/Since"),
             streaming: true,
             idempotent: false,
             deadline: None,
@@ -79,7 +79,7 @@ pub const ORDERS: ::monofil::Interface = ::monofil::Interface {
             topic: None,
         },
         ::monofil::Method {
-            name: "shop.orders.Orders/Match",
+            name: ::monofil::name!("shop.orders.Orders/Match"),
             streaming: false,
             idempotent: false,
             deadline: None,
@@ -87,7 +87,7 @@ pub const ORDERS: ::monofil::Interface = ::monofil::Interface {
             topic: None,
         },
         ::monofil::Method {
-            name: "shop.orders.Orders/Into",
+            name: ::monofil::name!("shop.orders.Orders/Into"),
             streaming: false,
             idempotent: false,
             deadline: None,
@@ -573,12 +573,12 @@ pub const AUDIT: ::monofil::Interface = ::monofil::Interface {
     service: "shop.orders.Audit",
     methods: &[
         ::monofil::Method {
-            name: "shop.orders.Audit/Saw",
+            name: ::monofil::name!("shop.orders.Audit/Saw"),
             streaming: false,
             idempotent: false,
             deadline: None,
             flow: None,
-            topic: Some("orders.changes"),
+            topic: Some(::monofil::name!("orders.changes")),
         },
     ],
     descriptors: ::core::include_bytes!("descriptors/shop/orders.proto.bin"),

@@ -93,7 +93,7 @@ impl Core {
         false
     }
 
-    fn handle_records(&mut self, index: usize, bytes: &Bytes, frame: FrameRef<'_>) {
+    fn handle_records(&mut self, index: usize, bytes: &Bytes, mut frame: FrameRef<'_>) {
         let now = self.now;
         let marks = marks_of(&frame.head);
         let first_sequence = frame.head.first_sequence;
@@ -134,7 +134,7 @@ impl Core {
         };
         self.counters
             .add_many(Counter::RecordsDuplicate, skip as u64);
-        for record in frame.records.into_iter().skip(skip) {
+        for record in frame.records.iter_mut().skip(skip) {
             self.counters.add(Counter::RecordsReceived);
             let record_sequence = if numbered { sequence } else { 0 };
             sequence += 1;
@@ -157,7 +157,7 @@ impl Core {
         self.peers.mark_dirty(index);
     }
 
-    fn handle_record(&mut self, link: LinkKey, sequence: u64, envelope: Envelope) {
+    fn handle_record(&mut self, link: LinkKey, sequence: u64, envelope: Box<Envelope>) {
         let id = envelope.id;
         let served = ServedKey {
             link: Some(link),
@@ -187,7 +187,7 @@ impl Core {
         }
     }
 
-    fn handle_request(&mut self, link: LinkKey, sequence: u64, mut envelope: Envelope) {
+    fn handle_request(&mut self, link: LinkKey, sequence: u64, mut envelope: Box<Envelope>) {
         let answer = envelope.kind == Kind::Call;
         let origin = Origin::Remote {
             link,
@@ -210,7 +210,7 @@ impl Core {
             return;
         } else {
             envelope.target = self.qualified(&envelope.target);
-            self.deliver(Box::new(envelope), origin.clone())
+            self.deliver(envelope, origin.clone())
         };
         if let Err(error) = delivered {
             self.rejected(&error);
@@ -218,7 +218,7 @@ impl Core {
         }
     }
 
-    fn handle_failure(&mut self, peer: usize, envelope: Envelope) {
+    fn handle_failure(&mut self, peer: usize, envelope: Box<Envelope>) {
         let error = envelope.outcome.map_or_else(
             || CallError::Timeout("it failed, and its node did not say how".into()),
             |error| *error,

@@ -59,7 +59,10 @@ pub fn read_frame<'a>(bytes: &'a [u8], bounds: &Bounds) -> Result<FrameRef<'a>, 
             }
             15 => {
                 room(frame.records.len(), bounds.records, "Frame")?;
-                frame.records.push(read_record(value.any()?, bounds)?);
+                frame.records.push(RecordRef::default());
+                if let Some(record) = frame.records.last_mut() {
+                    read_record(record, value.any()?, bounds)?;
+                }
             }
             16 => once(&mut hello, value.any()?, "Frame")?,
             17 => head.receiver_epoch = value.number()?,
@@ -101,9 +104,13 @@ fn read_definition<'a>(bytes: &'a [u8], bounds: &Bounds) -> Result<(u32, &'a str
     Ok((number, name.unwrap_or_default()))
 }
 
-fn read_record<'a>(bytes: &'a [u8], bounds: &Bounds) -> Result<RecordRef<'a>, DecodeError> {
+/// Reads a record in its place: it is too large to be moved about.
+fn read_record<'a>(
+    record: &mut RecordRef<'a>,
+    bytes: &'a [u8],
+    bounds: &Bounds,
+) -> Result<(), DecodeError> {
     const RECORD: &str = "Record";
-    let mut record = RecordRef::default();
     // What may be there once: a bit for each field.
     let mut seen = 0_u32;
     let (mut waiting, mut networks) = (0, 0);
@@ -170,7 +177,7 @@ fn read_record<'a>(bytes: &'a [u8], bounds: &Bounds) -> Result<RecordRef<'a>, De
     if let Some((begin, end)) = run {
         record.waiting.bytes = &bytes[begin..end];
     }
-    Ok(record)
+    Ok(())
 }
 
 /// Where a name is both written out and numbered, the number counts.
@@ -351,6 +358,7 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
         while !self.rest.is_empty() {
             let tag = u32::try_from(varint(&mut self.rest)?).map_err(|_| MALFORMED)?;

@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use monofil_container::{
-    CallError, Caller, Code, Executed, HandlerError, Interface, Message, Method, Payload, Replies,
-    Reply, codegen,
+    CallError, Caller, Code, Executed, HandlerError, Interface, Message, Method, Name, Payload,
+    Replies, Reply, codegen, name,
 };
 use monofil_proto::control::Pong;
 use monofil_proto::wire::{Kind, Record};
 use monofil_tests::{ComponentDef, Foreign, Net, NodeSpec, SimNet, component, on_both, text};
 
-const fn method(name: &'static str, streaming: bool) -> Method {
+const fn method(name: Name, streaming: bool) -> Method {
     Method {
         name,
         streaming,
@@ -26,8 +26,8 @@ const fn method(name: &'static str, streaming: bool) -> Method {
 static NUMBERS: Interface = Interface {
     service: "test.Numbers",
     methods: &[
-        method("test.Numbers/One", false),
-        method("test.Numbers/All", true),
+        method(name!("test.Numbers/One"), false),
+        method(name!("test.Numbers/All"), true),
     ],
     descriptors: &[],
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use monofil_container::{
     CallError, Caller, Code, Context, Counter, Executed, HandlerError, Interface, Message, Method,
-    Payload, Replies, Reply, Request, Status, codegen,
+    Payload, Replies, Reply, Request, Status, codegen, name,
 };
 use monofil_proto::control::Pong;
 use monofil_tests::{ComponentDef, Net, NodeSpec, component, on_both, text};
@@ -47,7 +47,7 @@ fn both_ways(net: &mut dyn Net, run: impl Fn(&mut Context, &str) + 'static) {
 static SERVICE: Interface = Interface {
     service: "test.Answers",
     methods: &[Method {
-        name: "Items",
+        name: name!("Items"),
         streaming: true,
         idempotent: false,
         deadline: None,
