@@ -118,8 +118,8 @@ impl Client {
             match found {
                 Some(endpoint) => break endpoint,
                 None if self.now() >= deadline => {
-                    let text = format!("whoever runs `{component}` has not introduced itself");
-                    return Err(CallError::Unreachable(text));
+                    let why = self.container.shared().borrow().absence(component);
+                    return Err(CallError::Unreachable(why));
                 }
                 None => {
                     let next = self.turn();

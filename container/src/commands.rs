@@ -306,6 +306,19 @@ impl Core {
         id
     }
 
+    /// Says why the control plane of whoever runs a component is not known.
+    pub(crate) fn absence(&self, component: &crate::Name) -> String {
+        let component = self.qualified(component);
+        let endpoints = self.directory.locate(component.as_str());
+        let peers = endpoints
+            .iter()
+            .filter_map(|endpoint| self.peers.get(self.peers.by_endpoint(endpoint)?));
+        match peers.max_by_key(|peer| peer.connected) {
+            Some(peer) => peer.absence(),
+            None => format!("no node is known to run `{component}`"),
+        }
+    }
+
     /// Returns where the control plane of whoever runs a component is, once it has introduced itself.
     pub(crate) fn control_endpoint(&self, component: &crate::Name) -> Option<Endpoint> {
         let component = self.qualified(component);

@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use monofil_proto::wire::Kind;
 use monofil_proto::{Head, NameRef, write_frame};
 use monofil_transport::Instant;
 
@@ -493,17 +494,29 @@ impl Link {
     }
 
     /// Takes back the requests that were sent and did not arrive: the other side said that it received no
-    /// more and never will.
-    pub(crate) fn recall(&mut self) {
+    /// more and never will. Those that are over meanwhile stay away: casts that were given up, and calls that
+    /// nobody waits for.
+    pub(crate) fn recall(&mut self, waits: impl Fn(u64) -> bool) {
         let out = &mut self.outbound;
-        let received = out.received;
-        out.ledger.retain(|entry| entry.sequence <= received);
         while let Some(outbound) = out.sent.pop_back() {
-            if outbound.envelope.is_request() {
+            let sequence = out.received + out.sent.len() as u64 + 1;
+            let envelope = &outbound.envelope;
+            let is_open = match envelope.kind {
+                Kind::Call => waits(envelope.id),
+                _ => {
+                    let last = out.ledger.back();
+                    let is_open = last.is_some_and(|entry| entry.sequence == sequence);
+                    if is_open {
+                        out.ledger.pop_back();
+                    }
+                    is_open
+                }
+            };
+            if is_open {
                 out.requests.push_front(outbound);
             }
         }
-        out.transmitted = received;
+        out.transmitted = out.received;
     }
 
     /// Begins anew with another incarnation. Returns the casts whose end will never be known; requests that
@@ -705,10 +718,7 @@ impl Out {
             self.requests_sent += 1;
             self.request_bytes_sent += envelope.payload.bytes.len() as u64;
         }
-        if matches!(
-            envelope.kind,
-            monofil_proto::wire::Kind::Cast | monofil_proto::wire::Kind::Publish
-        ) {
+        if matches!(envelope.kind, Kind::Cast | Kind::Publish) {
             let last = self.ledger.back();
             let ascends = last.is_none_or(|last| last.id < envelope.id);
             self.ledger_mixed = !ascends || (self.ledger_mixed && last.is_some());

@@ -143,6 +143,19 @@ impl Peer {
         self.introduced && (self.their_epoch > 0 || self.link.is_unnumbered())
     }
 
+    /// Says why nothing that waited for it has left.
+    pub(crate) fn absence(&self) -> String {
+        let place = self.place();
+        if self.connected {
+            format!(
+                "`{place}` is there and has not introduced itself before the deadline; \
+                 a handler may hold its thread, and its log says which"
+            )
+        } else {
+            format!("`{place}` could not be reached before the deadline")
+        }
+    }
+
     /// It can be asked, and answers.
     pub(crate) fn is_responsive(&self) -> bool {
         self.is_established() && self.health != Health::Silent

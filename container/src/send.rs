@@ -488,10 +488,9 @@ impl Core {
         let mut error = None;
         if let Destination::Peer(peer) = destination {
             if self.peers.withdraw(peer, id) {
-                error = Some(CallError::Unreachable(format!(
-                    "`{target}` at {} could not be reached before the deadline",
-                    self.peers.place(peer)
-                )));
+                let absence = self.peers.get(peer).map(crate::peers::Peer::absence);
+                let why = absence.unwrap_or_else(|| "its node was forgotten".into());
+                error = Some(CallError::Unreachable(format!("`{target}`: {why}")));
             } else {
                 self.tell_peer(peer, Envelope::about(Kind::Cancel, id));
             }

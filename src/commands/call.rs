@@ -306,7 +306,7 @@ fn unanswered(
     let start = matches!(error, CallError::Unreachable(_)) && running;
     let hint = start.then(|| {
         format!(
-            "is it there? `{} run {}` starts it",
+            "if it is not running, `{} run {}` starts it",
             invocation.app.name, definition.name
         )
     });

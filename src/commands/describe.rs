@@ -32,7 +32,7 @@ pub(crate) fn describe(
             )
             .note(&looked)
             .note(format!(
-                "is it there? `{} run {name}` starts it",
+                "if it is not running, `{} run {name}` starts it",
                 invocation.app.name
             ))
         })?;

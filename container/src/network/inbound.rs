@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use monofil_proto::wire::{Closing, Kind};
-use monofil_proto::{FrameRef, Head, read_frame};
+use monofil_proto::{FrameRef, Head, RecordRef, read_frame};
 use monofil_transport::{Io, Route};
 
 use super::greeting::is_of_a_link;
@@ -147,7 +147,7 @@ impl Core {
                 Some(envelope) => self.handle_record(link, record_sequence, envelope),
                 None => {
                     self.counters.add(Counter::RecordsInvalid);
-                    self.settle_peer(link, record_sequence);
+                    self.refuse_record(link, record_sequence, record);
                 }
             }
         }
@@ -177,6 +177,29 @@ impl Core {
             Kind::Reply | Kind::End | Kind::Unspecified => {}
         }
         self.settle_peer(link, sequence);
+    }
+
+    /// Ends a record that makes no sense. Whoever sent a request hears of it.
+    fn refuse_record(&mut self, link: LinkKey, sequence: u64, record: &RecordRef<'_>) {
+        let answer = record.kind == i32::from(Kind::Call);
+        let is_request = answer
+            || [Kind::Cast, Kind::Publish]
+                .map(i32::from)
+                .contains(&record.kind);
+        if !is_request {
+            return self.settle_peer(link, sequence);
+        }
+        if let Some(state) = self.peers.get_mut(link.peer) {
+            state.link.handle_request(record.payload.len());
+        }
+        let origin = Origin::Remote {
+            link,
+            id: record.id,
+            sequence,
+            answer,
+        };
+        let text = "a number stands for no name, or who waits for it is no node".to_owned();
+        self.conclude(&origin, Err(CallError::Malformed(text)));
     }
 
     /// Answers are believed only from where the call went; late ones are counted.

@@ -71,8 +71,10 @@ impl Core {
             Closing::Forgetting => ("it needed its memory for others", false),
             Closing::Leaving => ("it left", true),
         };
+        let calls = &self.calls;
         if let Some(peer) = self.peers.get_mut(index) {
-            peer.link.recall();
+            peer.link
+                .recall(|id| calls.get(id).is_some_and(|call| !call.is_over()));
         }
         self.end_link(index, why);
         let now = self.now;
@@ -172,8 +174,7 @@ impl Core {
             let error = if peer.is_established() {
                 CallError::Expired(format!("`{place}` made no room for it before the deadline"))
             } else {
-                let text = format!("`{place}` could not be reached before the deadline");
-                CallError::Unreachable(text)
+                CallError::Unreachable(peer.absence())
             };
             let expired = peer.link.expire(now);
             // One that answers says itself what became of what it has.

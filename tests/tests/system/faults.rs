@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use monofil_container::{Caller, Context, Payload, Reply};
+use monofil_container::{Caller, ContainerConfig, Context, Payload, Reply};
 use monofil_inproc::{Fault, World};
 use monofil_tests::{Hooks, Net, NodeSpec, SimNet, component, hooked, on_both, text};
-use monofil_transport::{Probability, Stream};
+use monofil_transport::{Probability, Shutdown, Stream};
 
 #[test]
 fn a_restarted_peer_is_used_again() {
@@ -331,4 +331,70 @@ fn casts_to_a_node_that_never_comes_back_end_by_their_deadline() {
         let left = net.gauges("one")["monofil_link_casts_unsettled"];
         assert_eq!(left, 0, "{}", net.label());
     });
+}
+
+/// The receiver is silent because nothing reaches it, and ends after the sender has given up.
+fn given_up(request: &'static str, ends: Shutdown) -> Vec<String> {
+    let mut net = SimNet::new(1);
+    let log: Rc<RefCell<Vec<String>>> = Rc::default();
+    let (handled, back, noted) = (log.clone(), log.clone(), log.clone());
+    let sink = component("sink", move || {
+        let handled = handled.clone();
+        move |_, _| {
+            handled.borrow_mut().push("handled".to_owned());
+            Ok(Reply::Empty)
+        }
+    });
+    let sender = hooked("sender", move || {
+        let (back, noted) = (back.clone(), noted.clone());
+        Hooks::new(move |cx: &mut Context, message| {
+            let request = text("sink", "Do", "").with_deadline(Duration::from_secs(1));
+            if message.payload().bytes == "call" {
+                let called = cx.call(request).map_err(|error| error.kind().to_owned());
+                noted.borrow_mut().push(format!("{called:?}"));
+            } else {
+                cx.cast(request)?;
+            }
+            Ok(Reply::Empty)
+        })
+        .undelivered(move |_, it| back.borrow_mut().push(it.error.kind().to_owned()))
+    });
+    let watchful = |config: &mut ContainerConfig| config.silent_after = Duration::from_secs(2);
+    net.start(vec![
+        NodeSpec::new("one", vec![sender]).configure(watchful),
+        NodeSpec::new("two", vec![sink]),
+    ]);
+    let dynamic: &mut dyn Net = &mut net;
+    dynamic.run(|cx| {
+        cx.cast(text("sender", "Do", "cast")).expect("sent");
+        cx.sleep(Duration::from_millis(200)).expect("time");
+    });
+    assert_eq!(log.take(), ["handled"]);
+    let world = net.world();
+    let (one, two) = (
+        world.node("one").expect("one"),
+        world.node("two").expect("two"),
+    );
+    world.apply_at(world.now(), Fault::Cut { from: one, to: two });
+    let dynamic: &mut dyn Net = &mut net;
+    dynamic.run(move |cx| {
+        cx.cast(text("sender", "Do", request)).expect("sent");
+        cx.sleep(Duration::from_secs(4)).expect("time");
+    });
+    dynamic.end("two", ends);
+    let world = net.world();
+    world.apply_at(world.now(), Fault::Heal { from: one, to: two });
+    let dynamic: &mut dyn Net = &mut net;
+    dynamic.restart("two");
+    dynamic.run(|cx| cx.sleep(Duration::from_secs(5)).expect("time"));
+    log.take()
+}
+
+#[test]
+fn what_was_given_up_stays_given_up_when_the_link_is_closed() {
+    for ends in [Shutdown::Now, Shutdown::Drain] {
+        assert_eq!(given_up("cast", ends), ["timeout"], "{ends:?}");
+        // It does not run later, either, for nobody.
+        assert_eq!(given_up("call", ends), [r#"Err("timeout")"#], "{ends:?}");
+    }
 }

@@ -41,3 +41,13 @@ fn a_whole_simulated_shop_repeats_by_its_seed() {
         first
     );
 }
+
+/// Simulated time is the same everywhere, so the page can be held to it.
+#[test]
+fn the_first_page_shows_what_a_simulated_run_says() {
+    let ended = shop().run("sim --seed 7 --no-progress");
+    let said = ended.out.lines().find(|line| line.contains(" orders in "));
+    let said = said.unwrap_or_else(|| panic!("{ended:?}"));
+    let page = include_str!("../../../../README.md");
+    assert!(page.contains(said), "README.md does not say: {said}");
+}

@@ -205,6 +205,9 @@ fn configure(config: &mut ContainerConfig, size: Size) {
     config.limits.queue_messages = 2 * size.queue;
     config.limits.guaranteed_messages = size.queue / 2;
     config.drain_deadline = Duration::from_millis(400);
+    // A storm is short: what is silent is so soon.
+    config.probe_interval = Duration::from_millis(50);
+    config.silent_after = Duration::from_millis(150);
     config.link.window_records = size.window;
     config.link.unsettled_max = size.unsettled;
 }

@@ -51,7 +51,7 @@ fn fault(world: &mut World, random: &mut Stream, nodes: &[NodeKey], at: Instant)
     let mut draw = |bound: usize| usize::try_from(random.below(bound as u64)).expect("small");
     let one = nodes[draw(nodes.len())];
     let other = nodes[draw(nodes.len())];
-    let kind = draw(8);
+    let kind = draw(9);
     let while_ = random.between(Duration::from_millis(5), Duration::from_millis(500));
     match kind {
         0 | 1 => down(world, one, at, while_, Fault::Crash(one)),
@@ -68,6 +68,12 @@ fn fault(world: &mut World, random: &mut Stream, nodes: &[NodeKey], at: Instant)
         6 => {
             world.at(at, move |world| world.cut(one, other));
             world.at(at + while_, move |world| world.heal(one, other));
+        }
+        7 => {
+            // One hears the other and is not heard.
+            let (from, to) = (one, other);
+            world.apply_at(at, Fault::Cut { from, to });
+            world.apply_at(at + while_, Fault::Heal { from, to });
         }
         _ => {
             world.at(at, move |world| world.pause(one));
