@@ -19,7 +19,8 @@ pub struct FrameRef<'a> {
     pub hello: Option<Box<wire::Hello>>,
 }
 
-/// Reads a frame of the application plane.
+/// Reads a frame of the application plane. Whatever it says, that takes no more than 4 MiB of memory, for the table
+/// of its records, and 64 bytes for each of its own, for outcomes and hellos.
 ///
 /// # Errors
 ///
