@@ -7,7 +7,7 @@ use monofil_proto::wire::Kind;
 use monofil_transport::Instant;
 
 use crate::envelope::Envelope;
-use crate::{CallError, Name, Trace};
+use crate::{CallError, Name, Trace, name};
 
 /// What a message asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +19,9 @@ pub enum MessageKind {
     /// Nothing: it was published to a topic.
     Publish,
 }
+
+/// Payloads of so many bytes are shared with what is decoded of them.
+const SHARED_FROM: usize = 1024;
 
 /// A content and how it is encoded. The framework never looks into it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl Payload {
         let bytes = serde_json::to_vec(value)
             .map_err(|error| CallError::Malformed(format!("cannot be written as JSON: {error}")))?;
         Ok(Self {
-            content_type: "application/json".into(),
+            content_type: name!("application/json"),
             bytes: bytes.into(),
         })
     }
@@ -55,7 +58,7 @@ impl Payload {
     /// Makes a payload of plain bytes.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
         Self {
-            content_type: "application/octet-stream".into(),
+            content_type: name!("application/octet-stream"),
             bytes: bytes.into(),
         }
     }
@@ -66,8 +69,13 @@ impl Payload {
     ///
     /// [`CallError::Malformed`] when it is something else.
     pub fn to_protobuf<T: prost::Message + Default>(&self) -> Result<T, CallError> {
-        T::decode(self.bytes.clone())
-            .map_err(|error| CallError::Malformed(format!("not the expected message: {error}")))
+        // Fields of type `Bytes` are slices of a large payload; a small one is not worth being shared.
+        let decoded = if self.bytes.len() < SHARED_FROM {
+            T::decode(&self.bytes[..])
+        } else {
+            T::decode(self.bytes.clone())
+        };
+        decoded.map_err(|error| CallError::Malformed(format!("not the expected message: {error}")))
     }
 
     /// Decodes a JSON payload.
