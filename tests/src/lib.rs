@@ -18,6 +18,8 @@
 
 mod component;
 mod foreign;
+mod journal;
+mod load;
 mod net;
 mod place;
 mod processes;
@@ -28,6 +30,8 @@ mod zmq;
 
 pub use component::{ComponentDef, Hooks, component, hooked, text};
 pub use foreign::Foreign;
+pub use journal::{Entry, Happened, Journal};
+pub use load::{Amount, Load, Note, is_of_calls, sink_names, sinks};
 pub use net::{Net, NodeSpec, on_both};
 pub use place::Place;
 pub use processes::{command_line, find_processes, is_there};

@@ -95,6 +95,11 @@ impl Program {
         }
     }
 
+    /// Returns what `find` makes of the last line from which it makes something, of those that were waited for.
+    pub fn seen<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.seen.iter().rev().find_map(|line| find(&line.text))
+    }
+
     /// Tells whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         let status = self.child.try_wait();

@@ -28,6 +28,8 @@ mod outcomes;
 mod promises;
 #[path = "system/refusals.rs"]
 mod refusals;
+#[path = "system/restarts/mod.rs"]
+mod restarts;
 #[path = "system/storm/mod.rs"]
 mod storm;
 #[path = "system/strangers.rs"]

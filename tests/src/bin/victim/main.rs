@@ -1,6 +1,9 @@
-//! A program whose handlers do what no handler should: `victim overflow|stray|wait|stacks sim|zmq`.
+//! A program whose handlers do what no handler should: `victim overflow|stray|wait|stacks sim|zmq`; or one end of
+//! a link under load, to be killed or stopped: `victim sends|takes ..`.
 //!
 //! The tests run it, because what it does ends the process or takes all it has.
+
+mod pair;
 
 use std::time::Duration;
 
@@ -33,6 +36,9 @@ fn wait() -> u64 {
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
+    if pair::run(&mut std::env::args().skip(1)) {
+        return;
+    }
     let (what, net) = (
         arguments.next().unwrap_or_default(),
         arguments.next().unwrap_or_default(),
