@@ -168,6 +168,8 @@ pub(crate) struct Core {
     pub(crate) probe_interval: Duration,
     pub(crate) silent_after: Duration,
     pub(crate) busy_max: Duration,
+    /// It can ask other nodes whether they live.
+    pub(crate) asks: bool,
     pub(crate) turn_budget: usize,
 
     pub(crate) now: Instant,
@@ -255,6 +257,7 @@ impl Core {
             probe_interval: config.probe_interval,
             silent_after: config.silent_after,
             busy_max: config.busy_max,
+            asks: false,
             turn_budget: config.turn_budget,
             now: Instant::ZERO,
             started: Instant::ZERO,

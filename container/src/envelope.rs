@@ -46,14 +46,18 @@ impl Waiting {
     /// Returns them as they travel, the one where it began first.
     fn written(&self) -> &[u8] {
         self.written.get_or_init(|| {
-            let before = self.before.as_ref().map(|before| before.written());
-            let mut out = before.unwrap_or_default().to_vec();
-            let link = WaitingRef {
-                node: &self.node.0,
-                component: self.component.as_str(),
-                instance: self.instance,
-            };
-            put_waiting(&mut out, &link);
+            let before = std::iter::successors(Some(self), |link| link.before.as_deref());
+            let mut chain: Vec<_> = before.collect();
+            chain.reverse();
+            let mut out = Vec::with_capacity(self.bytes);
+            for link in chain {
+                let link = WaitingRef {
+                    node: &link.node.0,
+                    component: link.component.as_str(),
+                    instance: link.instance,
+                };
+                put_waiting(&mut out, &link);
+            }
             out.into()
         })
     }

@@ -540,9 +540,11 @@ impl Link {
     /// Takes the requests that have not left.
     pub(crate) fn take_requests(&mut self) -> Vec<Box<Envelope>> {
         let requests = std::mem::take(&mut self.outbound.requests);
-        self.outbound.requests_open = 0;
-        self.outbound.request_bytes_open = 0;
-        requests.into_iter().map(|out| out.envelope).collect()
+        let envelopes = requests.into_iter().map(|out| out.envelope);
+        // Those that have left are still open.
+        envelopes
+            .inspect(|envelope| self.outbound.request_left(envelope))
+            .collect()
     }
 
     pub(crate) fn is_fresh(&self, id: u64) -> bool {

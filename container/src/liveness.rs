@@ -15,7 +15,7 @@ use monofil_transport::{Io, Running, WatchAnswer};
 use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::error::micros;
-use crate::peers::{Health, Peer};
+use crate::peers::{Health, Peer, Watch};
 use crate::{Name, NodeId};
 
 impl Core {
@@ -28,7 +28,11 @@ impl Core {
         self.timers
             .set(self.now + self.probe_interval, Timer::Probe);
         self.forget_gone(io);
-        if io.local().datagram.is_none() {
+        self.asks = io.local().datagram.is_some();
+        for index in self.peers.indices() {
+            self.watch_requests(index);
+        }
+        if !self.asks {
             // Nobody can be asked from here, so nobody is silent for not answering.
             return;
         }
@@ -57,6 +61,13 @@ impl Core {
             }));
             // A probe that is not sent is like one that is lost.
             let _ = io.send_datagram(address, &encode(&probe));
+        }
+    }
+
+    pub(crate) const fn watch(&self) -> Watch {
+        Watch {
+            silent_after: self.silent_after,
+            asks: self.asks,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The other nodes a container has to do with.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use monofil_transport::{ConnectionId, Endpoint, Instant, Route};
@@ -9,7 +10,7 @@ use crate::calls::LinkKey;
 use crate::hash::{Table, seeded};
 use crate::link::{Link, LinkConfig};
 use crate::timers::TimerKey;
-use crate::{Name, NodeId};
+use crate::{CallError, Name, NodeId};
 
 /// How another node is, as far as one can tell from here. It is a hint about reachability, never about
 /// data: no link ends because of it.
@@ -29,6 +30,14 @@ pub enum Health {
     Silent,
     /// It said that it was about to end.
     Left,
+}
+
+/// How this node looks after others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    pub(crate) silent_after: Duration,
+    /// It can ask them whether they live.
+    pub(crate) asks: bool,
 }
 
 /// One other node.
@@ -156,14 +165,28 @@ impl Peer {
         }
     }
 
-    /// It can be asked, and answers.
-    pub(crate) fn is_responsive(&self) -> bool {
-        self.is_established() && self.health != Health::Silent
+    /// Nothing has been heard of it for so long that nothing will be soon. A connection that breaks and is made
+    /// again is no reason to think so; nor is a node that cannot be asked, unless it has said nothing at all.
+    pub(crate) fn is_lost_sight_of(&self, now: Instant, watch: Watch) -> bool {
+        let asked = watch.asks && self.datagram.is_some() && self.is_established();
+        let quiet = now.since(self.heard) >= watch.silent_after;
+        quiet && (!asked || self.health == Health::Silent)
     }
 
-    /// It has not taken what is meant for it, or nothing is heard of what it took.
-    pub(crate) fn keeps_waiting(&self) -> bool {
-        self.link.has_fresh_requests() || (!self.is_responsive() && self.link.unsettled() > 0)
+    /// It has not taken what is meant for it, or may never say what became of what it took.
+    pub(crate) fn keeps_waiting(&self, now: Instant, watch: Watch) -> bool {
+        let doubtful = !self.is_established() || self.is_lost_sight_of(now, watch);
+        self.link.has_fresh_requests() || (doubtful && self.link.unsettled() > 0)
+    }
+
+    /// How a request ends whose time was over before it left.
+    pub(crate) fn not_sent(&self) -> CallError {
+        if self.is_established() {
+            let place = self.place();
+            CallError::Expired(format!("`{place}` made no room for it before the deadline"))
+        } else {
+            CallError::Unreachable(self.absence())
+        }
     }
 
     /// It is there and has not introduced itself, but should.

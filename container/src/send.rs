@@ -488,9 +488,7 @@ impl Core {
         let mut error = None;
         if let Destination::Peer(peer) = destination {
             if self.peers.withdraw(peer, id) {
-                let absence = self.peers.get(peer).map(crate::peers::Peer::absence);
-                let why = absence.unwrap_or_else(|| "its node was forgotten".into());
-                error = Some(CallError::Unreachable(format!("`{target}`: {why}")));
+                error = self.peers.get(peer).map(crate::peers::Peer::not_sent);
             } else {
                 self.tell_peer(peer, Envelope::about(Kind::Cancel, id));
             }

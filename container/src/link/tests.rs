@@ -356,3 +356,23 @@ fn casts_are_found_by_their_ids_although_an_older_one_came_later() {
     }
     assert_eq!(one.unsettled(), 0);
 }
+
+#[test]
+fn taking_what_has_not_left_forgets_nothing_of_what_has() {
+    let config = LinkConfig {
+        window_records: 2,
+        ..LinkConfig::default()
+    };
+    let (mut one, mut two) = introduced(config);
+    one.offer(cast(1), &place()).expect("room");
+    let sent = poll(&mut one, at(0)).expect("a frame");
+    one.offer(cast(2), &place()).expect("room");
+    assert_eq!(one.take_requests().len(), 1);
+    one.offer(cast(3), &place()).expect("room");
+    one.offer(cast(4), &place())
+        .expect_err("one is under way, and one waits");
+    arrive(&mut two, at(0), &sent);
+    let received = poll(&mut two, at(20)).expect("an acknowledgement");
+    arrive(&mut one, at(20), &received);
+    one.offer(cast(5), &place()).expect("room");
+}

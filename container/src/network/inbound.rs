@@ -104,7 +104,8 @@ impl Core {
             peer: index,
             number: peer.link_number,
         };
-        let numbered = first_sequence > 0;
+        // Who said to number nothing is not believed to do so.
+        let numbered = first_sequence > 0 && !peer.link.is_unnumbered();
         if matches!(self.stage, Stage::Flushing { .. }) && numbered {
             // Whoever sent these hears at the end that they were not received, and that is better than a
             // refusal: under load there would be no end of refusals to wait for.

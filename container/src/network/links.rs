@@ -156,7 +156,9 @@ impl Core {
 
     /// Sees to it that what waits for a node ends by its deadline, whatever the node does.
     pub(crate) fn watch_requests(&mut self, index: usize) {
-        if !self.peers.sweep_set && self.peers.get(index).is_some_and(Peer::keeps_waiting) {
+        let (now, watch) = (self.now, self.watch());
+        let waits = |peer: &Peer| peer.keeps_waiting(now, watch);
+        if !self.peers.sweep_set && self.peers.get(index).is_some_and(waits) {
             self.peers.sweep_set = true;
             self.timers.set(self.now + SWEEP, Timer::Sweep);
         }
@@ -166,22 +168,18 @@ impl Core {
     pub(crate) fn sweep_requests(&mut self) {
         self.peers.sweep_set = false;
         for index in self.peers.indices() {
-            let now = self.now;
+            let (now, watch) = (self.now, self.watch());
             let Some(peer) = self.peers.get_mut(index) else {
                 continue;
             };
             let place = peer.place();
-            let error = if peer.is_established() {
-                CallError::Expired(format!("`{place}` made no room for it before the deadline"))
-            } else {
-                CallError::Unreachable(peer.absence())
-            };
+            let error = peer.not_sent();
             let expired = peer.link.expire(now);
-            // One that answers says itself what became of what it has.
-            let unsettled = if peer.is_responsive() {
-                Vec::new()
-            } else {
+            // One that is there says itself what became of what it has.
+            let unsettled = if peer.is_lost_sight_of(now, watch) {
                 peer.link.expire_unsettled(now)
+            } else {
+                Vec::new()
             };
             for envelope in expired {
                 self.request_failed(&envelope, error.clone());

@@ -115,6 +115,8 @@ fn read_record<'a>(
     // What may be there once: a bit for each field.
     let mut seen = 0_u32;
     let (mut waiting, mut networks) = (0, 0);
+    // Of the names.
+    let mut numbers = [0; 6];
     // Where those that wait begin and end.
     let mut run: Option<(usize, usize)> = None;
     let mut fields = Fields::new(bytes, 27, bounds);
@@ -134,18 +136,13 @@ fn read_record<'a>(
         match field {
             1 => record.kind = value.enumeration()?,
             2 => record.id = value.number()?,
-            3 => write_out(&mut record.source, text()?),
-            4 => number(&mut record.source, value)?,
-            5 => write_out(&mut record.target, text()?),
-            6 => number(&mut record.target, value)?,
-            7 => write_out(&mut record.method, text()?),
-            8 => number(&mut record.method, value)?,
-            9 => write_out(&mut record.flow, text()?),
-            10 => number(&mut record.flow, value)?,
-            11 => write_out(&mut record.content_type, text()?),
-            12 => number(&mut record.content_type, value)?,
-            13 => write_out(&mut record.topic, text()?),
-            14 => number(&mut record.topic, value)?,
+            3 => record.source = NameRef::Text(text()?),
+            4 | 6 | 8 | 10 | 12 | 14 => numbers[(field as usize - 4) / 2] = value.number32()?,
+            5 => record.target = NameRef::Text(text()?),
+            7 => record.method = NameRef::Text(text()?),
+            9 => record.flow = NameRef::Text(text()?),
+            11 => record.content_type = NameRef::Text(text()?),
+            13 => record.topic = NameRef::Text(text()?),
             15 => record.remaining_micros = value.number()?,
             16 => record.payload = value.any()?,
             17 => record.trace = Some(read_trace(value.any()?, bounds)?),
@@ -178,20 +175,19 @@ fn read_record<'a>(
     if let Some((begin, end)) = run {
         record.waiting.bytes = &bytes[begin..end];
     }
-    Ok(())
-}
-
-/// Where a name is both written out and numbered, the number counts.
-fn write_out<'a>(name: &mut NameRef<'a>, text: &'a str) {
-    if let NameRef::Text(known) = name {
-        *known = text;
-    }
-}
-
-fn number(name: &mut NameRef<'_>, value: Value<'_>) -> Result<(), DecodeError> {
-    let number = value.number32()?;
-    if number != 0 {
-        *name = NameRef::Number(number);
+    let names = [
+        &mut record.source,
+        &mut record.target,
+        &mut record.method,
+        &mut record.flow,
+        &mut record.content_type,
+        &mut record.topic,
+    ];
+    for (name, number) in names.into_iter().zip(numbers) {
+        // Where a name is both written out and numbered, the number counts.
+        if number != 0 {
+            *name = NameRef::Number(number);
+        }
     }
     Ok(())
 }
@@ -262,16 +258,22 @@ fn check_horizon(bytes: &[u8], bounds: &Bounds) -> Result<(), DecodeError> {
     Ok(())
 }
 
+/// What was read before was held to somebody's bounds, and what was written here needs none.
+const READ_BEFORE: Bounds = Bounds {
+    name_bytes: usize::MAX,
+    unknown_fields: usize::MAX,
+    ..Bounds::DEFAULT
+};
+
 impl<'a> Iterator for Waitings<'a> {
     type Item = WaitingRef<'a>;
 
     fn next(&mut self) -> Option<WaitingRef<'a>> {
-        // These bytes were read before, or written here.
-        let mut fields = Fields::new(self.bytes, 27, &Bounds::DEFAULT);
+        let mut fields = Fields::new(self.bytes, 27, &READ_BEFORE);
         while let Ok(Some((field, value))) = fields.next() {
             if let (18, Value::Bytes(bytes)) = (field, value) {
                 self.bytes = fields.rest;
-                return read_waiting(bytes, &Bounds::DEFAULT).ok();
+                return read_waiting(bytes, &READ_BEFORE).ok();
             }
         }
         self.bytes = &[];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use monofil_container::{Caller, ContainerConfig, Context, Payload, Reply};
+use monofil_container::{Caller, ContainerConfig, Context, Message, Payload, Reply};
 use monofil_inproc::{Fault, World};
 use monofil_tests::{Hooks, Net, NodeSpec, SimNet, component, hooked, on_both, text};
 use monofil_transport::{Probability, Shutdown, Stream};
@@ -309,8 +309,11 @@ fn casts_to_a_node_that_never_comes_back_end_by_their_deadline() {
             })
             .undelivered(move |_, it| back.borrow_mut().push(it.error.kind().to_owned()))
         });
+        let watchful = |config: &mut ContainerConfig| {
+            config.silent_after = Duration::from_millis(500);
+        };
         net.start(vec![
-            NodeSpec::new("one", vec![sender]),
+            NodeSpec::new("one", vec![sender]).configure(watchful),
             NodeSpec::new("two", vec![stuck]),
         ]);
         net.run(|cx| {
@@ -397,4 +400,56 @@ fn what_was_given_up_stays_given_up_when_the_link_is_closed() {
         // It does not run later, either, for nobody.
         assert_eq!(given_up("call", ends), [r#"Err("timeout")"#], "{ends:?}");
     }
+}
+
+#[test]
+fn a_connection_that_breaks_for_a_moment_makes_no_cast_doubtful() {
+    let mut net = SimNet::new(1);
+    let back: Rc<RefCell<Vec<String>>> = Rc::default();
+    let noted = back.clone();
+    let sink = component("sink", || {
+        |cx, message: Message| {
+            if message.payload().bytes == "slow" {
+                cx.sleep(Duration::from_secs(20))?;
+            }
+            Ok(Reply::Empty)
+        }
+    });
+    let other = component("other", || |_, _| Ok(Reply::Empty));
+    let sender = hooked("sender", move || {
+        let noted = noted.clone();
+        Hooks::new(|cx, _| {
+            // The first is not over for long, so nothing is known to be settled.
+            cx.cast(text("sink", "Do", "slow"))?;
+            for _ in 0..50 {
+                cx.cast(text("other", "Do", ""))?;
+            }
+            Ok(Reply::Empty)
+        })
+        .undelivered(move |_, it| noted.borrow_mut().push(it.error.to_string()))
+    });
+    net.start(vec![
+        NodeSpec::new("one", vec![sender]),
+        NodeSpec::new("two", vec![sink, other]),
+    ]);
+    let dynamic: &mut dyn Net = &mut net;
+    dynamic.run(|cx| {
+        cx.cast(text("sender", "Do", "")).expect("sent");
+        cx.sleep(Duration::from_secs(8)).expect("time");
+    });
+    assert!(dynamic.gauges("one")["monofil_link_casts_unsettled"] >= 50);
+    let world = net.world();
+    let (one, two) = (
+        world.node("one").expect("one"),
+        world.node("two").expect("two"),
+    );
+    // It breaks again and again, for three seconds.
+    for tick in 0..3000 {
+        let at = world.now() + Duration::from_millis(tick);
+        world.apply_at(at, Fault::Disconnect(one, two));
+    }
+    let dynamic: &mut dyn Net = &mut net;
+    dynamic.run(|cx| cx.sleep(Duration::from_secs(20)).expect("time"));
+    assert_eq!(*back.borrow(), Vec::<String>::new());
+    assert_eq!(dynamic.gauges("one")["monofil_link_casts_unsettled"], 0);
 }
