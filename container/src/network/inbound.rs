@@ -84,6 +84,7 @@ impl Core {
             return true;
         }
         if head.link_epoch > 0 && head.receiver_epoch == peer.epoch {
+            self.find_way_back(index, from);
             return true;
         }
         if !frame.records.is_empty() || head.receiver_epoch > 0 {
@@ -91,6 +92,21 @@ impl Core {
         }
         self.counters.add(Counter::FramesStale);
         false
+    }
+
+    /// The way to a node was found gone after it had greeted along another. It will not greet again: it speaks
+    /// of the link as it is now, and where it speaks from is the way.
+    fn find_way_back(&mut self, index: usize, from: &Route) {
+        if let Some(peer) = self.peers.get_mut(index)
+            && !peer.introduced
+            && !peer.connected
+            && !peer.dormant
+        {
+            peer.way_back = Some(from.clone());
+            peer.introduced = true;
+            peer.link.reconnected();
+            self.peers.mark_dirty(index);
+        }
     }
 
     fn handle_records(&mut self, index: usize, bytes: &Bytes, mut frame: FrameRef<'_>) {
