@@ -62,8 +62,12 @@ fn input() -> Receiver<String> {
     input
 }
 
+/// A process that is stopped for a second loses its connections.
 fn options() -> Options {
     Options {
+        heartbeat_interval: Duration::from_millis(200),
+        heartbeat_timeout: Duration::from_millis(500),
+        handshake_timeout: Duration::from_millis(500),
         reconnect_interval: Duration::from_millis(5),
         reconnect_interval_max: Duration::from_millis(50),
         ..Options::default()
