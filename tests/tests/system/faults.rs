@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use monofil_container::{Caller, ContainerConfig, Context, Message, Payload, Reply};
 use monofil_inproc::{Fault, World};
-use monofil_tests::{Hooks, Net, NodeSpec, SimNet, component, hooked, on_both, text};
+use monofil_tests::{Hooks, Net, NodeSpec, SimNet, component, hooked, on_both, seeds, text};
 use monofil_transport::{Probability, Shutdown, Stream};
 
 #[test]
@@ -142,11 +142,7 @@ fn plan_faults(world: &mut World, seed: u64) {
 
 #[test]
 fn nothing_accepted_is_lost_silently_while_the_receiver_dies_and_links_break() {
-    if let Ok(seed) = std::env::var("SEED") {
-        survive(seed.parse().expect("SEED is a number"));
-        return;
-    }
-    (1..=60).for_each(survive);
+    seeds(60).for_each(survive);
 }
 
 #[test]

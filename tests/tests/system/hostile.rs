@@ -16,7 +16,7 @@ use monofil_proto::control::{ControlFrame, Describe, Request as Command, control
 use monofil_proto::control::{request, response};
 use monofil_proto::wire::{Frame, Hello, NameDefinition, Outcome, Record, TraceContext, Waiting};
 use monofil_proto::{Bounds, Reason, VERSION, decode_control, decode_frame, encode, read_frame};
-use monofil_tests::{Net, Scheme, SimNet, Stranger, ZmqNet};
+use monofil_tests::{Net, Scheme, SimNet, Stranger, ZmqNet, number};
 use monofil_transport::{
     ConnectionId, Driver as _, Endpoint, Event, Inbox, LocalEndpoints, Next, Plane, Route, Stream,
     Transport,
@@ -483,7 +483,7 @@ fn counters(ground: &mut dyn Ground, connection: ConnectionId) -> BTreeMap<Strin
 }
 
 fn seed() -> u64 {
-    std::env::var("SEED").map_or(1, |seed| seed.parse().expect("SEED is a number"))
+    number("SEED").unwrap_or(1)
 }
 
 /// Attacks `one`. Nobody else notices, and what is refused is counted for what it is.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use monofil_container::{Caller, Context, Counter, Executed, InstanceLimits, Message, Reply};
 use monofil_inproc::{Latency, LinkModel, WorldConfig};
-use monofil_tests::{ComponentDef, Hooks, Net, NodeSpec, SimNet, component, hooked, text};
+use monofil_tests::{ComponentDef, Hooks, Net, NodeSpec, SimNet, component, hooked, seeds, text};
 use monofil_transport::{Instant, Stream};
 
 const MS: Duration = Duration::from_millis(1);
@@ -141,17 +141,8 @@ fn run(seed: u64) -> (usize, usize) {
 
 #[test]
 fn each_refused_cast_comes_back_once_with_the_reason_while_links_break() {
-    let number = |name: &str| {
-        let text = std::env::var(name).ok()?;
-        Some(text.parse::<u64>().expect("a number"))
-    };
-    let seeds = match (number("SEED"), number("SEEDS")) {
-        (Some(seed), _) => seed..=seed,
-        (None, Some(count)) => 1..=count,
-        (None, None) => 1..=300,
-    };
     let (mut handled, mut back) = (0, 0);
-    for seed in seeds {
+    for seed in seeds(300) {
         println!("seed {seed}");
         let ends = run(seed);
         handled += ends.0;

@@ -11,13 +11,12 @@ mod standstill;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_container::{ContainerConfig, Counter};
 use monofil_inproc::{Fault, Latency, LinkModel, World};
-use monofil_tests::{Amount, Entry, Happened, Load, Net, NodeSpec, Note, SimNet, sinks};
+use monofil_tests::{Amount, Entry, Happened, Load, Net, NodeSpec, Note, SimNet, seeds, sinks};
 use monofil_transport::{Probability, Shutdown, Stream};
 
 use history::{History, Totals};
@@ -26,18 +25,6 @@ use history::{History, Totals};
 const UNSETTLED: u64 = 1000;
 /// How often the receiver is killed in a simulated world.
 const KILLS: usize = 3;
-
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().expect("a number"))
-}
-
-fn seeds(usually: u64) -> RangeInclusive<u64> {
-    match (number("SEED"), number("SEEDS")) {
-        (Some(seed), _) => seed..=seed,
-        (None, count) => 1..=count.unwrap_or(usually),
-    }
-}
 
 fn millis(random: &mut Stream, least: u64, most: u64) -> Duration {
     random.between(Duration::from_millis(least), Duration::from_millis(most))

@@ -7,13 +7,13 @@ use std::process::{ChildStdin, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use monofil_tests::{Journal, PATIENCE, Program, Scheme, eventually};
+use monofil_tests::{Journal, PATIENCE, Program, Scheme, eventually, number};
 use monofil_transport::Stream;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::history::{History, Totals};
-use super::{UNSETTLED, judge, millis, number, report};
+use super::{UNSETTLED, judge, millis, report};
 
 /// So many casts may be unsettled.
 const UNSETTLED_MAX: u64 = 16_384;

@@ -8,10 +8,10 @@ use monofil_container::{
     CallError, Caller, ContainerConfig, Context, HandlerError, Message, Payload, Reply, Request,
 };
 use monofil_inproc::{Latency, LinkModel};
-use monofil_tests::{ComponentDef, Hooks, Net, NodeSpec, SimNet, component, hooked};
+use monofil_tests::{ComponentDef, Hooks, Net, NodeSpec, SimNet, component, hooked, seeds};
 use monofil_transport::{Instant, Probability, Stream};
 
-use super::{draw, millis, seeds};
+use super::{draw, millis};
 
 /// Components on each node that begin calls, and as many that handle them on each level.
 const WIDTH: usize = 4;

@@ -17,7 +17,7 @@ use monofil_container::{
     RawPending, Replies, Reply, Request, StartReason, Status, Undelivered,
 };
 use monofil_inproc::TraceHash;
-use monofil_tests::{ComponentDef, Hooks, Net, NodeSpec, Scheme, SimNet, ZmqNet, hooked};
+use monofil_tests::{ComponentDef, Hooks, Net, NodeSpec, Scheme, SimNet, ZmqNet, hooked, seeds};
 use monofil_transport::{Probability, Stream};
 
 use book::{Book, Books, Sent};
@@ -85,15 +85,7 @@ fn left(net: &dyn Net, node: &str) -> (u64, BTreeMap<&'static str, u64>) {
 
 #[test]
 fn the_books_balance_after_a_storm() {
-    let number = |name: &str| {
-        let text = std::env::var(name).ok()?;
-        Some(text.parse::<u64>().expect("a number"))
-    };
-    let seeds = match (number("SEED"), number("SEEDS")) {
-        (Some(seed), _) => seed..=seed,
-        (None, Some(count)) => 1..=count,
-        (None, None) => 1..=200,
-    };
+    let seeds = seeds(200);
     let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in seeds.clone() {
         println!("seed {seed}");
