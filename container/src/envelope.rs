@@ -76,6 +76,14 @@ pub(crate) fn chain_links(chain: &Chain) -> impl Iterator<Item = &Waiting> {
     std::iter::successors(chain.as_deref(), |waiting| waiting.before.as_deref())
 }
 
+/// Tells whether a record of this kind asks for something to be handled.
+pub(crate) const fn is_request(kind: wire::Kind) -> bool {
+    matches!(
+        kind,
+        wire::Kind::Call | wire::Kind::Cast | wire::Kind::Publish
+    )
+}
+
 /// One record; see `wire.proto` for what each field means.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
@@ -130,10 +138,7 @@ impl Envelope {
 
     /// Requests need credit; everything else was paid for by the request it belongs to.
     pub(crate) const fn is_request(&self) -> bool {
-        matches!(
-            self.kind,
-            wire::Kind::Call | wire::Kind::Cast | wire::Kind::Publish
-        )
+        is_request(self.kind)
     }
 
     /// A rough upper bound of the encoded length: names and fixed parts, who waits, the payload or what there

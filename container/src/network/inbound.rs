@@ -9,7 +9,7 @@ use super::greeting::is_of_a_link;
 use crate::calls::{Destination, LinkKey, Origin, ServedKey};
 use crate::core::{Core, Stage};
 use crate::counters::Counter;
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, is_request};
 use crate::link::{Arrival, LedgerEntry, Marks};
 use crate::{CallError, NodeId, Undelivered};
 
@@ -198,12 +198,8 @@ impl Core {
 
     /// Ends a record that makes no sense. Whoever sent a request hears of it.
     fn refuse_record(&mut self, link: LinkKey, sequence: u64, record: &RecordRef<'_>) {
-        let answer = record.kind == i32::from(Kind::Call);
-        let is_request = answer
-            || [Kind::Cast, Kind::Publish]
-                .map(i32::from)
-                .contains(&record.kind);
-        if !is_request {
+        let kind = Kind::try_from(record.kind).unwrap_or_default();
+        if !is_request(kind) {
             return self.settle_peer(link, sequence);
         }
         if let Some(state) = self.peers.get_mut(link.peer) {
@@ -213,7 +209,7 @@ impl Core {
             link,
             id: record.id,
             sequence,
-            answer,
+            answer: kind == Kind::Call,
         };
         let text = "a number stands for no name, or who waits for it is no node".to_owned();
         self.conclude(&origin, Err(CallError::Malformed(text)));
