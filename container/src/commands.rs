@@ -18,7 +18,7 @@ use crate::error::micros;
 use crate::instance::State;
 use crate::link::Link;
 use crate::name;
-use crate::peers::Health;
+use crate::peers::{Health, Peer};
 use crate::{CallError, NodeId, Payload};
 
 impl Core {
@@ -223,7 +223,7 @@ impl Core {
     }
 
     fn describe_peers(&self) -> Vec<PeerDescription> {
-        let describe = |peer: &crate::peers::Peer| {
+        let describe = |peer: &Peer| {
             let (health, handler) = match &peer.health {
                 Health::Unknown => (PeerHealth::Unknown, String::new()),
                 Health::Alive => (PeerHealth::Alive, String::new()),
@@ -253,7 +253,7 @@ impl Core {
             }
         };
         // A program that came and went is of no interest any more.
-        let concerns = |peer: &crate::peers::Peer| peer.lasting || !peer.has_left();
+        let concerns = |peer: &Peer| peer.lasting || !peer.has_left();
         self.peers
             .iter()
             .filter(|(_, peer)| concerns(peer))
@@ -309,10 +309,7 @@ impl Core {
     /// Says why the control plane of whoever runs a component is not known.
     pub(crate) fn absence(&self, component: &crate::Name) -> String {
         let component = self.qualified(component);
-        let endpoints = self.directory.locate(component.as_str());
-        let peers = endpoints
-            .iter()
-            .filter_map(|endpoint| self.peers.get(self.peers.by_endpoint(endpoint)?));
+        let peers = self.peers_running(&component);
         match peers.max_by_key(|peer| peer.connected) {
             Some(peer) => peer.absence(),
             None => format!("no node is known to run `{component}`"),
@@ -322,11 +319,14 @@ impl Core {
     /// Returns where the control plane of whoever runs a component is, once it has introduced itself.
     pub(crate) fn control_endpoint(&self, component: &crate::Name) -> Option<Endpoint> {
         let component = self.qualified(component);
-        let endpoints = self.directory.locate(component.as_str());
-        endpoints.iter().find_map(|endpoint| {
-            let peer = self.peers.get(self.peers.by_endpoint(endpoint)?)?;
-            peer.control.clone()
-        })
+        self.peers_running(&component)
+            .find_map(|peer| peer.control.clone())
+    }
+
+    /// Returns the nodes that the directory says run a component, best first.
+    fn peers_running(&self, component: &crate::Name) -> impl Iterator<Item = &Peer> {
+        let endpoints = self.directory.locate(component.as_str()).iter();
+        endpoints.filter_map(|endpoint| self.peers.get(self.peers.by_endpoint(endpoint)?))
     }
 }
 
