@@ -32,8 +32,9 @@ pub struct WorldConfig {
     /// How many steps the world takes at one and the same time before it is called
     /// [stuck](crate::Stop::Stuck). Default ten million.
     pub steps_per_instant_max: u64,
-    /// How many [records](crate::TraceRecord) of what happened last are kept. Default none.
-    pub trace_records_max: usize,
+    /// How many [records](monofil_transport::record) of what happened last are kept, what nodes say included;
+    /// see [`World::recording`](crate::World::recording). Default none, which costs nothing.
+    pub records_max: usize,
 }
 
 impl WorldConfig {
@@ -63,7 +64,7 @@ impl Default for WorldConfig {
             offload_jobs_max: 256,
             wall_start_micros: 1_767_225_600_000_000,
             steps_per_instant_max: 10_000_000,
-            trace_records_max: 0,
+            records_max: 0,
         }
     }
 }

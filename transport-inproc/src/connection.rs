@@ -8,11 +8,21 @@ use monofil_transport::{ConnectionId, Endpoint, Plane, ReturnPath};
 use crate::agenda::Way;
 use crate::trace::NOBODY;
 
+/// A frame on the way.
+#[derive(Debug)]
+pub(crate) struct Flying {
+    /// When it arrives.
+    pub(crate) due: u64,
+    pub(crate) frame: Bytes,
+    /// The sequence of the record of its sending.
+    pub(crate) sent: u64,
+}
+
 /// One direction of a connection: frames on the way, first in first out.
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
-    /// Frames and when they arrive. Invariant: times never decrease.
-    pub(crate) flying: VecDeque<(u64, Bytes)>,
+    /// Invariant: times never decrease.
+    pub(crate) flying: VecDeque<Flying>,
     /// When the last one that was sent arrives.
     pub(crate) last_due: u64,
     /// How many arrived and were not received.
@@ -28,6 +38,15 @@ impl Pipe {
     #[inline]
     pub(crate) fn held(&self) -> usize {
         self.flying.len() + self.unread as usize
+    }
+
+    /// Takes the next frame, if it arrives by `now`.
+    #[inline]
+    pub(crate) fn pop_due(&mut self, now: u64) -> Option<Flying> {
+        match self.flying.front() {
+            Some(next) if next.due <= now => self.flying.pop_front(),
+            _ => None,
+        }
     }
 
     /// Loses all frames on the way; returns how many.

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use monofil_transport::record::Recorder;
 use monofil_transport::{
     Endpoint, JobId, JobOutcome, LocalEndpoints, Plane, Progress, Shutdown, Stream,
 };
 
 use crate::agenda::{Agenda, Way, What};
 use crate::connection::Connections;
-use crate::jobs::Job;
+use crate::jobs::{Flying, Job};
 use crate::link::Link;
 use crate::paced::HelperJob;
 use crate::slab::Slab;
@@ -105,7 +106,7 @@ pub(crate) struct Fabric {
     pub(crate) addresses: HashMap<SocketAddr, u32>,
     /// Connections to endpoints that no node has.
     pub(crate) unresolved: HashMap<Endpoint, Vec<(u32, u32)>>,
-    pub(crate) datagrams: Slab<(u32, SocketAddr, Bytes)>,
+    pub(crate) datagrams: Slab<Flying>,
     pub(crate) jobs: Slab<Job>,
     /// In a paced world, jobs on their way to helper threads.
     pub(crate) helper_jobs: Option<Vec<HelperJob>>,
@@ -115,6 +116,7 @@ pub(crate) struct Fabric {
 
 impl Fabric {
     pub(crate) fn new(config: WorldConfig) -> Self {
+        let recorder = (config.records_max > 0).then(|| Recorder::new(config.records_max));
         Self {
             now: 0,
             agenda: Agenda::default(),
@@ -129,7 +131,7 @@ impl Fabric {
             datagrams: Slab::default(),
             jobs: Slab::default(),
             helper_jobs: None,
-            trace: Trace::new(config.trace_records_max),
+            trace: Trace::new(recorder),
             stats: Stats::default(),
             config,
         }

@@ -1,10 +1,11 @@
 //! Frames: taken from one node, on the way, received by another.
 
 use bytes::Bytes;
+use monofil_transport::record::What as Recorded;
 use monofil_transport::{ConnectionId, Event, Inbox, Plane, ReturnPath, Route, SendError};
 
 use crate::agenda::{Way, What};
-use crate::connection::{Connection, make_path};
+use crate::connection::{Connection, Flying, make_path};
 use crate::fabric::{Change, Fabric, Mail};
 use crate::link::Site;
 use crate::trace::{NOBODY, TraceKind, hash_bytes};
@@ -48,12 +49,21 @@ impl Fabric {
             target,
             hash_bytes(&frame),
         );
+        let sent = self.trace.write(self.now, node, || Recorded::FrameSent {
+            to: (target != NOBODY).then_some(target),
+            bytes: frame.len(),
+        });
         self.stats.frames_sent += 1;
+        let flying = Flying {
+            due: 0,
+            frame,
+            sent,
+        };
         if connection.near {
-            self.fly(slot, Way::Forth, frame);
+            self.fly(slot, Way::Forth, flying);
         } else {
             // Held until the connection is established, which gives it its time.
-            connection.forth.flying.push_back((0, frame));
+            connection.forth.flying.push_back(flying);
         }
         Ok(())
     }
@@ -75,14 +85,23 @@ impl Fabric {
             owner,
             hash_bytes(&frame),
         );
+        let sent = self.trace.write(self.now, node, || Recorded::FrameSent {
+            to: Some(owner),
+            bytes: frame.len(),
+        });
         self.stats.frames_sent += 1;
-        self.fly(slot, Way::Back, frame);
+        let flying = Flying {
+            due: 0,
+            frame,
+            sent,
+        };
+        self.fly(slot, Way::Back, flying);
         Ok(())
     }
 
     /// Puts a frame on its way, behind the ones before it.
     #[inline]
-    fn fly(&mut self, slot: u32, way: Way, frame: Bytes) {
+    fn fly(&mut self, slot: u32, way: Way, flying: Flying) {
         let connection = self.connections.get(slot);
         let (link, plane) = match way {
             Way::Forth => (connection.forth_link, connection.bound),
@@ -93,7 +112,7 @@ impl Fabric {
         let nanos = self.links[link as usize].frame_nanos(site_of(plane));
         let due = pipe.last_due.max(self.now.saturating_add(nanos));
         pipe.last_due = due;
-        pipe.flying.push_back((due, frame));
+        pipe.flying.push_back(Flying { due, ..flying });
         if !pipe.armed {
             pipe.armed = true;
             self.agenda
@@ -104,8 +123,8 @@ impl Fabric {
     /// Sends what was held until the connection was established.
     pub(crate) fn fly_held(&mut self, slot: u32) {
         let held = std::mem::take(&mut self.connections.get(slot).forth.flying);
-        for (_, frame) in held {
-            self.fly(slot, Way::Forth, frame);
+        for flying in held {
+            self.fly(slot, Way::Forth, flying);
         }
     }
 
@@ -147,13 +166,7 @@ impl Fabric {
             return;
         }
         let mail = &mut self.nodes[receiver as usize].mail;
-        while let Some((due, _)) = pipe.flying.front() {
-            if *due > self.now {
-                break;
-            }
-            let Some((_, frame)) = pipe.flying.pop_front() else {
-                break;
-            };
+        while let Some(Flying { frame, sent, .. }) = pipe.pop_due(self.now) {
             self.trace.add(
                 self.now,
                 TraceKind::FrameArrived,
@@ -161,6 +174,11 @@ impl Fabric {
                 sender,
                 frame.len() as u64,
             );
+            self.trace
+                .write(self.now, receiver, || Recorded::FrameArrived {
+                    from: sender,
+                    sent,
+                });
             pipe.unread += 1;
             mail.push_back(Mail::Frame {
                 slot,
@@ -172,8 +190,8 @@ impl Fabric {
             });
         }
         match pipe.flying.front() {
-            Some((due, _)) => {
-                let due = *due;
+            Some(next) => {
+                let due = next.due;
                 self.agenda
                     .add(self.now, due, What::Arrive { slot, session, way });
             }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
+use monofil_transport::record::What as Recorded;
 use monofil_transport::{DatagramError, JobId, JobOutcome, OffloadFull, OffloadJob};
 
 use crate::agenda::What;
@@ -20,6 +21,15 @@ pub(crate) struct Job {
     id: JobId,
     /// What comes of it; in a paced world, once a helper thread says so.
     outcome: Option<JobOutcome>,
+}
+
+/// A datagram on its way.
+pub(crate) struct Flying {
+    target: u32,
+    from: SocketAddr,
+    payload: Bytes,
+    /// The sequence of the record of its sending.
+    sent: u64,
 }
 
 /// Runs work and catches its panic.
@@ -108,7 +118,7 @@ impl Fabric {
         }
         self.stats.datagrams_sent += 1;
         let Some(target) = self.addresses.get(&to).copied() else {
-            self.datagram_lost(node, node);
+            self.datagram_lost(node, node, 0);
             return Ok(());
         };
         self.trace.add(
@@ -118,10 +128,14 @@ impl Fabric {
             target,
             hash_bytes(payload),
         );
+        let sent = self.trace.write(self.now, node, || Recorded::DatagramSent {
+            to: target,
+            bytes: payload.len(),
+        });
         let number = self.link(node, target);
         let link = &mut self.links[number as usize];
         if link.is_cut() || link.loses() {
-            self.datagram_lost(node, target);
+            self.datagram_lost(node, target, sent);
             return Ok(());
         }
         let copies = if link.duplicates() { 2 } else { 1 };
@@ -130,7 +144,12 @@ impl Fabric {
             let due = self
                 .now
                 .saturating_add(self.links[number as usize].datagram_nanos());
-            let index = self.datagrams.insert((target, from, payload.clone()));
+            let index = self.datagrams.insert(Flying {
+                target,
+                from,
+                payload: payload.clone(),
+                sent,
+            });
             self.agenda.add(self.now, due, What::Datagram { index });
         }
         Ok(())
@@ -138,14 +157,20 @@ impl Fabric {
 
     /// A datagram came due.
     pub(crate) fn datagram_due(&mut self, index: u32) {
-        let Some((target, from, payload)) = self.datagrams.take(index) else {
+        let Some(Flying {
+            target,
+            from,
+            payload,
+            sent,
+        }) = self.datagrams.take(index)
+        else {
             return;
         };
         let sender = self.addresses.get(&from).copied().unwrap_or(target);
         let waiting_max = self.config.datagrams_waiting_max;
         let state = self.node(target);
         if state.life != Life::Up || state.datagrams_waiting >= waiting_max {
-            self.datagram_lost(sender, target);
+            self.datagram_lost(sender, target, sent);
             return;
         }
         state.datagrams_waiting += 1;
@@ -153,12 +178,21 @@ impl Fabric {
         self.stats.datagrams_arrived += 1;
         self.trace
             .add(self.now, TraceKind::DatagramArrived, target, sender, bytes);
+        self.trace
+            .write(self.now, target, || Recorded::DatagramArrived {
+                from: sender,
+                sent,
+            });
         self.deliver(target, Mail::Datagram { from, payload });
     }
 
-    fn datagram_lost(&mut self, from: u32, to: u32) {
+    fn datagram_lost(&mut self, from: u32, to: u32, sent: u64) {
         self.stats.datagrams_lost += 1;
         self.trace
             .add(self.now, TraceKind::DatagramLost, from, to, 0);
+        self.trace.write(self.now, from, || Recorded::DatagramLost {
+            to: (to != from || sent > 0).then_some(to),
+            sent,
+        });
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use monofil_transport::record::Recorder;
 use monofil_transport::{
     Clock, ConnectError, ConnectionId, DatagramError, Datagrams, Endpoint, Entropy, Inbox, Instant,
     Limits, LocalEndpoints, Offload, OffloadFull, OffloadJob, Plane, Progress, Route, SendError,
@@ -100,5 +101,10 @@ impl Watch for NodeIo<'_> {
 
     fn stalls(&self) -> Vec<(Arc<str>, u64)> {
         Vec::new()
+    }
+
+    fn recorder(&self) -> Option<Recorder> {
+        let recorder = self.fabric.trace.recorder()?;
+        Some(recorder.of(self.node))
     }
 }

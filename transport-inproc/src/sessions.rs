@@ -271,7 +271,7 @@ impl Fabric {
         };
         let pipe = self.connections.get(slot).pipe(way);
         pipe.flying.truncate(kept);
-        let last = pipe.flying.back().map_or(0, |(due, _)| *due);
+        let last = pipe.flying.back().map_or(0, |flying| flying.due);
         self.count_lost(flying - kept, receiver, sender);
         if cut || end == End::Vanished {
             return self.now.saturating_add(nanos(self.config.silence_max));
@@ -346,8 +346,8 @@ impl Fabric {
             return;
         }
         let pipe = connection.pipe(way);
-        if let (false, Some((due, _))) = (pipe.armed, pipe.flying.front()) {
-            let due = *due;
+        if let (false, Some(next)) = (pipe.armed, pipe.flying.front()) {
+            let due = next.due;
             pipe.armed = true;
             self.agenda
                 .add(self.now, due, What::Arrive { slot, session, way });

@@ -1,9 +1,9 @@
 //! What happened, as a hash for machines and as records for people.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use monofil_transport::Instant;
+use monofil_transport::record::{Recorder, What};
 
 use crate::NodeKey;
 
@@ -70,6 +70,40 @@ pub struct TraceRecord {
     pub detail: u64,
 }
 
+impl TraceRecord {
+    /// Returns how it is recorded; `None` for what is not of interest, or is recorded where more is known.
+    fn what(&self) -> Option<What> {
+        let to = self.peer.map(|peer| peer.0);
+        match self.kind {
+            TraceKind::Started => Some(What::NodeStarted {
+                incarnation: self.detail,
+            }),
+            TraceKind::Ended => Some(What::NodeEnded),
+            TraceKind::Crashed => Some(What::NodeCrashed),
+            TraceKind::Paused => Some(What::NodePaused),
+            TraceKind::Resumed => Some(What::NodeResumed),
+            TraceKind::ShutdownAsked => Some(What::NodeAskedToEnd),
+            TraceKind::Connected => to.map(|to| What::Connected { to }),
+            TraceKind::PeerGone => Some(What::Disconnected { to }),
+            TraceKind::Cut => to.map(|to| What::Cut { to }),
+            TraceKind::Healed => to.map(|to| What::Healed { to }),
+            TraceKind::LinkChanged => to.map(|to| What::LinkChanged { to }),
+            TraceKind::FramesLost => to.map(|from| What::FramesLost {
+                from,
+                frames: self.detail,
+            }),
+            TraceKind::Turned
+            | TraceKind::FrameSent
+            | TraceKind::FrameArrived
+            | TraceKind::Writable
+            | TraceKind::DatagramSent
+            | TraceKind::DatagramArrived
+            | TraceKind::DatagramLost
+            | TraceKind::JobDone => None,
+        }
+    }
+}
+
 impl fmt::Display for TraceRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?} {}", self.at, self.kind, self.node)?;
@@ -103,9 +137,8 @@ pub(crate) type Listener = Box<dyn FnMut(&TraceRecord)>;
 /// Follows a world: always the hash, records only when somebody asked for them.
 pub(crate) struct Trace {
     state: [u64; 2],
-    last: VecDeque<TraceRecord>,
-    last_max: usize,
     listener: Option<Listener>,
+    recorder: Option<Recorder>,
     /// Whether anybody wants records; so that the usual case tests one flag.
     wanted: bool,
 }
@@ -128,13 +161,12 @@ fn fold(a: u64, b: u64) -> u64 {
 pub(crate) const NOBODY: u32 = u32::MAX;
 
 impl Trace {
-    pub(crate) fn new(last_max: usize) -> Self {
+    pub(crate) fn new(recorder: Option<Recorder>) -> Self {
         Self {
             state: [KEYS[0], KEYS[1]],
-            last: VecDeque::new(),
-            last_max,
             listener: None,
-            wanted: last_max > 0,
+            wanted: recorder.is_some(),
+            recorder,
         }
     }
 
@@ -148,8 +180,18 @@ impl Trace {
         TraceHash(u128::from(high) << 64 | u128::from(low))
     }
 
-    pub(crate) fn last(&self) -> impl Iterator<Item = &TraceRecord> {
-        self.last.iter()
+    pub(crate) const fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
+    }
+
+    /// Records what the hash does not say enough about; see [`Trace::add`] for the rest. Returns the record's
+    /// sequence, and 0 when nobody wants any.
+    #[inline]
+    pub(crate) fn write(&self, at: u64, node: u32, what: impl FnOnce() -> What) -> u64 {
+        match &self.recorder {
+            Some(recorder) => recorder.of(node).add(Instant::from_nanos(at), what()),
+            None => 0,
+        }
     }
 
     #[inline]
@@ -179,11 +221,8 @@ impl Trace {
         if let Some(listener) = &mut self.listener {
             listener(&record);
         }
-        if self.last_max > 0 {
-            if self.last.len() == self.last_max {
-                self.last.pop_front();
-            }
-            self.last.push_back(record);
+        if let (Some(recorder), Some(what)) = (&self.recorder, record.what()) {
+            recorder.of(node).add(record.at, what);
         }
     }
 }
@@ -221,7 +260,7 @@ mod tests {
     #[test]
     fn the_hash_is_pinned_and_sees_every_part_of_a_record() {
         let hash_of = |at, kind, node, peer, detail| {
-            let mut trace = Trace::new(0);
+            let mut trace = Trace::new(None);
             trace.add(at, kind, node, peer, detail);
             trace.hash()
         };
@@ -250,15 +289,5 @@ mod tests {
             assert!(seen.insert(hash_bytes(&changed)));
         }
         assert_eq!(hash_bytes(b"monofil"), 13_218_061_802_617_977_976);
-    }
-
-    #[test]
-    fn the_last_records_are_kept() {
-        let mut trace = Trace::new(2);
-        for node in 0..5 {
-            trace.add(u64::from(node), TraceKind::Turned, node, NOBODY, 0);
-        }
-        let nodes: Vec<u32> = trace.last().map(|record| record.node.0).collect();
-        assert_eq!(nodes, [3, 4]);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use monofil_transport::record::{Recorder, Recording};
 use monofil_transport::{Instant, Next, Node, Plane, Shutdown};
 
 use crate::agenda::What;
@@ -122,6 +123,9 @@ impl World {
             }
         }
         let name: std::sync::Arc<str> = spec.name.into();
+        if let Some(recorder) = self.recorder() {
+            recorder.add_node(&name);
+        }
         self.names.insert(name.clone(), key);
         self.fabric.nodes.push(NodeState {
             name,
@@ -462,10 +466,18 @@ impl World {
         self.fabric.trace.hash()
     }
 
-    /// Returns what happened last, as far as
-    /// [`trace_records_max`](WorldConfig::trace_records_max) keeps it.
-    pub fn trace(&self) -> impl Iterator<Item = &TraceRecord> {
-        self.fabric.trace.last()
+    /// Returns where what happens is recorded, to record more there; `None` unless
+    /// [`records_max`](WorldConfig::records_max) asks for records.
+    #[must_use]
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.fabric.trace.recorder()
+    }
+
+    /// Returns what was recorded until now; nothing unless
+    /// [`records_max`](WorldConfig::records_max) asks for records.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        self.recorder().map(Recorder::recording).unwrap_or_default()
     }
 
     /// Calls `listener` for everything that happens from now on.

@@ -26,6 +26,7 @@ mod inbox;
 mod io;
 mod node;
 mod offload;
+pub mod record;
 mod sampling;
 mod time;
 mod watch;

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::record::Recorder;
+
 /// A handler's number in [`Progress`]: cheap to publish each time it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HandlerId(u32);
@@ -98,6 +100,12 @@ pub trait Watch {
 
     /// Returns how often each handler was found to hold the thread for too long, by name.
     fn stalls(&self) -> Vec<(Arc<str>, u64)>;
+
+    /// Returns where the node writes down what it does, if anybody wants to know. Nobody does unless the
+    /// backend says otherwise.
+    fn recorder(&self) -> Option<Recorder> {
+        None
+    }
 }
 
 impl fmt::Display for Running {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::record::Recorder;
 use crate::{
     Clock, ConnectError, ConnectionId, DatagramError, Datagrams, Driver, Endpoint, Entropy, Inbox,
     Instant, Limits, LocalEndpoints, Next, Offload, OffloadFull, OffloadJob, Plane, Progress,
@@ -85,6 +86,10 @@ macro_rules! forward {
             fn stalls(&self) -> Vec<(Arc<str>, u64)> {
                 (**self).stalls()
             }
+
+            fn recorder(&self) -> Option<Recorder> {
+                (**self).recorder()
+            }
         }
 
         impl<T: Driver + ?Sized> Driver for $pointer {
@@ -127,6 +132,10 @@ macro_rules! pass_on {
 
             fn stalls(&self) -> Vec<(std::sync::Arc<str>, u64)> {
                 self.inner.stalls()
+            }
+
+            fn recorder(&self) -> Option<crate::record::Recorder> {
+                self.inner.recorder()
             }
         }
 
