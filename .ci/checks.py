@@ -32,7 +32,15 @@ LAYERS = {
     "monofil-inproc": {"monofil-transport"},
     "monofil-zmq": {"monofil-transport", "zmq-sys"},
     "monofil-container": {"monofil-transport", "monofil-proto"},
-    "monofil": {"monofil-transport", "monofil-proto", "monofil-container", "monofil-inproc", "monofil-zmq"},
+    "monofil-sim": {"monofil-transport", "monofil-proto", "monofil-container", "monofil-inproc"},
+    "monofil": {
+        "monofil-transport",
+        "monofil-proto",
+        "monofil-container",
+        "monofil-inproc",
+        "monofil-sim",
+        "monofil-zmq",
+    },
 }
 
 

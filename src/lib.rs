@@ -58,6 +58,8 @@ pub use monofil_container::{
     StartReason, StaticDirectory, Status, Subscription, Trace, Undelivered, codegen, control,
     current, name,
 };
+/// Simulated runs: worlds where a seed decides what happens, faults, properties, exploration.
+pub use monofil_sim as sim;
 pub use monofil_transport::{
     Driver, Endpoint, EndpointError, Instant, Probability, Stream as RandomStream,
 };

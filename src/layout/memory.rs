@@ -20,7 +20,11 @@ pub(crate) fn run(run: &Run, components: &[usize]) -> Result<ExitCode, Failure> 
     let drain = run.settings.drain_deadline;
     let mut inhabited = inhabit(run, config, components, std::process::id())?;
     let watched = inhabited.watched();
-    let pacer = RealPacer::start(run.settings.zmq.helpers_max, drain, inhabited.ended)?;
+    let pacer = RealPacer::start(
+        run.settings.zmq.helpers_max,
+        drain,
+        inhabited.cluster.ended(),
+    )?;
     let sentinel = Sentinel::start(
         watched,
         run.settings.zmq.stall_threshold,
@@ -29,7 +33,7 @@ pub(crate) fn run(run: &Run, components: &[usize]) -> Result<ExitCode, Failure> 
         },
     );
     let (nodes, job) = (inhabited.components, inhabited.job);
-    let mut paced = Paced::new(inhabited.world, pacer);
+    let mut paced = Paced::new(inhabited.cluster.into_world(), pacer);
     let mut ending: Option<Ending> = None;
     let mut asked_before = 0;
     loop {

@@ -44,7 +44,7 @@ pub(crate) fn run(run: &Run, args: &SimArgs) -> Result<ExitCode, Failure> {
     let limit = args
         .duration
         .map_or(Instant::FAR_FUTURE, |duration| Instant::ZERO + duration);
-    let (world, nodes) = (&mut inhabited.world, &inhabited.components);
+    let (world, nodes) = (inhabited.cluster.world_mut(), &inhabited.components);
     work(run, world, inhabited.job, limit, &mut steps)?;
     let mut ending = Ending::begin(world, nodes, run.settings.drain_deadline);
     while !ending.advance(world) {

@@ -1,24 +1,20 @@
 //! An app in a pseudo-network: what `run` in memory and `sim` have in common.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
-use monofil_inproc::{NodeKey, NodeSpec, World, WorldConfig, application_endpoint};
-use monofil_transport::{Io, Next, Node, Watch};
+use monofil_inproc::{NodeKey, WorldConfig};
+use monofil_sim::{Cluster, NodeDef};
+use monofil_transport::Watch;
 
 use super::Run;
 use super::watch::Watched;
 use crate::exit::Failure;
-use crate::{Container, NodeId, StaticDirectory};
+use crate::{NodeId, StaticDirectory};
 
 /// An app's nodes in a world.
 pub(super) struct Inhabited {
-    pub(super) world: World,
+    pub(super) cluster: Cluster,
     /// One for each component, in the order of their declaration.
     pub(super) components: Vec<NodeKey>,
     pub(super) job: Option<NodeKey>,
-    /// Set when a node ends, for a pacer that would rather sleep.
-    pub(super) ended: Rc<Cell<bool>>,
 }
 
 /// Puts components and the job into a world, a node each.
@@ -28,93 +24,58 @@ pub(super) fn inhabit(
     components: &[usize],
     process: u32,
 ) -> Result<Inhabited, Failure> {
-    let mut directory = StaticDirectory::new();
-    for index in components {
-        let definition = &run.components[*index];
-        let endpoint = application_endpoint(&definition.name).map_err(cannot)?;
-        let name = format!("{}/{}", run.app, definition.name);
-        directory.add(name, endpoint, &definition.subscriptions);
-    }
-    let mut inhabited = Inhabited {
-        world: World::new(config),
-        components: Vec::new(),
-        job: None,
-        ended: Rc::default(),
-    };
-    for index in components {
-        let spec = NodeSpec::new(&run.components[*index].name);
-        let key = inhabited.add(run, spec, Some(*index), &directory, process)?;
-        inhabited.components.push(key);
-    }
+    let mut nodes: Vec<_> = components
+        .iter()
+        .map(|index| {
+            let definition = &run.components[*index];
+            let component = format!("{}/{}", run.app, definition.name);
+            node(run, &definition.name, Some(*index), process)
+                .place(component, &definition.subscriptions)
+        })
+        .collect();
     if let Some(job) = &run.job {
-        let spec = NodeSpec::new(job.name()).client();
-        inhabited.job = Some(inhabited.add(run, spec, None, &directory, process)?);
+        let interrupted = run.clone();
+        let node = node(run, job.name(), None, process).client();
+        nodes.push(
+            node.before_turn(move |container| interrupted.cancel_where_interrupted(container)),
+        );
     }
-    Ok(inhabited)
+    let mut cluster = Cluster::new(config);
+    let added = cluster.add(nodes);
+    let mut keys = added.map_err(|error| Failure::cannot_start(error.to_string()))?;
+    Ok(Inhabited {
+        cluster,
+        job: run.job.as_ref().and_then(|_| keys.pop()),
+        components: keys,
+    })
+}
+
+/// Describes the node of a component, or of the job.
+fn node(run: &Run, name: &str, component: Option<usize>, process: u32) -> NodeDef {
+    let run = run.clone();
+    NodeDef::new(name, move |start| {
+        let mut config = run.node(&start.name, StaticDirectory::new());
+        config.node = NodeId::derived(&[run.app.as_str(), &start.name, "memory"]);
+        config.incarnation = start.incarnation;
+        config.process = process;
+        config.components = match component {
+            Some(index) => vec![run.spec(index)],
+            None => run
+                .job
+                .iter()
+                .map(|job| job.spec(run.app.as_str()))
+                .collect(),
+        };
+        config
+    })
 }
 
 impl Inhabited {
-    /// Adds the node of a component, or of the job.
-    fn add(
-        &mut self,
-        run: &Run,
-        spec: NodeSpec,
-        component: Option<usize>,
-        directory: &StaticDirectory,
-        process: u32,
-    ) -> Result<NodeKey, Failure> {
-        let (run, directory, ended) = (run.clone(), directory.clone(), self.ended.clone());
-        let key = self.world.add_node(spec, move |start| {
-            let mut config = run.node(&start.name, directory.clone());
-            config.node = NodeId::derived(&[run.app.as_str(), &start.name, "memory"]);
-            config.incarnation = start.incarnation;
-            config.process = process;
-            config.components = match component {
-                Some(index) => vec![run.spec(index)],
-                None => run
-                    .job
-                    .iter()
-                    .map(|job| job.spec(run.app.as_str()))
-                    .collect(),
-            };
-            Box::new(Hosted {
-                container: Container::new(config),
-                ended: ended.clone(),
-                job: component.is_none().then(|| run.clone()),
-            })
-        });
-        key.map_err(cannot)
-    }
-
     /// Returns what a thread beside this one may watch of the nodes.
     pub(super) fn watched(&mut self) -> Vec<Watched> {
+        let world = self.cluster.world_mut();
         let keys = self.components.iter().chain(&self.job);
-        keys.map(|key| Watched::new(self.world.io(*key).progress()))
+        keys.map(|key| Watched::new(world.io(*key).progress()))
             .collect()
     }
-}
-
-/// A container that says when it has ended.
-struct Hosted {
-    container: Container,
-    ended: Rc<Cell<bool>>,
-    /// For the node of the job: it may be interrupted.
-    job: Option<Run>,
-}
-
-impl Node for Hosted {
-    fn turn(&mut self, io: &mut dyn Io) -> Next {
-        if let Some(run) = &self.job {
-            run.cancel_where_interrupted(&mut self.container);
-        }
-        let next = self.container.turn(io);
-        if next == Next::Ended {
-            self.ended.set(true);
-        }
-        next
-    }
-}
-
-fn cannot(error: impl std::fmt::Display) -> Failure {
-    Failure::cannot_start(error.to_string())
 }

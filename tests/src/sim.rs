@@ -1,25 +1,18 @@
 //! Containers in a simulated world.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use monofil_container::{Container, NodeId, Reply};
-use monofil_inproc::{
-    Latency, LinkModel, NodeKey, NodeSpec as WorldNode, World, WorldConfig, application_endpoint,
-};
-use monofil_transport::{Io, Next, Node, Shutdown};
+use monofil_container::{Container, NodeId, StaticDirectory};
+use monofil_inproc::{Latency, LinkModel, NodeKey, NodeSpec as WorldNode, World, WorldConfig};
+use monofil_sim::{Cluster, NodeDef};
+use monofil_transport::{Instant, Node, Shutdown};
 
-use crate::net::{Net, NodeSpec, Test, directory};
-use crate::{Foreign, component};
+use crate::Foreign;
+use crate::net::{Net, NodeSpec, Test};
 
 /// A simulated world with a latency of one to two milliseconds.
 pub struct SimNet {
-    world: World,
-    /// Those that run: the world owns them.
-    containers: Rc<RefCell<BTreeMap<String, Weak<RefCell<Container>>>>>,
-    nodes: Vec<NodeSpec>,
+    cluster: Cluster,
     tests: usize,
 }
 
@@ -42,16 +35,14 @@ impl SimNet {
     #[must_use]
     pub fn with(config: WorldConfig) -> Self {
         Self {
-            world: World::new(config),
-            containers: Rc::default(),
-            nodes: Vec::new(),
+            cluster: Cluster::new(config),
             tests: 0,
         }
     }
 
     /// Returns the world, to do things to it.
-    pub fn world(&mut self) -> &mut World {
-        &mut self.world
+    pub const fn world(&mut self) -> &mut World {
+        self.cluster.world_mut()
     }
 
     /// Adds a node that is no container, and says which components it runs. Before [`Net::start`].
@@ -61,44 +52,32 @@ impl SimNet {
         components: &[&'static str],
         make: impl Fn() -> Foreign + 'static,
     ) {
-        let described = components
-            .iter()
-            .map(|it| component(it, || |_, _| Ok(Reply::Empty)));
-        self.nodes.push(NodeSpec::new(name, described.collect()));
+        for component in components {
+            let component = format!("test/{component}");
+            let placed = self.cluster.place(component, name, &[]);
+            placed.expect("a short name");
+        }
         let factory = move |_: &monofil_inproc::NodeStart| Box::new(make()) as Box<dyn Node>;
-        self.world
+        self.world()
             .add_node(WorldNode::new(name), factory)
             .expect("a new name");
     }
 
-    fn add(&mut self, name: String, spec: NodeSpec) -> NodeKey {
-        let (nodes, containers, id) = (self.nodes.clone(), self.containers.clone(), name.clone());
-        let factory = move |start: &monofil_inproc::NodeStart| {
-            let at = |node: &str| application_endpoint(node).expect("a short name");
-            let config = spec.config(start.incarnation, directory(&nodes, at));
-            let container = Rc::new(RefCell::new(Container::new(config)));
-            containers
-                .borrow_mut()
-                .insert(id.clone(), Rc::downgrade(&container));
-            Box::new(Visible(container)) as Box<dyn Node>
-        };
-        self.world
-            .add_node(WorldNode::new(name), factory)
-            .expect("a new name")
+    fn key(&self, name: &str) -> NodeKey {
+        let key = self.cluster.world().node(name);
+        key.expect("a node of this test")
     }
 
-    fn key(&self, name: &str) -> NodeKey {
-        self.world.node(name).expect("a node of this test")
+    fn now(&self) -> Instant {
+        self.cluster.world().now()
     }
 }
 
-/// A container that can be looked into from outside its world.
-struct Visible(Rc<RefCell<Container>>);
-
-impl Node for Visible {
-    fn turn(&mut self, io: &mut dyn Io) -> Next {
-        self.0.borrow_mut().turn(io)
-    }
+/// Describes a node to a cluster, under this name and without what others may call.
+fn described(name: &str, spec: NodeSpec) -> NodeDef {
+    NodeDef::new(name, move |start| {
+        spec.config(start.incarnation, StaticDirectory::new())
+    })
 }
 
 impl Net for SimNet {
@@ -107,36 +86,41 @@ impl Net for SimNet {
     }
 
     fn start(&mut self, nodes: Vec<NodeSpec>) {
-        self.nodes.extend(nodes.clone());
-        for node in nodes {
-            self.add(node.name.to_owned(), node);
-        }
+        let placed = |node: NodeSpec| {
+            let components = node.components.clone();
+            let named = described(node.name, node);
+            components.iter().fold(named, |named, component| {
+                let name = format!("test/{}", component.name);
+                named.place(name, &component.subscriptions())
+            })
+        };
+        let added = self.cluster.add(nodes.into_iter().map(placed).collect());
+        added.expect("new names");
     }
 
     fn kill(&mut self, name: &str) {
         let key = self.key(name);
-        self.world.crash(key);
+        self.world().crash(key);
     }
 
     fn restart(&mut self, name: &str) {
         let key = self.key(name);
-        self.world.restart(key);
+        self.world().restart(key);
     }
 
     fn end(&mut self, name: &str, how: Shutdown) {
         let key = self.key(name);
-        self.world.shutdown(key, how);
-        let limit = self.world.now() + Duration::from_secs(60);
-        while !self.world.has_ended(key) && self.world.now() < limit {
-            self.world.run_for(Duration::from_millis(1));
+        self.world().shutdown(key, how);
+        let limit = self.now() + Duration::from_secs(60);
+        while !self.world().has_ended(key) && self.now() < limit {
+            self.world().run_for(Duration::from_millis(1));
         }
-        assert!(self.world.has_ended(key), "{name} did not end");
+        assert!(self.world().has_ended(key), "{name} did not end");
     }
 
     fn look(&self, name: &str, look: &mut dyn FnMut(&Container)) {
-        let containers = self.containers.borrow();
-        let container = containers.get(name).and_then(Weak::upgrade);
-        look(&container.expect("a running node").borrow());
+        let looked = self.cluster.container(self.key(name), look);
+        looked.expect("a running node");
     }
 
     fn run_dyn(&mut self, test: Test) {
@@ -144,10 +128,12 @@ impl Net for SimNet {
         let name = format!("test-{}", self.tests);
         let id = NodeId::derived(&["test", &name]);
         let node = NodeSpec::new("test", vec![test.component]);
-        self.add(name, node.configure(move |config| config.node = id));
-        let limit = self.world.now() + Duration::from_secs(600);
-        while !(test.done)() && self.world.now() < limit {
-            if !self.world.step() {
+        let node = described(&name, node.configure(move |config| config.node = id));
+        let added = self.cluster.add(vec![node]);
+        added.expect("a new name");
+        let limit = self.now() + Duration::from_secs(600);
+        while !(test.done)() && self.now() < limit {
+            if !self.world().step() {
                 break;
             }
         }

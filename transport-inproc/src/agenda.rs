@@ -100,6 +100,11 @@ impl Agenda {
         }
     }
 
+    /// Tells whether something is due by `now`.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        !self.at_once.is_empty() || self.later.peek().is_some_and(|entry| entry.time <= now)
+    }
+
     /// Returns what is next in the heap, and when.
     pub(crate) fn peek(&self) -> Option<(u64, What)> {
         self.later.peek().map(|entry| (entry.time, entry.what))

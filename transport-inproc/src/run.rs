@@ -37,6 +37,14 @@ impl World {
         }
     }
 
+    /// Returns when the next thing happens: now, if something is due; `None` if nothing ever will.
+    pub fn next_time(&mut self) -> Option<Instant> {
+        if self.turn_due() || self.fabric.agenda.is_due(self.fabric.now) {
+            return Some(self.now());
+        }
+        self.fabric.next_time().map(Instant::from_nanos)
+    }
+
     /// Runs until `time`, which is the time then, whether anything happened or not.
     pub fn run_until(&mut self, time: Instant) -> Stop {
         match self.run(time, |_| false) {

@@ -1,0 +1,397 @@
+//! One run.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use monofil_container::{ComponentSpec, Container, ContainerConfig, Context, Name};
+use monofil_inproc::{
+    Fault, Latency, LinkModel, NodeKey, NodeStart, TraceHash, World, WorldConfig,
+};
+use monofil_transport::Instant;
+
+use crate::task::Client;
+use crate::{Cluster, NodeDef, Task};
+
+type Action = Box<dyn FnOnce(&mut Sim)>;
+type Adjust = Rc<dyn Fn(&mut ContainerConfig)>;
+
+/// How long a task that a test waits for may take, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// One run of an app in a world of its own.
+///
+/// Nothing happens, and no time passes, except inside the methods that say so: [`run`](Self::run),
+/// [`run_for`](Self::run_for), [`run_until`](Self::run_until) and [`step`](Self::step). Virtual time jumps to
+/// whatever happens next; nothing ever sleeps.
+pub struct Sim {
+    app: Name,
+    cluster: Cluster,
+    /// Nodes that were described and not started yet: each is to know of all.
+    described: Vec<NodeDef>,
+    adjust: Adjust,
+    actions: BinaryHeap<Reverse<At>>,
+    clients: BTreeMap<String, Client>,
+    /// How many actions there have been; orders those of one time.
+    sequence: u64,
+}
+
+/// Something that is to be done at a time.
+struct At {
+    time: Instant,
+    sequence: u64,
+    action: Action,
+}
+
+impl PartialEq for At {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for At {}
+
+impl PartialOrd for At {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for At {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.time, self.sequence).cmp(&(other.time, other.sequence))
+    }
+}
+
+impl Sim {
+    /// Makes an empty world for an app's components, with a latency of one to two milliseconds.
+    pub fn new(app: impl Into<Name>, seed: u64) -> Self {
+        let link = LinkModel::with_latency(Latency::Uniform {
+            min: Duration::from_millis(1),
+            max: Duration::from_millis(2),
+        });
+        Self::with(
+            app,
+            WorldConfig {
+                link,
+                ..WorldConfig::with_seed(seed)
+            },
+        )
+    }
+
+    /// Makes an empty world that is otherwise.
+    pub fn with(app: impl Into<Name>, config: WorldConfig) -> Self {
+        Self {
+            app: app.into(),
+            cluster: Cluster::new(config),
+            described: Vec::new(),
+            adjust: Rc::new(|_| {}),
+            actions: BinaryHeap::new(),
+            clients: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    // ── What there is ────────────────────────────────────────────────────────────────────────────────
+
+    /// Changes the configuration of each container that is described from now on.
+    pub fn configure(&mut self, adjust: impl Fn(&mut ContainerConfig) + 'static) -> &mut Self {
+        self.adjust = Rc::new(adjust);
+        self
+    }
+
+    /// Adds a component on a node of its own, which has the same name. `spec` is asked at each start of the node;
+    /// the app's name is put before the component's.
+    pub fn component(
+        &mut self,
+        name: &str,
+        spec: impl Fn() -> ComponentSpec + 'static,
+    ) -> &mut Self {
+        self.node_with(name, vec![Rc::new(spec)])
+    }
+
+    /// Adds a node that runs several components.
+    pub fn node_with(
+        &mut self,
+        name: &str,
+        specs: Vec<Rc<dyn Fn() -> ComponentSpec>>,
+    ) -> &mut Self {
+        let node = self.describe(name, specs);
+        self.node(node)
+    }
+
+    /// Adds a node that was described in full.
+    pub fn node(&mut self, node: NodeDef) -> &mut Self {
+        self.described.push(node);
+        self
+    }
+
+    fn describe(&self, name: &str, specs: Vec<Rc<dyn Fn() -> ComponentSpec>>) -> NodeDef {
+        let places: Vec<_> = specs.iter().map(|spec| spec()).collect();
+        let (app, adjust, node) = (self.app.clone(), self.adjust.clone(), name.to_owned());
+        let configure = move |start: &NodeStart| {
+            let mut config = ContainerConfig::new(&app, node.as_str());
+            config.incarnation = start.incarnation;
+            config.components = specs.iter().map(|spec| spec()).collect();
+            adjust(&mut config);
+            config
+        };
+        let app = &self.app;
+        places
+            .iter()
+            .fold(NodeDef::new(name, configure), |node, spec| {
+                node.place(qualified(app, &spec.name), &spec.subscriptions)
+            })
+    }
+
+    /// Starts the nodes that were described and not started; each way of letting time pass does so first.
+    ///
+    /// # Panics
+    ///
+    /// When two nodes have the same name, or a name makes no endpoint.
+    pub fn start(&mut self) {
+        let described = std::mem::take(&mut self.described);
+        if !described.is_empty() {
+            let added = self.cluster.add(described);
+            added.unwrap_or_else(|error| panic!("a node of the simulation was refused: {error}"));
+        }
+    }
+
+    /// Returns the node of this name.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[must_use]
+    pub fn key(&self, name: &str) -> NodeKey {
+        let key = self.cluster.world().node(name);
+        key.unwrap_or_else(|| panic!("there is no node `{name}` in this simulation"))
+    }
+
+    // ── Work ─────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Adds a client: a node that runs what [`run`](Self::run) and [`spawn`](Self::spawn) give it. Both add the ones
+    /// that are missing; this is for those that something is to happen to before.
+    pub fn client(&mut self, name: &str) -> &mut Self {
+        if !self.clients.contains_key(name) {
+            let client = Client::default();
+            self.clients.insert(name.to_owned(), client.clone());
+            let node = self.describe(name, vec![Rc::new(move || client.spec())]);
+            self.node(node.client());
+        }
+        self
+    }
+
+    /// Runs code as a client, and lets time pass until it returns.
+    ///
+    /// # Panics
+    ///
+    /// When the code panics, or does not return within ten minutes of virtual time.
+    pub fn run<R: 'static>(
+        &mut self,
+        client: &str,
+        run: impl FnOnce(&mut Context) -> R + 'static,
+    ) -> R {
+        let task = self.spawn(client, run);
+        let limit = self.now() + PATIENCE;
+        while !task.is_done() && self.now() < limit && self.step() {}
+        let result = task.take();
+        result.unwrap_or_else(|| panic!("`{client}` has not returned at {}", self.now()))
+    }
+
+    /// Runs code as a client while time passes. Each time the client's process starts anew.
+    ///
+    /// # Panics
+    ///
+    /// When the client has not returned from what it ran before.
+    pub fn spawn<R: 'static>(
+        &mut self,
+        client: &str,
+        run: impl FnOnce(&mut Context) -> R + 'static,
+    ) -> Task<R> {
+        self.client(client);
+        let known = self.clients[client].clone();
+        assert!(
+            !known.is_busy(),
+            "`{client}` still runs what it was given before"
+        );
+        let task = known.give(client, run);
+        let is_started = self.cluster.world().node(client).is_some();
+        self.start();
+        if is_started {
+            self.restart(client);
+        }
+        task
+    }
+
+    // ── Time ─────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Returns the virtual time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.cluster.world().now()
+    }
+
+    /// Does the next thing, one event or one node's turn, and lets time pass until then. Returns false if nothing
+    /// will ever happen.
+    pub fn step(&mut self) -> bool {
+        self.step_until(Instant::FAR_FUTURE)
+    }
+
+    /// Like [`step`](Self::step), if the next thing happens at `limit` or before.
+    fn step_until(&mut self, limit: Instant) -> bool {
+        self.start();
+        let next = self.cluster.world_mut().next_time();
+        if let Some(Reverse(first)) = self.actions.peek()
+            && first.time <= limit
+            && next.is_none_or(|next| first.time <= next)
+            && let Some(Reverse(first)) = self.actions.pop()
+        {
+            self.cluster.world_mut().run_until(first.time);
+            (first.action)(self);
+            return true;
+        }
+        match next {
+            Some(next) if next <= limit => self.cluster.world_mut().step(),
+            _ => false,
+        }
+    }
+
+    /// Runs until `time`, which is the time then, whether anything happened or not.
+    pub fn run_until(&mut self, time: Instant) {
+        while self.step_until(time) {}
+        self.cluster.world_mut().run_until(time);
+    }
+
+    /// Runs for a while.
+    pub fn run_for(&mut self, duration: Duration) {
+        self.run_until(self.now() + duration);
+    }
+
+    /// Does something when a time since the beginning has come, before the nodes that are due at that time turn.
+    pub fn at(&mut self, since: Duration, action: impl FnOnce(&mut Self) + 'static) {
+        self.sequence += 1;
+        self.actions.push(Reverse(At {
+            time: Instant::ZERO + since,
+            sequence: self.sequence,
+            action: Box::new(action),
+        }));
+    }
+
+    // ── Faults by hand ───────────────────────────────────────────────────────────────────────────────
+
+    /// Cuts both ways between two nodes.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such node.
+    pub fn cut(&mut self, one: &str, other: &str) {
+        let (one, other) = self.pair(one, other);
+        self.cluster.world_mut().cut(one, other);
+    }
+
+    /// Heals both ways between two nodes.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such node.
+    pub fn heal(&mut self, one: &str, other: &str) {
+        let (one, other) = self.pair(one, other);
+        self.cluster.world_mut().heal(one, other);
+    }
+
+    fn pair(&mut self, one: &str, other: &str) -> (NodeKey, NodeKey) {
+        self.start();
+        (self.key(one), self.key(other))
+    }
+
+    /// Kills a node: its memory is gone, and it says nothing to anybody.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such node.
+    pub fn crash(&mut self, node: &str) {
+        self.fault(node, Fault::Crash);
+    }
+
+    /// Starts a node anew, with an empty memory and a higher incarnation.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such node.
+    pub fn restart(&mut self, node: &str) {
+        self.fault(node, Fault::Restart);
+    }
+
+    /// Stops a node from doing anything until it is resumed.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such node.
+    pub fn pause(&mut self, node: &str) {
+        self.fault(node, Fault::Pause);
+    }
+
+    /// Lets a paused node go on.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such node.
+    pub fn resume(&mut self, node: &str) {
+        self.fault(node, Fault::Resume);
+    }
+
+    fn fault(&mut self, node: &str, fault: fn(NodeKey) -> Fault) {
+        self.start();
+        let key = self.key(node);
+        self.cluster.world_mut().apply(fault(key));
+    }
+
+    // ── Looking ──────────────────────────────────────────────────────────────────────────────────────
+
+    /// Returns the world.
+    #[must_use]
+    pub const fn world(&self) -> &World {
+        self.cluster.world()
+    }
+
+    /// Returns the world, to do more to it than there are methods for here.
+    pub fn world_mut(&mut self) -> &mut World {
+        self.start();
+        self.cluster.world_mut()
+    }
+
+    /// Calls a function with a node's container, if the node is up.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such node.
+    pub fn container<R>(&self, node: &str, look: impl FnOnce(&Container) -> R) -> Option<R> {
+        self.cluster.container(self.key(node), look)
+    }
+
+    /// Returns the hash of everything that happened until now.
+    #[must_use]
+    pub fn trace_hash(&self) -> TraceHash {
+        self.cluster.world().trace_hash()
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim")
+            .field("app", &self.app)
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Puts the app's name before a component's that has none.
+fn qualified(app: &Name, component: &Name) -> String {
+    match component.as_str().contains('/') {
+        true => component.to_string(),
+        false => format!("{app}/{component}"),
+    }
+}
