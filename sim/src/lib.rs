@@ -34,15 +34,20 @@
 //! ```
 //!
 //! ```text
+//!   linearizability  judges a History of what clients asked and were told
 //!   Sim        one run: nodes, work, faults, by hand or planned
 //!   Cluster    containers in a world, and a directory of who is where
 //!   World      monofil_inproc: virtual time, links, connections, one seed
 //! ```
 
 mod cluster;
+mod history;
+pub mod linearizability;
+pub mod models;
 mod sim;
 mod task;
 
 pub use cluster::{Cluster, NodeDef};
+pub use history::{History, Operation, OperationId, SharedHistory};
 pub use sim::Sim;
 pub use task::Task;
