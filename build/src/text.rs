@@ -348,7 +348,8 @@ impl {name}Client {{
         let mut out = if method.streaming {
             format!(
                 "
-{docs}    pub fn {name}(
+{docs}    #[track_caller]
+    pub fn {name}(
         &self,
         cx: {caller},
         request: {input},
@@ -365,6 +366,7 @@ impl {name}Client {{
     /// # Errors
     ///
     /// Every way a call can end otherwise than with a reply; see [`CallError`]({m}::CallError).
+    #[track_caller]
     pub fn {name}(
         &self,
         cx: {caller},
@@ -374,6 +376,7 @@ impl {name}Client {{
     }}
 
     /// Calls `{full_name}` and returns at once; [`wait`]({m}::Pending::wait) takes the reply.
+    #[track_caller]
     pub fn {start_fn}(&self, cx: {caller}, request: {input}) -> {m}::Pending<{output}> {{
         {m}::codegen::start(cx, self.0.request({described}, &request))
     }}
@@ -383,6 +386,7 @@ impl {name}Client {{
     /// # Errors
     ///
     /// What is known at once. What happens later comes back as `on_undelivered`.
+    #[track_caller]
     pub fn {cast_fn}(
         &self,
         cx: {caller},
@@ -398,6 +402,7 @@ impl {name}Client {{
             "
     /// Makes a request for `{full_name}`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn {request_fn}(&self, request: &{input}) -> {m}::Request {{
         self.0.request({described}, request)
     }}
@@ -415,6 +420,7 @@ impl {name}Client {{
     /// # Errors
     ///
     /// What concerns all of them; see [`Caller::publish`]({m}::Caller::publish).
+    #[track_caller]
     pub fn {publish_fn}(
         cx: {caller},
         message: &{input},

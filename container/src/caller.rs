@@ -14,6 +14,7 @@ pub trait Caller {
     /// # Errors
     ///
     /// Every way a call can end otherwise than with a reply; see [`CallError`].
+    #[track_caller]
     fn call(&mut self, request: Request) -> Result<Payload, CallError> {
         let pending = self.start_call(request);
         self.wait(pending)
@@ -28,6 +29,7 @@ pub trait Caller {
     /// # Errors
     ///
     /// See [`CallError`].
+    #[track_caller]
     fn wait(&mut self, pending: RawPending) -> Result<Payload, CallError>;
 
     /// Sends a message that asks for no answer.
@@ -45,12 +47,14 @@ pub trait Caller {
     ///
     /// What concerns all of them: [`CallError::TooLarge`] for a topic or payload that does not travel, and
     /// [`CallError::Cancelled`] from a handler that is over.
+    #[track_caller]
     fn publish(&mut self, topic: &str, payload: Payload) -> Result<usize, CallError>;
 
     /// Sends a call that is answered with a stream. One that is answered once is a stream of one.
     fn start_stream(&mut self, request: Request) -> RawReplies;
 
     /// Waits for the next item of a streamed answer; `None` after the last.
+    #[track_caller]
     fn next_item(&mut self, replies: &mut RawReplies) -> Option<Result<Payload, CallError>>;
 }
 
@@ -76,6 +80,7 @@ impl<T: prost::Message + Default> Pending<T> {
     /// # Errors
     ///
     /// See [`CallError`].
+    #[track_caller]
     pub fn wait<C: Caller + ?Sized>(self, cx: &mut C) -> Result<T, CallError> {
         cx.wait(self.raw)?
             .to_protobuf()
@@ -113,6 +118,7 @@ impl<T: prost::Message + Default> ReplyStream<T> {
     }
 
     /// Waits for the next item; `None` after the last. After an error there is nothing more.
+    #[track_caller]
     pub fn next<C: Caller + ?Sized>(&mut self, cx: &mut C) -> Option<Result<T, CallError>> {
         let item = cx.next_item(self.raw.as_mut()?)?;
         let item = item.and_then(|payload| payload.to_protobuf().map_err(CallError::unreadable));
@@ -163,6 +169,7 @@ pub mod codegen {
         }
 
         /// Makes the request for one method.
+        #[track_caller]
         pub fn request(&self, method: &Method, message: &impl prost::Message) -> Request {
             let mut request =
                 Request::new(&self.component, &method.name, Payload::protobuf(message))
@@ -178,6 +185,7 @@ pub mod codegen {
     /// # Errors
     ///
     /// See [`CallError`].
+    #[track_caller]
     pub fn call<C: Caller + ?Sized, T: prost::Message + Default>(
         cx: &mut C,
         request: Request,

@@ -1,6 +1,7 @@
 //! Calling components from a plain program.
 
 use std::fmt;
+use std::panic::Location;
 use std::time::Duration;
 
 use monofil_proto::control::{Describe, Description, Stop, request::Verb, response};
@@ -216,12 +217,18 @@ impl Caller for Client {
         sent
     }
 
+    #[track_caller]
     fn publish(&mut self, topic: &str, payload: Payload) -> Result<usize, CallError> {
         let now = self.now();
         let told = {
             let mut core = self.container.shared().borrow_mut();
             core.now = now;
-            core.publish(&Sender::default(), &topic.into(), &payload)
+            core.publish(
+                &Sender::default(),
+                &topic.into(),
+                &payload,
+                Location::caller(),
+            )
         };
         self.turn();
         told

@@ -133,6 +133,7 @@ impl Container {
             busy_max: core.busy_max,
         }));
         core.progress = Some(progress);
+        core.recorder = io.recorder();
         core.connect_all(io);
     }
 
@@ -224,6 +225,7 @@ impl Container {
             let core = self.core.borrow();
             let state = core.tasks.get(task.0);
             let state = state.expect("invariant: a handler that waits is under way");
+            core.record_resumed(task);
             if let Some(progress) = &core.progress {
                 progress.enter(state.handler);
             }

@@ -1,6 +1,7 @@
 //! What a handler can do besides computing.
 
 use std::any::Any;
+use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -114,6 +115,7 @@ impl<'a> Context<'a> {
     ///
     /// [`CallError::Cancelled`] when the caller gives up meanwhile, or its deadline passes. (Nobody waits for
     /// the handler of a cast: its deadline is for its beginning only.)
+    #[track_caller]
     pub fn sleep(&mut self, duration: Duration) -> Result<(), CallError> {
         let until = self.alive()?.now + duration;
         self.wait_until(|core| match core.now >= until {
@@ -130,6 +132,7 @@ impl<'a> Context<'a> {
     /// [`CallError::Panicked`] when it panics, [`CallError::Rejected`] when all helper threads are busy and
     /// their queue is full, [`CallError::Cancelled`] when the caller gives up (the work itself cannot be
     /// stopped: it runs to its end, unobserved).
+    #[track_caller]
     pub fn blocking<T: Send + 'static>(
         &mut self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -142,6 +145,7 @@ impl<'a> Context<'a> {
     /// # Errors
     ///
     /// See [`Context::blocking`].
+    #[track_caller]
     pub fn blocking_for<T: Send + 'static>(
         &mut self,
         modelled: Duration,
@@ -198,6 +202,7 @@ impl<'a> Context<'a> {
     /// # Panics
     ///
     /// When there is nothing to wait for.
+    #[track_caller]
     pub fn wait_any(&mut self, pending: &[&RawPending]) -> Result<usize, CallError> {
         assert!(
             !pending.is_empty(),
@@ -245,10 +250,12 @@ impl<'a> Context<'a> {
     }
 
     /// Suspends until what is waited for is over, or nobody waits for this handler any more.
+    #[track_caller]
     fn wait_until<R>(
         &mut self,
         mut look: impl FnMut(&mut Core) -> Wait<R>,
     ) -> Result<R, CallError> {
+        let place = Location::caller();
         loop {
             {
                 let mut core = self.alive()?;
@@ -258,6 +265,7 @@ impl<'a> Context<'a> {
                     Wait::Woken(by) => (false, by),
                 };
                 core.suspend(self.task, alarm, by)?;
+                core.record_suspended(self.task, place);
             }
             self.suspender.suspend();
         }
@@ -308,6 +316,7 @@ impl Caller for Context<'_> {
         }
     }
 
+    #[track_caller]
     fn wait(&mut self, pending: RawPending) -> Result<Payload, CallError> {
         let (id, task) = (pending.id, self.task);
         self.wait_until(|core| core.await_call(id, task))?;
@@ -319,9 +328,11 @@ impl Caller for Context<'_> {
         sent
     }
 
+    #[track_caller]
     fn publish(&mut self, topic: &str, payload: Payload) -> Result<usize, CallError> {
         let topic = topic.into();
-        self.alive()?.publish(&self.sender, &topic, &payload)
+        self.alive()?
+            .publish(&self.sender, &topic, &payload, Location::caller())
     }
 
     fn start_stream(&mut self, request: Request) -> RawReplies {
@@ -334,6 +345,7 @@ impl Caller for Context<'_> {
         }
     }
 
+    #[track_caller]
     fn next_item(&mut self, replies: &mut RawReplies) -> Option<Result<Payload, CallError>> {
         let (id, task) = (replies.pending.id, self.task);
         let waited = self.wait_until(|core| core.await_call(id, task));

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use monofil_transport::record::Recorder;
 use monofil_transport::{
     ConnectionId, Endpoint, HandlerId, Instant, JobId, JobOutcome, OffloadJob, Progress, Shutdown,
     Stream,
@@ -207,6 +208,8 @@ pub(crate) struct Core {
     pub(crate) sender: Option<Rc<Sender>>,
     /// Where the running handler is published; `None` before the first turn.
     pub(crate) progress: Option<Arc<Progress>>,
+    /// Where what happens is written down, if anybody wants to know.
+    pub(crate) recorder: Option<Recorder>,
     pub(crate) seed: u64,
     pub(crate) next_id: u64,
 
@@ -284,6 +287,7 @@ impl Core {
             handlers_left: 0,
             sender: None,
             progress: None,
+            recorder: None,
             seed: 0,
             next_id: 2,
             calls: Calls::default(),

@@ -46,6 +46,7 @@ mod names;
 mod network;
 mod peers;
 mod pending;
+mod recording;
 mod send;
 mod serve;
 mod slab;

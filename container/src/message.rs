@@ -1,10 +1,12 @@
 //! Messages and what they are made of.
 
+use std::panic::Location;
 use std::time::Duration;
 
 use bytes::Bytes;
 use monofil_proto::wire::Kind;
 use monofil_transport::Instant;
+use monofil_transport::record::Place;
 
 use crate::envelope::Envelope;
 use crate::{CallError, Name, Trace, name};
@@ -169,15 +171,19 @@ pub struct Request {
     pub(crate) flow: Option<Name>,
     pub(crate) key: Bytes,
     pub(crate) idempotent: bool,
+    /// Where it was made, for people.
+    pub(crate) place: Option<Place>,
 }
 
 impl Request {
     /// Makes a request to a component (`shop/orders`, or `orders` for one of the sender's own app).
+    #[track_caller]
     pub fn new(target: impl Into<Name>, method: impl Into<Name>, payload: Payload) -> Self {
         Self {
             target: target.into(),
             method: method.into(),
             payload,
+            place: Some(Location::caller()),
             ..Self::default()
         }
     }

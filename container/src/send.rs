@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use monofil_proto::wire::Kind;
+use monofil_transport::record::Place;
 use monofil_transport::{Endpoint, Instant};
 
 use crate::calls::{
@@ -134,6 +135,9 @@ impl Core {
             .envelope(Kind::Cast, id, sender, request, target, deadline)
             .and_then(|envelope| self.route(envelope, origin))
             .map(drop);
+        if let Err(error) = &sent {
+            self.record_returned(id, error);
+        }
         (id, sent)
     }
 
@@ -143,6 +147,7 @@ impl Core {
         sender: &Sender,
         topic: &Name,
         payload: &Payload,
+        place: Place,
     ) -> Result<usize, CallError> {
         check_name(topic)?;
         self.check_payload("a payload", payload)?;
@@ -155,7 +160,8 @@ impl Core {
         for (component, method) in &subscribers {
             let id = self.fresh_id();
             self.counters.add(Counter::CastsStarted);
-            let request = Request::new(component, method, payload.clone());
+            let mut request = Request::new(component, method, payload.clone());
+            request.place = Some(place);
             let deadline = self.now + self.default_deadline;
             let origin = Origin::LocalCast {
                 id,
@@ -234,7 +240,7 @@ impl Core {
         if request.key.len() > Name::BYTES_MAX {
             return Err(CallError::TooLarge("a key is longer than 256 bytes".into()));
         }
-        Ok(Box::new(Envelope {
+        let envelope = Box::new(Envelope {
             source: sender.component.clone(),
             target,
             method: request.method,
@@ -245,7 +251,9 @@ impl Core {
             key: request.key,
             idempotent: request.idempotent,
             ..Envelope::about(kind, id)
-        }))
+        });
+        self.record_sent(sender, &envelope, request.place);
+        Ok(envelope)
     }
 
     /// Refuses what no frame holds, wherever it goes: what passes in one process passes between two.
@@ -443,8 +451,12 @@ impl Core {
 
     /// Nothing more will come for a call started here. `None`: all items of a stream have.
     pub(crate) fn close_call(&mut self, id: u64, result: Result<Option<Payload>, CallError>) {
-        let Some(call) = self.calls.get_mut(id).filter(|call| !call.is_over()) else {
+        if self.calls.get(id).is_none_or(OutgoingCall::is_over) {
             self.late_answer(id);
+            return;
+        }
+        self.record_call_ended(id, result.as_ref().map(Option::as_ref));
+        let Some(call) = self.calls.get_mut(id) else {
             return;
         };
         match &result {
@@ -472,6 +484,7 @@ impl Core {
 
     fn late_answer(&mut self, id: u64) {
         if let Some(deadline) = self.lapsed.deadline(id) {
+            self.record_answer_late(id);
             self.counters.add(Counter::RepliesLate);
             let late = crate::error::micros(self.now.since(deadline));
             self.counters.raise(Counter::RepliesLateMicrosMax, late);
@@ -566,6 +579,7 @@ impl Core {
         if call.is_over() {
             return;
         }
+        self.record_call_ended(id, Err(&CallError::Cancelled));
         self.counters.add(Counter::Cancelled);
         if let Destination::Peer(peer) = call.destination
             && !self.peers.withdraw(peer, id)
@@ -583,6 +597,7 @@ impl Core {
 
     /// A cast of this container was not handled.
     pub(crate) fn return_cast(&mut self, sender: Option<usize>, undelivered: Undelivered) {
+        self.record_returned(undelivered.id, &undelivered.error);
         match sender {
             Some(index) => self.give_back(index, undelivered),
             None => {

@@ -18,6 +18,7 @@ use crate::{
 
 impl Core {
     pub(crate) fn enqueue(&mut self, index: usize, queued: Queued, bytes: usize) {
+        self.record_queued(index, &queued.message);
         let arrival = self.arrival();
         self.queued_messages += 1;
         self.queued_bytes += bytes;
@@ -280,6 +281,10 @@ impl Core {
         let served = origin.as_ref().and_then(Origin::served_key);
         let number = self.fresh_id();
         let awaits = matches!(purpose, Purpose::Produce(_)) || served.is_some();
+        let recorded = self
+            .recorder
+            .is_some()
+            .then(|| (sender.clone(), method.clone()));
         let id = TaskId(self.tasks.insert(Task {
             number,
             purpose,
@@ -296,6 +301,9 @@ impl Core {
             timer: None,
             job: None,
         }));
+        if let Some((sender, method)) = recorded {
+            self.record_began(id, instance, &sender, &method);
+        }
         if let Some(key) = served {
             self.set_served(key, Some(Served::Running(id)));
         }

@@ -133,6 +133,20 @@ impl Method {
     }
 }
 
+impl Ended {
+    /// Returns how it ended otherwise than well.
+    fn error(&self) -> Option<String> {
+        match self {
+            Self::Started(_, Err(status)) | Self::Produced(_, _, Some(Err(status))) => {
+                Some(status.to_string())
+            }
+            Self::Handled(_, Err(error)) => Some(error.to_string()),
+            Self::Panicked(_, text) => Some(format!("panicked: {text}")),
+            _ => None,
+        }
+    }
+}
+
 impl Core {
     /// Returns the stack that what is next needs; `None` when nothing can be begun.
     pub(crate) fn next_stack_bytes(&mut self) -> Option<usize> {
@@ -320,6 +334,7 @@ impl Core {
         let Some(task) = self.end_task(id) else {
             return;
         };
+        self.record_ended(id, || ended.error());
         let Some(index) = task.instance else {
             return match (ended, task.purpose) {
                 (Ended::Produced(stream, source, item), _) => {

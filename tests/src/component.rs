@@ -160,6 +160,7 @@ impl ComponentDef {
 }
 
 /// Makes a request with a text for its payload.
+#[track_caller]
 pub fn text(target: &str, method: &str, payload: &str) -> Request {
     Request::new(target, method, Payload::bytes(payload.to_owned()))
 }

@@ -26,6 +26,8 @@ mod manners;
 mod outcomes;
 #[path = "system/promises.rs"]
 mod promises;
+#[path = "system/records.rs"]
+mod records;
 #[path = "system/refusals.rs"]
 mod refusals;
 #[path = "system/restarts/mod.rs"]

@@ -155,6 +155,7 @@ impl BareClient {
     /// # Errors
     ///
     /// Every way a call can end otherwise than with a reply; see [`CallError`](::monofil::CallError).
+    #[track_caller]
     pub fn echo(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -163,6 +164,7 @@ impl BareClient {
         ::monofil::codegen::call(cx, self.0.request(&BARE.methods[0], &request))
     }
     /// Calls `Bare/Echo` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
+    #[track_caller]
     pub fn start_echo(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -175,6 +177,7 @@ impl BareClient {
     /// # Errors
     ///
     /// What is known at once. What happens later comes back as `on_undelivered`.
+    #[track_caller]
     pub fn cast_echo(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -184,6 +187,7 @@ impl BareClient {
     }
     /// Makes a request for `Bare/Echo`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn echo_request(&self, request: &Text) -> ::monofil::Request {
         self.0.request(&BARE.methods[0], request)
     }

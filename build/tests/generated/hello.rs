@@ -202,6 +202,7 @@ impl GreeterClient {
     /// # Errors
     ///
     /// Every way a call can end otherwise than with a reply; see [`CallError`](::monofil::CallError).
+    #[track_caller]
     pub fn say_hello(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -210,6 +211,7 @@ impl GreeterClient {
         ::monofil::codegen::call(cx, self.0.request(&GREETER.methods[0], &request))
     }
     /// Calls `hello.Greeter/SayHello` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
+    #[track_caller]
     pub fn start_say_hello(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -222,6 +224,7 @@ impl GreeterClient {
     /// # Errors
     ///
     /// What is known at once. What happens later comes back as `on_undelivered`.
+    #[track_caller]
     pub fn cast_say_hello(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -231,10 +234,12 @@ impl GreeterClient {
     }
     /// Makes a request for `hello.Greeter/SayHello`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn say_hello_request(&self, request: &HelloRequest) -> ::monofil::Request {
         self.0.request(&GREETER.methods[0], request)
     }
     /// Calls `hello.Greeter/SayAgain`.
+    #[track_caller]
     pub fn say_again(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -244,6 +249,7 @@ impl GreeterClient {
     }
     /// Makes a request for `hello.Greeter/SayAgain`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn say_again_request(&self, request: &HelloRequest) -> ::monofil::Request {
         self.0.request(&GREETER.methods[1], request)
     }

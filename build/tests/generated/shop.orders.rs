@@ -314,6 +314,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// Every way a call can end otherwise than with a reply; see [`CallError`](::monofil::CallError).
+    #[track_caller]
     pub fn place(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -322,6 +323,7 @@ impl OrdersClient {
         ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[0], &request))
     }
     /// Calls `shop.orders.Orders/Place` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
+    #[track_caller]
     pub fn start_place(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -334,6 +336,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// What is known at once. What happens later comes back as `on_undelivered`.
+    #[track_caller]
     pub fn cast_place(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -343,6 +346,7 @@ impl OrdersClient {
     }
     /// Makes a request for `shop.orders.Orders/Place`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn place_request(&self, request: &Order) -> ::monofil::Request {
         self.0.request(&ORDERS.methods[0], request)
     }
@@ -351,6 +355,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// Every way a call can end otherwise than with a reply; see [`CallError`](::monofil::CallError).
+    #[track_caller]
     pub fn changed(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -359,6 +364,7 @@ impl OrdersClient {
         ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[1], &request))
     }
     /// Calls `shop.orders.Orders/Changed` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
+    #[track_caller]
     pub fn start_changed(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -371,6 +377,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// What is known at once. What happens later comes back as `on_undelivered`.
+    #[track_caller]
     pub fn cast_changed(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -380,6 +387,7 @@ impl OrdersClient {
     }
     /// Makes a request for `shop.orders.Orders/Changed`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn changed_request(&self, request: &order::Change) -> ::monofil::Request {
         self.0.request(&ORDERS.methods[1], request)
     }
@@ -389,6 +397,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// What concerns all of them; see [`Caller::publish`](::monofil::Caller::publish).
+    #[track_caller]
     pub fn publish_changed(
         cx: &mut (impl ::monofil::Caller + ?Sized),
         message: &order::Change,
@@ -404,6 +413,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// Every way a call can end otherwise than with a reply; see [`CallError`](::monofil::CallError).
+    #[track_caller]
     pub fn ping(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -412,6 +422,7 @@ impl OrdersClient {
         ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[2], &request))
     }
     /// Calls `shop.orders.Orders/Ping` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
+    #[track_caller]
     pub fn start_ping(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -424,6 +435,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// What is known at once. What happens later comes back as `on_undelivered`.
+    #[track_caller]
     pub fn cast_ping(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -433,6 +445,7 @@ impl OrdersClient {
     }
     /// Makes a request for `shop.orders.Orders/Ping`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn ping_request(&self, request: &()) -> ::monofil::Request {
         self.0.request(&ORDERS.methods[2], request)
     }
@@ -441,6 +454,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// Every way a call can end otherwise than with a reply; see [`CallError`](::monofil::CallError).
+    #[track_caller]
     pub fn count(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -449,6 +463,7 @@ impl OrdersClient {
         ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[3], &request))
     }
     /// Calls `shop.orders.Orders/Count` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
+    #[track_caller]
     pub fn start_count(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -461,6 +476,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// What is known at once. What happens later comes back as `on_undelivered`.
+    #[track_caller]
     pub fn cast_count(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -470,6 +486,7 @@ impl OrdersClient {
     }
     /// Makes a request for `shop.orders.Orders/Count`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn count_request(
         &self,
         request: &::monofil::prost::alloc::string::String,
@@ -477,6 +494,7 @@ impl OrdersClient {
         self.0.request(&ORDERS.methods[3], request)
     }
     /// Calls `shop.orders.Orders/Since`.
+    #[track_caller]
     pub fn since(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -486,6 +504,7 @@ impl OrdersClient {
     }
     /// Makes a request for `shop.orders.Orders/Since`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn since_request(
         &self,
         request: &::monofil::prost_types::Timestamp,
@@ -497,6 +516,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// Every way a call can end otherwise than with a reply; see [`CallError`](::monofil::CallError).
+    #[track_caller]
     pub fn r#match(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -505,6 +525,7 @@ impl OrdersClient {
         ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[5], &request))
     }
     /// Calls `shop.orders.Orders/Match` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
+    #[track_caller]
     pub fn start_match(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -517,6 +538,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// What is known at once. What happens later comes back as `on_undelivered`.
+    #[track_caller]
     pub fn cast_match(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -526,6 +548,7 @@ impl OrdersClient {
     }
     /// Makes a request for `shop.orders.Orders/Match`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn match_request(&self, request: &Order) -> ::monofil::Request {
         self.0.request(&ORDERS.methods[5], request)
     }
@@ -534,6 +557,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// Every way a call can end otherwise than with a reply; see [`CallError`](::monofil::CallError).
+    #[track_caller]
     pub fn into(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -542,6 +566,7 @@ impl OrdersClient {
         ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[6], &request))
     }
     /// Calls `shop.orders.Orders/Into` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
+    #[track_caller]
     pub fn start_into(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -554,6 +579,7 @@ impl OrdersClient {
     /// # Errors
     ///
     /// What is known at once. What happens later comes back as `on_undelivered`.
+    #[track_caller]
     pub fn cast_into(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -563,6 +589,7 @@ impl OrdersClient {
     }
     /// Makes a request for `shop.orders.Orders/Into`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn into_request(&self, request: &Order) -> ::monofil::Request {
         self.0.request(&ORDERS.methods[6], request)
     }
@@ -716,6 +743,7 @@ impl AuditClient {
     /// # Errors
     ///
     /// Every way a call can end otherwise than with a reply; see [`CallError`](::monofil::CallError).
+    #[track_caller]
     pub fn saw(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -724,6 +752,7 @@ impl AuditClient {
         ::monofil::codegen::call(cx, self.0.request(&AUDIT.methods[0], &request))
     }
     /// Calls `shop.orders.Audit/Saw` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
+    #[track_caller]
     pub fn start_saw(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -736,6 +765,7 @@ impl AuditClient {
     /// # Errors
     ///
     /// What is known at once. What happens later comes back as `on_undelivered`.
+    #[track_caller]
     pub fn cast_saw(
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
@@ -745,6 +775,7 @@ impl AuditClient {
     }
     /// Makes a request for `shop.orders.Audit/Saw`, to be sent later or in another way.
     #[must_use]
+    #[track_caller]
     pub fn saw_request(&self, request: &order::Change) -> ::monofil::Request {
         self.0.request(&AUDIT.methods[0], request)
     }
@@ -754,6 +785,7 @@ impl AuditClient {
     /// # Errors
     ///
     /// What concerns all of them; see [`Caller::publish`](::monofil::Caller::publish).
+    #[track_caller]
     pub fn publish_saw(
         cx: &mut (impl ::monofil::Caller + ?Sized),
         message: &order::Change,
