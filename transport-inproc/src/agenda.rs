@@ -20,6 +20,8 @@ pub(crate) enum What {
     Arrive { slot: u32, session: u32, way: Way },
     /// A node's time has come.
     Wake { node: u32 },
+    /// A node's thread has done what kept it busy.
+    Free { node: u32 },
     /// A connection is tried.
     Attempt { slot: u32, generation: u32 },
     /// The opener of a connection learns that it is broken.

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use monofil_transport::record::Recorder;
@@ -18,8 +19,9 @@ use crate::jobs::{Flying, Job};
 use crate::link::Link;
 use crate::paced::HelperJob;
 use crate::slab::Slab;
+use crate::thread::{Clocks, ThreadTime};
 use crate::trace::{NOBODY, Trace, TraceKind};
-use crate::{Stats, WorldConfig};
+use crate::{NodeKey, Stats, WorldConfig};
 
 /// Whether a node lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +65,40 @@ pub(crate) enum Change {
     Writable,
 }
 
+/// A frame that has just been taken, as a schedule sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FrameOnTheWay {
+    /// How many have left since there is a schedule, this one included.
+    pub number: u64,
+    /// Where it comes from.
+    pub from: NodeKey,
+    /// Where it goes.
+    pub to: NodeKey,
+    /// On which plane.
+    pub plane: Plane,
+    /// How long it is on the way, as its link has it.
+    pub latency: Duration,
+}
+
+/// Decides how long a frame is on the way.
+pub(crate) type Schedule = Box<dyn FnMut(&FrameOnTheWay) -> Duration>;
+
 /// One node, as the fabric sees it.
 pub(crate) struct NodeState {
     pub(crate) name: Arc<str>,
     pub(crate) local: LocalEndpoints,
     pub(crate) life: Life,
     pub(crate) paused: bool,
+    /// Its thread computes, and is free again when [`What::Free`] comes due.
+    pub(crate) busy: bool,
+    pub(crate) busy_until: u64,
+    /// It was to turn while it was busy.
+    pub(crate) missed: bool,
+    /// What each of its turns takes.
+    pub(crate) slow_by: u64,
+    /// `None` as long as its clocks go as the world does.
+    pub(crate) clocks: Option<Box<Clocks>>,
     /// Whether a program turns; otherwise somebody uses its handle.
     pub(crate) has_program: bool,
     /// Whether it is in the queue of those that turn next.
@@ -110,6 +140,10 @@ pub(crate) struct Fabric {
     pub(crate) jobs: Slab<Job>,
     /// In a paced world, jobs on their way to helper threads.
     pub(crate) helper_jobs: Option<Vec<HelperJob>>,
+    pub(crate) thread: ThreadTime,
+    pub(crate) schedule: Option<Schedule>,
+    /// How many frames the schedule has decided about.
+    pub(crate) scheduled: u64,
     pub(crate) trace: Trace,
     pub(crate) stats: Stats,
 }
@@ -131,6 +165,9 @@ impl Fabric {
             datagrams: Slab::default(),
             jobs: Slab::default(),
             helper_jobs: None,
+            thread: ThreadTime::default(),
+            schedule: None,
+            scheduled: 0,
             trace: Trace::new(recorder),
             stats: Stats::default(),
             config,
@@ -164,7 +201,9 @@ impl Fabric {
     #[inline]
     pub(crate) fn make_ready(&mut self, node: u32) {
         let state = &mut self.nodes[node as usize];
-        if state.has_program && !state.queued && state.life == Life::Up && !state.paused {
+        state.missed |= state.busy;
+        let can_turn = state.life == Life::Up && !state.paused && !state.busy;
+        if state.has_program && !state.queued && can_turn {
             state.queued = true;
             self.ready.push_back(node);
         }
@@ -223,6 +262,26 @@ impl Fabric {
             self.make_ready(node);
         } else {
             self.rearm(node);
+        }
+    }
+
+    /// Notes that the node which has just turned computes for so long.
+    #[cold]
+    pub(crate) fn keep_busy(&mut self, node: u32, nanos: u64) {
+        let until = self.now.saturating_add(nanos);
+        let state = &mut self.nodes[node as usize];
+        (state.busy, state.busy_until, state.missed) = (true, until, false);
+        self.agenda.add(self.now, until, What::Free { node });
+    }
+
+    /// A node's thread may be free again.
+    pub(crate) fn free(&mut self, node: u32) {
+        let state = &mut self.nodes[node as usize];
+        if state.busy && state.busy_until <= self.now {
+            state.busy = false;
+            if state.missed {
+                self.make_ready(node);
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! What can go wrong, as data.
 
+use std::time::Duration;
+
 use monofil_transport::Shutdown;
 
 use crate::{LinkModel, NodeKey};
@@ -50,6 +52,24 @@ pub enum Fault {
         /// How it behaves.
         model: LinkModel,
     },
+    /// Nothing that is sent from the one to the other within `duration` from now arrives before that is over; nothing
+    /// is lost by it, and no connection breaks.
+    Clog {
+        /// Where messages come from.
+        from: NodeKey,
+        /// Where they arrive late.
+        to: NodeKey,
+        /// For how long.
+        duration: Duration,
+    },
+    /// Each turn of the node takes so long from now on, on its own thread: what it sends leaves later, and it does
+    /// nothing else meanwhile. Zero ends it.
+    Slow(NodeKey, Duration),
+    /// The node's clocks run faster, or slower if negative, by so many millionths from now on. Its monotonic clock
+    /// never goes back and never jumps.
+    Drift(NodeKey, i32),
+    /// The node's wall clock jumps by so many microseconds, back if negative.
+    StepWallClock(NodeKey, i64),
     /// The node is asked to end.
     Shutdown(NodeKey, Shutdown),
 }

@@ -1,13 +1,16 @@
 //! Frames: taken from one node, on the way, received by another.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use monofil_transport::record::What as Recorded;
 use monofil_transport::{ConnectionId, Event, Inbox, Plane, ReturnPath, Route, SendError};
 
+use crate::NodeKey;
 use crate::agenda::{Way, What};
 use crate::connection::{Connection, Flying, make_path};
-use crate::fabric::{Change, Fabric, Mail};
-use crate::link::Site;
+use crate::fabric::{Change, Fabric, FrameOnTheWay, Mail};
+use crate::link::{Site, nanos};
 use crate::trace::{NOBODY, TraceKind, hash_bytes};
 
 fn site_of(plane: Plane) -> Site {
@@ -29,6 +32,7 @@ impl Fabric {
     }
 
     fn send_forth(&mut self, node: u32, id: ConnectionId, frame: Bytes) -> Result<(), SendError> {
+        let leaves = self.leaves();
         let Some((slot, connection)) = self.connections.owned(id, node) else {
             return Err(SendError::Gone(frame));
         };
@@ -55,7 +59,7 @@ impl Fabric {
         });
         self.stats.frames_sent += 1;
         let flying = Flying {
-            due: 0,
+            due: leaves,
             frame,
             sent,
         };
@@ -69,6 +73,7 @@ impl Fabric {
     }
 
     fn send_back(&mut self, node: u32, path: &ReturnPath, frame: Bytes) -> Result<(), SendError> {
+        let leaves = self.leaves();
         let Some((slot, connection)) = self.connections.returning(path, node) else {
             return Err(SendError::Gone(frame));
         };
@@ -91,7 +96,7 @@ impl Fabric {
         });
         self.stats.frames_sent += 1;
         let flying = Flying {
-            due: 0,
+            due: leaves,
             frame,
             sent,
         };
@@ -99,7 +104,13 @@ impl Fabric {
         Ok(())
     }
 
-    /// Puts a frame on its way, behind the ones before it.
+    /// Returns when what the node that turns sends at this point leaves it.
+    #[inline]
+    pub(crate) fn leaves(&self) -> u64 {
+        self.now.saturating_add(self.thread.spent())
+    }
+
+    /// Puts a frame on its way, behind the ones before it. Until then it is due when it leaves its node.
     #[inline]
     fn fly(&mut self, slot: u32, way: Way, flying: Flying) {
         let connection = self.connections.get(slot);
@@ -108,9 +119,26 @@ impl Fabric {
             Way::Back => (connection.back_link, connection.plane),
         };
         let session = connection.session;
+        let (owner, target) = (connection.owner, connection.target);
         let pipe = connection.pipe(way);
-        let nanos = self.links[link as usize].frame_nanos(site_of(plane));
-        let due = pipe.last_due.max(self.now.saturating_add(nanos));
+        let leaves = self.now.max(flying.due);
+        let link = &mut self.links[link as usize];
+        let mut on_the_way = link.carry_frame(site_of(plane), leaves, flying.frame.len());
+        if let Some(schedule) = &mut self.schedule {
+            self.scheduled += 1;
+            let (from, to) = match way {
+                Way::Forth => (NodeKey(owner), NodeKey(target)),
+                Way::Back => (NodeKey(target), NodeKey(owner)),
+            };
+            on_the_way = nanos(schedule(&FrameOnTheWay {
+                number: self.scheduled,
+                from,
+                to,
+                plane,
+                latency: Duration::from_nanos(on_the_way),
+            }));
+        }
+        let due = pipe.last_due.max(leaves.saturating_add(on_the_way));
         pipe.last_due = due;
         pipe.flying.push_back(Flying { due, ..flying });
         if !pipe.armed {

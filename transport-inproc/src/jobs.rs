@@ -140,16 +140,26 @@ impl Fabric {
         }
         let copies = if link.duplicates() { 2 } else { 1 };
         let payload = Bytes::copy_from_slice(payload);
+        let leaves = self.leaves();
         for _ in 0..copies {
-            let due = self
-                .now
-                .saturating_add(self.links[number as usize].datagram_nanos());
+            let link = &mut self.links[number as usize];
+            let Some(on_the_way) = link.carry_datagram(leaves, payload.len()) else {
+                self.datagram_lost(node, target, sent);
+                continue;
+            };
+            let mut payload = payload.clone();
+            if let Some(bit) = link.corrupts(payload.len()) {
+                payload = with_bit_turned(&payload, bit);
+                let kind = TraceKind::DatagramCorrupted;
+                self.trace.add(self.now, kind, node, target, bit as u64);
+            }
             let index = self.datagrams.insert(Flying {
                 target,
                 from,
-                payload: payload.clone(),
+                payload,
                 sent,
             });
+            let due = leaves.saturating_add(on_the_way);
             self.agenda.add(self.now, due, What::Datagram { index });
         }
         Ok(())
@@ -195,4 +205,10 @@ impl Fabric {
             sent,
         });
     }
+}
+
+fn with_bit_turned(payload: &[u8], bit: usize) -> Bytes {
+    let mut bytes = payload.to_vec();
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    bytes.into()
 }

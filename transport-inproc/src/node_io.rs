@@ -29,6 +29,13 @@ impl std::fmt::Debug for NodeIo<'_> {
     }
 }
 
+impl NodeIo<'_> {
+    /// Returns the world's time at this point of the node's turn.
+    fn world_time(&self) -> u64 {
+        self.fabric.now.saturating_add(self.fabric.thread.spent())
+    }
+}
+
 impl Transport for NodeIo<'_> {
     fn limits(&self) -> Limits {
         self.fabric.config.limits
@@ -66,11 +73,18 @@ impl Datagrams for NodeIo<'_> {
 
 impl Clock for NodeIo<'_> {
     fn now(&self) -> Instant {
-        Instant::from_nanos(self.fabric.now)
+        let now = self.world_time();
+        let clocks = &self.fabric.nodes[self.node as usize].clocks;
+        Instant::from_nanos(clocks.as_ref().map_or(now, |clocks| clocks.local(now)))
     }
 
     fn wall_micros(&self) -> u64 {
-        self.fabric.config.wall_start_micros + self.fabric.now / 1_000
+        let (start, now) = (self.fabric.config.wall_start_micros, self.world_time());
+        let clocks = &self.fabric.nodes[self.node as usize].clocks;
+        match clocks {
+            Some(clocks) => clocks.wall_micros(start, now),
+            None => start + now / 1_000,
+        }
     }
 }
 

@@ -53,6 +53,14 @@ pub enum TraceKind {
     Healed,
     /// The model of the link from the first node to the second was changed.
     LinkChanged,
+    /// What is sent from the first node to the second is held up; the detail says for how many nanoseconds.
+    Clogged,
+    /// The first node's turns take longer; the detail says by how many nanoseconds.
+    Slowed,
+    /// A clock of the first node's was changed; the detail says how.
+    ClockChanged,
+    /// A datagram from the first node to the second arrives with a bit turned; the detail says which.
+    DatagramCorrupted,
 }
 
 /// One thing that happened.
@@ -99,7 +107,11 @@ impl TraceRecord {
             | TraceKind::DatagramSent
             | TraceKind::DatagramArrived
             | TraceKind::DatagramLost
-            | TraceKind::JobDone => None,
+            | TraceKind::JobDone
+            | TraceKind::Clogged
+            | TraceKind::Slowed
+            | TraceKind::ClockChanged
+            | TraceKind::DatagramCorrupted => None,
         }
     }
 }

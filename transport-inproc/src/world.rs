@@ -8,11 +8,12 @@ use monofil_transport::{Instant, Next, Node, Plane, Shutdown};
 
 use crate::agenda::What;
 use crate::fabric::{Fabric, Life, Mail, NodeState};
+use crate::link::nanos;
 use crate::node::{AddNodeError, Factory, NodeKey, NodeSpec, NodeStart};
 use crate::sessions::End;
 use crate::slab::Slab;
 use crate::trace::{TraceHash, TraceKind, TraceRecord};
-use crate::{Fault, LinkModel, NodeIo, Stats, WorldConfig};
+use crate::{Fault, FrameOnTheWay, LinkModel, NodeIo, Stats, ThreadTime, WorldConfig};
 
 type Hook = Box<dyn FnOnce(&mut World)>;
 
@@ -132,6 +133,11 @@ impl World {
             local,
             life: Life::Down,
             paused: false,
+            busy: false,
+            busy_until: 0,
+            missed: false,
+            slow_by: 0,
+            clocks: None,
             has_program: factory.is_some(),
             queued: false,
             incarnation: 0,
@@ -159,6 +165,7 @@ impl World {
         let state = self.fabric.node(key.0);
         state.life = Life::Up;
         state.paused = false;
+        state.busy = false;
         state.incarnation += 1;
         let start = NodeStart {
             key,
@@ -240,6 +247,33 @@ impl World {
                     .trace
                     .add(self.fabric.now, TraceKind::LinkChanged, from.0, to.0, 0);
             }
+            Fault::Clog { from, to, duration } => {
+                let (number, duration) = (self.fabric.link(from.0, to.0), nanos(duration));
+                let link = &mut self.fabric.links[number as usize];
+                let until = self.fabric.now.saturating_add(duration);
+                link.clogged_until = link.clogged_until.max(until);
+                let now = self.fabric.now;
+                let trace = &mut self.fabric.trace;
+                trace.add(now, TraceKind::Clogged, from.0, to.0, duration);
+            }
+            Fault::Slow(node, each_turn) => {
+                let each_turn = nanos(each_turn);
+                self.fabric.node(node.0).slow_by = each_turn;
+                self.changed(TraceKind::Slowed, node, each_turn);
+            }
+            Fault::Drift(node, ppm) => {
+                let now = self.fabric.now;
+                let clocks = self.fabric.node(node.0).clocks.get_or_insert_default();
+                clocks.drift(now, ppm);
+                self.changed(TraceKind::ClockChanged, node, u64::from(ppm as u32));
+                // When it wanted to turn was said by the clock as it was.
+                self.fabric.make_ready(node.0);
+            }
+            Fault::StepWallClock(node, micros) => {
+                let clocks = self.fabric.node(node.0).clocks.get_or_insert_default();
+                clocks.step_wall(micros);
+                self.changed(TraceKind::ClockChanged, node, micros as u64);
+            }
             Fault::Shutdown(node, how) => {
                 if self.fabric.node(node.0).life == Life::Up {
                     self.fabric.record(TraceKind::ShutdownAsked, node.0);
@@ -247,6 +281,24 @@ impl World {
                 }
             }
         }
+    }
+
+    fn changed(&mut self, kind: TraceKind, node: NodeKey, detail: u64) {
+        let now = self.fabric.now;
+        let nobody = crate::trace::NOBODY;
+        self.fabric.trace.add(now, kind, node.0, nobody, detail);
+    }
+
+    /// Returns where the node that turns says how long it computes.
+    #[must_use]
+    pub fn thread_time(&self) -> ThreadTime {
+        self.fabric.thread.clone()
+    }
+
+    /// Has `schedule` decide how long each frame is on the way, instead of its link. Frames of one connection stay in
+    /// their order. (A link that is cut, or a connection that breaks, does what it does all the same.)
+    pub fn schedule(&mut self, schedule: impl FnMut(&FrameOnTheWay) -> Duration + 'static) {
+        self.fabric.schedule = Some(Box::new(schedule));
     }
 
     /// Does something to the world when `time` has come.
@@ -360,6 +412,7 @@ impl World {
         match what {
             What::Arrive { slot, session, way } => self.fabric.arrive(slot, session, way),
             What::Wake { node } => self.fabric.woken(node),
+            What::Free { node } => self.fabric.free(node),
             What::Attempt { slot, generation } => self.fabric.attempt(slot, generation),
             What::NearGone { slot, session } => self.fabric.near_gone(slot, session),
             What::FarGone { slot, session } => self.fabric.far_gone(slot, session),
@@ -381,18 +434,29 @@ impl World {
             return;
         }
         state.wake_at = u64::MAX;
+        let slow_by = state.slow_by;
         let Some(program) = &mut self.programs[node as usize].node else {
             return;
         };
         self.fabric.stats.turns += 1;
+        self.fabric.thread.begin(slow_by);
         self.fabric.record(TraceKind::Turned, node);
         let next = program.turn(&mut NodeIo {
             fabric: &mut self.fabric,
             node,
         });
+        let spent = self.fabric.thread.take();
+        if spent > 0 {
+            self.fabric.keep_busy(node, spent);
+        }
         match next {
             Next::Now => self.fabric.make_ready(node),
-            Next::At(time) => self.fabric.wake_at(node, time.as_nanos()),
+            Next::At(time) => {
+                let clocks = &self.fabric.nodes[node as usize].clocks;
+                let time = time.as_nanos();
+                let time = clocks.as_ref().map_or(time, |clocks| clocks.world(time));
+                self.fabric.wake_at(node, time);
+            }
             Next::Idle => {}
             Next::Ended => self.stop(NodeKey(node), Life::Ended, End::Orderly),
         }

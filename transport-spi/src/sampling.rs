@@ -127,6 +127,37 @@ impl Stream {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
+    /// Draws a duration whose logarithm is normally distributed (Box–Muller): half are shorter than `median`, and
+    /// `sigma_percent` hundredths are the standard deviation of the logarithm. With 100, one in six is longer than
+    /// e times the median, and one in fifty longer than e² times.
+    ///
+    /// The functions are those of the `libm` crate, which compute the same in every build.
+    pub fn log_normal(&mut self, median: Duration, sigma_percent: u32) -> Duration {
+        const UNIT: f64 = 1.0 / (1_u64 << 53) as f64;
+        // In (0, 1], so that the logarithm is finite, and in [0, 1).
+        let radius = ((self.bits() >> 11) + 1) as f64 * UNIT;
+        let angle = (self.bits() >> 11) as f64 * UNIT;
+        let normal =
+            libm::sqrt(-2.0 * libm::log(radius)) * libm::cos(2.0 * std::f64::consts::PI * angle);
+        let factor = libm::exp(normal * f64::from(sigma_percent) / 100.0);
+        // Beyond the range of the type it is its end: five centuries.
+        Duration::from_nanos((nanos(median) as f64 * factor) as u64)
+    }
+
+    /// Draws a duration from a table of quantiles: the first is the shortest, the last the longest, and between two
+    /// neighbours all are equally likely. An empty table gives zero.
+    pub fn quantile(&mut self, table: &[Duration]) -> Duration {
+        let (Some(only), steps) = (table.first(), table.len().saturating_sub(1)) else {
+            return Duration::ZERO;
+        };
+        if steps == 0 {
+            return *only;
+        }
+        let step = self.below(steps as u64) as usize;
+        let (min, max) = (table[step], table[step + 1]);
+        self.between(min, max.max(min))
+    }
+
     /// Puts `items` into a random order, each equally likely (Fisher–Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
@@ -179,6 +210,38 @@ mod tests {
             .collect();
         let drawn = (below, exponential, order, chances, stream.bits());
         assert_eq!(format!("{drawn:?}"), PINNED);
+    }
+
+    #[test]
+    fn the_shapes_of_latency_are_pinned() {
+        let mut stream = Stream::new(42, "shapes");
+        let median = Duration::from_millis(1);
+        let normal: Vec<u128> = (0..4)
+            .map(|_| stream.log_normal(median, 50).as_nanos())
+            .collect();
+        let table = [1, 2, 10, 500].map(Duration::from_millis);
+        let drawn: Vec<u128> = (0..4).map(|_| stream.quantile(&table).as_nanos()).collect();
+        assert_eq!(
+            format!("{normal:?} {drawn:?}"),
+            "[1245705, 1755795, 1526758, 1177335] [4366778, 7208540, 5359497, 1644996]"
+        );
+        assert_eq!(stream.quantile(&[]), Duration::ZERO);
+        assert_eq!(stream.quantile(&[median]), median);
+    }
+
+    #[test]
+    fn the_log_normal_distribution_has_its_median_and_its_spread() {
+        let mut stream = Stream::new(7, "log-normal");
+        let median = Duration::from_nanos(1_000_000);
+        let mut draws: Vec<u64> = (0..100_000)
+            .map(|_| nanos(stream.log_normal(median, 100)))
+            .collect();
+        draws.sort_unstable();
+        let middle = draws[draws.len() / 2];
+        assert!((980_000..1_020_000).contains(&middle), "{middle}");
+        // One standard deviation: e times as long.
+        let high = draws[draws.len() * 8413 / 10_000];
+        assert!((2_650_000..2_790_000).contains(&high), "{high}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod conformance;
 mod determinism;
 mod faults;
+mod models;
 mod nodes;
 mod paced;
 mod scale;

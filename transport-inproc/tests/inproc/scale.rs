@@ -107,8 +107,8 @@ fn frames_per_second() {
         ("none", Latency::ZERO),
     ];
     for (nodes, in_flight) in [(5, 64), (100, 8), (1_000, 8), (10_000, 8)] {
-        for (name, latency) in models {
-            let (mut world, received) = ring(nodes, in_flight, latency);
+        for (name, latency) in &models {
+            let (mut world, received) = ring(nodes, in_flight, latency.clone());
             let start = std::time::Instant::now();
             while received.get() < 5_000_000 && world.step() {}
             let seconds = start.elapsed().as_secs_f64();
