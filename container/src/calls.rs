@@ -13,6 +13,13 @@ use crate::{CallError, Name, Payload};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TaskId(pub(crate) u64);
 
+impl TaskId {
+    /// Returns a number below [`Slab::LEN_MAX`] that no other handler under way has.
+    pub(crate) const fn place(self) -> usize {
+        Slab::<()>::place(self.0)
+    }
+}
+
 /// Names a link for as long as it lasts. What belongs to a link that has ended finds nobody, although the
 /// node, or another in its place, may be there again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +29,7 @@ pub(crate) struct LinkKey {
 }
 
 /// Where a message came from, and so where its end is reported.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// A call of this container.
     LocalCall { id: u64 },

@@ -113,7 +113,7 @@ impl Core {
     }
 
     pub(crate) fn node_state(&self) -> NodeState {
-        let starting = |state: &State| matches!(state, State::New(_));
+        let starting = |state: &State| matches!(state, State::New);
         if self.stage != Stage::Running {
             NodeState::Draining
         } else if self

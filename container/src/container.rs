@@ -24,7 +24,6 @@ use crate::core::{Core, Shared, Stage};
 use crate::counters::Counter;
 use crate::current;
 use crate::fiber::{Pause, Suspender, Worker, WorkerPool, current_span, panic_message};
-use crate::hash::Table;
 use crate::liveness::BusyAnswer;
 use crate::{CallError, ContainerConfig, Health, Name, work};
 
@@ -43,8 +42,8 @@ const TRIM_EVERY_TURNS: u64 = 4096;
 /// thread: all of that comes through [`Io`].
 pub struct Container {
     core: Shared,
-    /// Those whose handlers wait.
-    waiting: Table<TaskId, Worker>,
+    /// Those whose handlers wait, by the place of the task.
+    waiting: Vec<Option<Worker>>,
     workers: WorkerPool,
     /// How many handlers may run before the next look at the clock.
     batch: usize,
@@ -61,7 +60,7 @@ impl Container {
     pub fn new(config: ContainerConfig) -> Self {
         Self {
             core: Rc::new(RefCell::new(Core::new(config))),
-            waiting: Table::default(),
+            waiting: Vec::new(),
             workers: WorkerPool::default(),
             batch: 1,
             inbox: Inbox::new(),
@@ -179,16 +178,16 @@ impl Container {
     fn drain(&mut self, io: &mut dyn Io, budget: usize) {
         let base = current_span();
         let mut left = budget;
+        self.core.borrow_mut().now = io.now();
         while left > 0 {
             let batch = left.min(self.batch);
-            let (resumed, began) = {
+            let resumed = {
                 let mut core = self.core.borrow_mut();
                 if core.stage == Stage::Ended {
                     return;
                 }
-                core.now = io.now();
                 core.handlers_left = batch;
-                (core.resumable.pop_front(), core.now)
+                core.resumable.pop_front()
             };
             let ran = match resumed {
                 Some(task) => self.resume(task, base.as_ref()),
@@ -197,18 +196,24 @@ impl Container {
             if !ran {
                 return;
             }
-            left -= self.look_back(io.now().since(began), batch).min(left);
+            left -= self.look_back(io.now(), batch).min(left);
             self.hand_over_jobs(io);
             self.drop_discarded();
             self.flush_if_due(io);
         }
     }
 
-    /// Notes how long handlers took, and returns how many there were.
-    fn look_back(&mut self, took: Duration, batch: usize) -> usize {
+    /// Notes what time it is and so how long handlers took, and returns how many there were.
+    fn look_back(&mut self, now: Instant, batch: usize) -> usize {
         let mut core = self.core.borrow_mut();
+        let took = now.since(core.now);
+        core.now = now;
         let ran = (batch - core.handlers_left).max(1);
-        let each = took / u32::try_from(ran).unwrap_or(u32::MAX);
+        let each = if ran == 1 {
+            took
+        } else {
+            took / u32::try_from(ran).unwrap_or(u32::MAX)
+        };
         if let Some(index) = core.sampled.take() {
             core.instances[index].took(each);
         }
@@ -218,21 +223,21 @@ impl Container {
 
     /// Lets the handler go on whose wait is over.
     fn resume(&mut self, task: TaskId, base: Option<&Span>) -> bool {
-        let Some(worker) = self.waiting.remove(&task) else {
+        let Some(worker) = self.waiting.get_mut(task.place()).and_then(Option::take) else {
             return true;
         };
-        let sender = {
-            let core = self.core.borrow();
+        let state = {
+            let mut core = self.core.borrow_mut();
+            core.running = Some(task);
             let state = core.tasks.get(task.0);
             let state = state.expect("invariant: a handler that waits is under way");
             core.record_resumed(task);
             if let Some(progress) = &core.progress {
                 progress.enter(state.handler);
             }
-            state.sender.clone()
+            state.clone()
         };
-        current::enter(&self.core, task);
-        self.run(worker, Some(&sender.component), base);
+        self.run(worker, Some(&state.sender.component), base);
         true
     }
 
@@ -258,14 +263,18 @@ impl Container {
 
     fn run(&mut self, mut worker: Worker, waiting: Option<&Name>, base: Option<&Span>) {
         let pause = worker.resume(waiting, base);
-        current::leave();
         let mut core = self.core.borrow_mut();
+        core.running = None;
         if let Some(progress) = &core.progress {
             progress.leave();
         }
         match (pause, core.suspended.take()) {
             (Pause::Waits, Some(task)) => {
-                self.waiting.insert(task, worker);
+                let place = task.place();
+                if place >= self.waiting.len() {
+                    self.waiting.resize_with(place + 1, || None);
+                }
+                self.waiting[place] = Some(worker);
             }
             _ => self.workers.give_back(worker),
         }
@@ -378,7 +387,7 @@ impl Container {
             return Next::Ended;
         }
         let blocked = core.tasks.len() >= core.handlers_max();
-        let can_run = !core.resumable.is_empty() || (!core.ready.is_empty() && !blocked);
+        let can_run = !core.resumable.is_empty() || (core.ready.first().is_some() && !blocked);
         if can_run || core.peers.probe_due {
             return Next::Now;
         }
@@ -417,6 +426,7 @@ impl Node for Container {
             core.counters.add(Counter::Turns);
             core.turn_budget
         };
+        current::enter(&self.core);
         if self.core.borrow().progress.is_none() {
             self.first_turn(io);
         }
@@ -444,6 +454,7 @@ impl Node for Container {
         {
             self.workers.trim();
         }
+        current::leave();
         self.next()
     }
 }
@@ -452,9 +463,19 @@ impl Drop for Container {
     /// Unwinds what is suspended. No destructor of a handler can do anything any more.
     fn drop(&mut self) {
         self.core.borrow_mut().dead = true;
-        let mut waiting: Vec<_> = self.waiting.drain().collect();
-        let number = |task: &TaskId| self.core.borrow().tasks.get(task.0).map(|task| task.number);
-        waiting.sort_unstable_by_key(|(task, _)| number(task));
+        let mut waiting = {
+            let core = self.core.borrow();
+            let tasks = core
+                .tasks
+                .iter()
+                .map(|(id, task)| (task.number, TaskId(id)));
+            let worker = |(number, task): (u64, TaskId)| {
+                let worker = self.waiting.get_mut(task.place())?.take()?;
+                Some((number, worker))
+            };
+            tasks.filter_map(worker).collect::<Vec<_>>()
+        };
+        waiting.sort_unstable_by_key(|(number, _)| *number);
         drop(waiting);
         {
             let mut core = self.core.borrow_mut();

@@ -2,13 +2,12 @@
 
 use std::any::Any;
 use std::panic::Location;
-use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_transport::{Instant, JobId, JobOutcome, OffloadJob, Shutdown, Stream};
 
 use crate::calls::TaskId;
-use crate::core::{Core, Sender, Shared, Timer};
+use crate::core::{Core, Shared, Task, Timer};
 use crate::counters::Counter;
 use crate::environment::Environment;
 use crate::fiber::Suspender;
@@ -19,56 +18,58 @@ use crate::{CallError, Caller, Name, Payload, RawPending, RawReplies, Request, T
 /// Methods that wait suspend this handler; its instance handles nothing else meanwhile, the rest of the
 /// container goes on. Do not hold a lock, or a borrow of something shared, across one of them.
 pub struct Context<'a> {
-    core: Shared,
-    task: TaskId,
+    core: &'a Shared,
+    id: TaskId,
+    task: &'a Task,
     suspender: &'a Suspender<'a>,
-    sender: Rc<Sender>,
-    instance: Option<usize>,
     /// `None` until it is needed.
     environment: Option<Box<Environment>>,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(
-        core: Shared,
-        task: TaskId,
+    pub(crate) const fn new(
+        core: &'a Shared,
+        id: TaskId,
+        task: &'a Task,
         suspender: &'a Suspender<'a>,
-        sender: Rc<Sender>,
-        instance: Option<usize>,
         environment: Option<Box<Environment>>,
     ) -> Self {
         Self {
             core,
+            id,
             task,
             suspender,
-            sender,
-            instance,
             environment,
         }
+    }
+
+    /// Returns what its instance keeps.
+    pub(crate) fn into_environment(self) -> Option<Box<Environment>> {
+        self.environment
     }
 
     /// Returns this component's name, as `app/name`.
     #[must_use]
     pub fn component(&self) -> &Name {
-        &self.sender.component
+        &self.task.sender.component
     }
 
     /// Returns the business flow of the message being handled; empty when it belongs to none.
     #[must_use]
     pub fn flow(&self) -> &Name {
-        &self.sender.flow
+        &self.task.sender.flow
     }
 
     /// Returns the trace of the message being handled.
     #[must_use]
     pub fn trace(&self) -> &Trace {
-        &self.sender.trace
+        &self.task.sender.trace
     }
 
     /// Returns when whoever sent the message stops caring; `None` when nobody waits.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.sender.deadline
+        self.task.sender.deadline
     }
 
     /// Returns the time: monotonic, virtual in a simulated world.
@@ -88,8 +89,7 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         let core = self.core.borrow();
-        let given_up = |task: &crate::core::Task| task.is_given_up(core.now);
-        core.dead || core.tasks.get(self.task.0).is_none_or(given_up)
+        core.dead || self.task.is_given_up(core.now)
     }
 
     /// Returns this instance's random numbers: in a simulated world a pure function of its seed.
@@ -151,12 +151,12 @@ impl<'a> Context<'a> {
         modelled: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CallError> {
-        let task = self.task;
+        let id = self.id;
         let job = {
             let mut core = self.alive()?;
             let job = JobId(core.fresh_id());
             core.counters.add(Counter::BlockingJobs);
-            core.job_owners.insert(job, task);
+            core.job_owners.insert(job, id);
             let work = Box::new(move || Box::new(work()) as Box<dyn Any + Send>);
             core.jobs.push(OffloadJob {
                 id: job,
@@ -165,9 +165,11 @@ impl<'a> Context<'a> {
             });
             job
         };
-        let outcome = self.wait_until(|core| {
-            let outcome = core.tasks.get_mut(task.0).and_then(|task| task.job.take());
-            outcome.map_or(Wait::Woken(Instant::FAR_FUTURE), Wait::Over)
+        let task = self.task;
+        let outcome = self.wait_until(|_| {
+            task.job
+                .take()
+                .map_or(Wait::Woken(Instant::FAR_FUTURE), Wait::Over)
         });
         self.core.borrow_mut().job_owners.remove(&job);
         match outcome? {
@@ -189,7 +191,7 @@ impl<'a> Context<'a> {
     ///
     /// [`CallError::Rejected`] when too many are waiting already.
     pub fn after(&mut self, delay: Duration, request: Request) -> Result<(), CallError> {
-        let sender = (*self.sender).clone();
+        let sender = self.task.sender.clone();
         self.alive()?.send_after(sender, delay, request)
     }
 
@@ -208,7 +210,7 @@ impl<'a> Context<'a> {
             !pending.is_empty(),
             "wait_any needs at least one call to wait for"
         );
-        let task = self.task;
+        let task = self.id;
         let ids: Vec<_> = pending.iter().map(|pending| pending.id).collect();
         let first = self.wait_until(|core| {
             let mut soonest = Instant::FAR_FUTURE;
@@ -236,7 +238,7 @@ impl<'a> Context<'a> {
 
     fn environment_mut(&mut self) -> &mut Environment {
         self.environment
-            .get_or_insert_with(|| self.core.borrow_mut().environment(self.instance))
+            .get_or_insert_with(|| self.core.borrow_mut().environment(self.task.instance))
     }
 
     /// Borrows the core, unless everything is refused: the node was killed, or this handler is unwinding
@@ -264,8 +266,8 @@ impl<'a> Context<'a> {
                     Wait::Alarm(at) => (true, at),
                     Wait::Woken(by) => (false, by),
                 };
-                core.suspend(self.task, alarm, by)?;
-                core.record_suspended(self.task, place);
+                core.suspend(self.id, self.task, alarm, by)?;
+                core.record_suspended(self.id, place);
             }
             self.suspender.suspend();
         }
@@ -286,22 +288,24 @@ impl Core {
     /// Notes that a handler goes to sleep, and sees to it that it is woken when its caller gives up. A timer
     /// costs as much as a small message, so none is set where another wakes it in time: most handlers wait
     /// for calls of theirs, which end no later than they do.
-    fn suspend(&mut self, task: TaskId, alarm: bool, by: Instant) -> Result<(), CallError> {
-        let now = self.now;
-        let Some(state) = self
-            .tasks
-            .get_mut(task.0)
-            .filter(|state| !state.is_given_up(now))
-        else {
+    fn suspend(
+        &mut self,
+        id: TaskId,
+        task: &Task,
+        alarm: bool,
+        by: Instant,
+    ) -> Result<(), CallError> {
+        if task.is_given_up(self.now) {
             return Err(CallError::Cancelled);
-        };
-        state.asleep = true;
-        self.suspended = Some(task);
-        let until = state.awaited_until.unwrap_or(Instant::FAR_FUTURE);
-        if alarm || until < by {
-            state.timer = Some(self.timers.set(by.min(until), Timer::Wake(task)));
         }
-        if let Some(instance) = state.instance {
+        task.asleep.set(true);
+        self.suspended = Some(id);
+        let until = task.awaited_until.unwrap_or(Instant::FAR_FUTURE);
+        if alarm || until < by {
+            let timer = self.timers.set(by.min(until), Timer::Wake(id));
+            task.timer.set(Some(timer));
+        }
+        if let Some(instance) = task.instance {
             self.watch_queue(instance);
         }
         Ok(())
@@ -318,13 +322,13 @@ impl Caller for Context<'_> {
 
     #[track_caller]
     fn wait(&mut self, pending: RawPending) -> Result<Payload, CallError> {
-        let (id, task) = (pending.id, self.task);
+        let (id, task) = (pending.id, self.id);
         self.wait_until(|core| core.await_call(id, task))?;
         take_answer(&pending)
     }
 
     fn cast(&mut self, request: Request) -> Result<(), CallError> {
-        let (_, sent) = self.alive()?.send_cast(&self.sender, request);
+        let (_, sent) = self.alive()?.send_cast(&self.task.sender, request);
         sent
     }
 
@@ -332,7 +336,7 @@ impl Caller for Context<'_> {
     fn publish(&mut self, topic: &str, payload: Payload) -> Result<usize, CallError> {
         let topic = topic.into();
         self.alive()?
-            .publish(&self.sender, &topic, &payload, Location::caller())
+            .publish(&self.task.sender, &topic, &payload, Location::caller())
     }
 
     fn start_stream(&mut self, request: Request) -> RawReplies {
@@ -347,7 +351,7 @@ impl Caller for Context<'_> {
 
     #[track_caller]
     fn next_item(&mut self, replies: &mut RawReplies) -> Option<Result<Payload, CallError>> {
-        let (id, task) = (replies.pending.id, self.task);
+        let (id, task) = (replies.pending.id, self.id);
         let waited = self.wait_until(|core| core.await_call(id, task));
         if let Err(error) = waited {
             return Some(Err(error));
@@ -359,7 +363,7 @@ impl Caller for Context<'_> {
 impl Context<'_> {
     fn start(&self, request: Request, streaming: bool) -> u64 {
         match self.alive() {
-            Ok(mut core) => core.start_call(&self.sender, request, streaming),
+            Ok(mut core) => core.start_call(&self.task.sender, request, streaming),
             // No call has this number, which reads as an answer that is there: `Cancelled`.
             Err(_) => 0,
         }
@@ -372,17 +376,5 @@ pub(crate) fn take_answer(pending: &RawPending) -> Result<Payload, CallError> {
     match call.map(|call| call.answer) {
         Some(crate::calls::Answer::Done(result)) => result,
         _ => Err(CallError::Cancelled),
-    }
-}
-
-impl Drop for Context<'_> {
-    /// The environment goes back to the instance, after a panic, too.
-    fn drop(&mut self) {
-        if let Some(index) = self.instance
-            && let Ok(mut core) = self.core.try_borrow_mut()
-            && let Some(instance) = core.instances.get_mut(index)
-        {
-            instance.environment = self.environment.take();
-        }
     }
 }

@@ -5,7 +5,7 @@
 //! needs the outside world is queued here and done by the turn.
 
 use std::any::Any;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
@@ -31,7 +31,8 @@ use crate::slab::Slab;
 use crate::streams::ServedStream;
 use crate::timers::{TimerKey, Timers};
 use crate::{
-    CallError, ContainerConfig, Directory, LinkConfig, Name, NodeId, Request, Subscription, Trace,
+    CallError, ContainerConfig, Directory, LinkConfig, Message, Name, NodeId, Request,
+    Subscription, Trace,
 };
 
 pub(crate) type Shared = Rc<RefCell<Core>>;
@@ -89,19 +90,44 @@ pub(crate) struct Sender {
     pub(crate) message: Option<u64>,
 }
 
+impl Sender {
+    /// Becomes an instance that handles a message.
+    pub(crate) fn handles(&mut self, component: &Name, instance: usize, message: &Message) {
+        let Self {
+            component: own,
+            instance: place,
+            flow,
+            deadline,
+            trace,
+            before,
+            waiting,
+            message: id,
+        } = self;
+        own.assign(component);
+        *place = Some(instance);
+        flow.assign(message.flow());
+        *deadline = Some(message.deadline());
+        *trace = *message.trace();
+        before.clone_from(&message.0.waiting);
+        waiting.take();
+        *id = Some(message.id());
+    }
+}
+
 /// What a handler under way is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Start,
     Handle,
     Stop,
     /// An item of a stream.
     Produce(u64),
+    #[default]
     Other,
 }
 
-/// A handler under way.
-#[derive(Debug)]
+/// A handler under way; its container and its context share it. One that has ended becomes the next.
+#[derive(Default)]
 pub(crate) struct Task {
     /// Grows from one to the next.
     pub(crate) number: u64,
@@ -110,24 +136,37 @@ pub(crate) struct Task {
     pub(crate) handler: HandlerId,
     pub(crate) instance: Option<usize>,
     pub(crate) origin: Option<Origin>,
-    pub(crate) sender: Rc<Sender>,
+    pub(crate) sender: Sender,
     pub(crate) credit: u32,
     pub(crate) started: Instant,
-    /// It is suspended and nothing has woken it yet.
-    pub(crate) asleep: bool,
-    /// Its caller gave up.
-    pub(crate) cancelled: bool,
     /// When its caller stops waiting; nobody needs to say so. `None`: nobody waits for it.
     pub(crate) awaited_until: Option<Instant>,
+    /// It is suspended and nothing has woken it yet.
+    pub(crate) asleep: Cell<bool>,
+    /// Its caller gave up.
+    pub(crate) cancelled: Cell<bool>,
     /// Wakes it when nothing else does.
-    pub(crate) timer: Option<TimerKey>,
-    pub(crate) job: Option<JobOutcome>,
+    pub(crate) timer: Cell<Option<TimerKey>>,
+    pub(crate) job: Cell<Option<JobOutcome>>,
 }
 
 impl Task {
+    /// Takes the place of one that has ended. Its origin, its credit and its sender are still to be said.
+    pub(crate) fn begin(&mut self, purpose: Purpose, method: &Name, instance: Option<usize>) {
+        self.purpose = purpose;
+        self.method.assign(method);
+        self.instance = instance;
+        self.origin = None;
+        self.credit = 0;
+        self.asleep.set(false);
+        self.cancelled.set(false);
+        self.timer.set(None);
+        self.job.set(None);
+    }
+
     /// Tells whether it works for nobody any more.
     pub(crate) fn is_given_up(&self, now: Instant) -> bool {
-        self.cancelled || self.awaited_until.is_some_and(|until| until <= now)
+        self.cancelled.get() || self.awaited_until.is_some_and(|until| until <= now)
     }
 }
 
@@ -153,6 +192,41 @@ pub(crate) enum Stage {
 pub(crate) enum Ready {
     Instance(usize),
     Stream(u64),
+}
+
+/// Who competes for the thread, the one whose message arrived first in front.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    /// Invariant: before all the others, and `None` only when there are none. Often it is the only one.
+    first: Option<(u64, Ready)>,
+    others: BinaryHeap<Reverse<(u64, Ready)>>,
+}
+
+impl Line {
+    pub(crate) fn push(&mut self, arrival: u64, ready: Ready) {
+        let new = (arrival, ready);
+        match &mut self.first {
+            Some(first) if *first <= new => self.others.push(Reverse(new)),
+            Some(first) => self.others.push(Reverse(std::mem::replace(first, new))),
+            None => self.first = Some(new),
+        }
+    }
+
+    pub(crate) const fn first(&self) -> Option<(u64, Ready)> {
+        self.first
+    }
+
+    pub(crate) fn pop(&mut self) {
+        self.first = self.others.pop().map(|Reverse(next)| next);
+    }
+}
+
+/// The instances here that a target means, and its whole name.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) name: Name,
+    /// Where in `groups`; `None` when no instance here has this name.
+    pub(crate) group: Option<usize>,
 }
 
 pub(crate) struct Core {
@@ -185,17 +259,24 @@ pub(crate) struct Core {
     pub(crate) timers: Timers<Timer>,
 
     pub(crate) instances: Vec<Instance>,
-    pub(crate) by_name: Table<Name, Vec<usize>>,
+    /// The instances of one component.
+    pub(crate) groups: Vec<Vec<usize>>,
+    /// Which group it is.
+    by_name: Table<Name, usize>,
     pub(crate) local_topics: Table<Name, Vec<(Name, Name)>>,
-    /// Targets as they were given, and what they are called in full.
-    targets: ByAddress<Name>,
+    /// Targets as they were given, and what they mean.
+    targets: ByAddress<Target>,
     pub(crate) queued_messages: usize,
     pub(crate) queued_bytes: usize,
     pub(crate) arrivals: u64,
-    pub(crate) ready: BinaryHeap<Reverse<(u64, Ready)>>,
+    pub(crate) ready: Line,
     /// Handlers whose wait is over: they go first, because their messages came first.
     pub(crate) resumable: VecDeque<TaskId>,
-    pub(crate) tasks: Slab<Task>,
+    pub(crate) tasks: Slab<Rc<Task>>,
+    /// To be used again.
+    spare_tasks: Vec<Rc<Task>>,
+    /// The handler on the thread.
+    pub(crate) running: Option<TaskId>,
     /// The instance whose handler ended last, without having waited: how long it took is to be found out.
     pub(crate) sampled: Option<usize>,
     /// The handler that has just begun to wait.
@@ -204,13 +285,13 @@ pub(crate) struct Core {
     pub(crate) to_stop: Option<usize>,
     /// How many more handlers may begin before the container looks at the clock.
     pub(crate) handlers_left: usize,
-    /// Used again for the next handler, if nobody kept it.
-    pub(crate) sender: Option<Rc<Sender>>,
     /// Where the running handler is published; `None` before the first turn.
     pub(crate) progress: Option<Arc<Progress>>,
     /// Where what happens is written down, if anybody wants to know.
     pub(crate) recorder: Option<Recorder>,
     pub(crate) seed: u64,
+    /// Keeps the spans of this node's messages apart from those of others.
+    pub(crate) spans: u64,
     pub(crate) next_id: u64,
 
     pub(crate) calls: Calls,
@@ -272,23 +353,26 @@ impl Core {
             counters: Counters::default(),
             timers: Timers::default(),
             instances: Vec::new(),
+            groups: Vec::new(),
             by_name: Table::default(),
             local_topics: Table::default(),
             targets: ByAddress::default(),
             queued_messages: 0,
             queued_bytes: 0,
             arrivals: 0,
-            ready: BinaryHeap::new(),
+            ready: Line::default(),
             resumable: VecDeque::new(),
             tasks: Slab::default(),
+            spare_tasks: Vec::new(),
+            running: None,
             sampled: None,
             suspended: None,
             to_stop: None,
             handlers_left: 0,
-            sender: None,
             progress: None,
             recorder: None,
             seed: 0,
+            spans: 0,
             next_id: 2,
             calls: Calls::default(),
             lapsed: Lapsed::default(),
@@ -314,7 +398,10 @@ impl Core {
     }
 
     fn add_instance(&mut self, mut spec: crate::ComponentSpec) {
-        spec.name = self.qualified(&spec.name);
+        spec.name = Name::kept(self.qualified(&spec.name).as_str());
+        for method in spec.interfaces.iter().flat_map(|it| it.methods) {
+            Name::kept(method.name.as_str());
+        }
         let index = self.instances.len();
         for Subscription { topic, method } in &spec.subscriptions {
             let subscriber = (spec.name.clone(), method.clone());
@@ -323,7 +410,12 @@ impl Core {
                 .or_default()
                 .push(subscriber);
         }
-        let same = self.by_name.entry(spec.name.clone()).or_default();
+        let groups = &mut self.groups;
+        let group = *self.by_name.entry(spec.name.clone()).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        let same = &mut groups[group];
         same.push(index);
         let number = u32::try_from(same.len() - 1).unwrap_or(u32::MAX);
         let mut instance = Instance::new(spec);
@@ -337,6 +429,7 @@ impl Core {
     pub(crate) fn seed(&mut self, seed: u64) {
         self.seed = seed;
         self.random = Stream::new(seed, "container");
+        self.spans = Stream::new(seed, "spans").bits();
         let mut tables = Stream::new(seed, "tables");
         self.served = seeded(tables.bits());
         self.peers.seed(tables.bits());
@@ -355,20 +448,32 @@ impl Core {
 
     /// Completes a name with this container's app.
     pub(crate) fn qualified(&self, name: &Name) -> Name {
-        if name.as_str().contains('/') || name.is_empty() {
-            name.clone()
-        } else {
-            format!("{}/{name}", self.app).into()
-        }
+        qualified(&self.app, name)
     }
 
-    /// The same for the target of a request, which most often is that of one before.
-    pub(crate) fn target(&mut self, name: &Name) -> Name {
-        self.targets.get(name).unwrap_or_else(|| {
-            let target = self.qualified(name);
-            self.targets.insert(name, target.clone());
-            target
+    /// Finds what the target of a request means, which most often is that of one before.
+    pub(crate) fn target(&mut self, name: &Name) -> &Target {
+        let (by_name, app) = (&self.by_name, &self.app);
+        self.targets.get_or_insert_with(name, || {
+            let name = qualified(app, name);
+            match by_name.get_key_value(&name) {
+                // In the place where the others have it.
+                Some((known, group)) => Target {
+                    name: known.clone(),
+                    group: Some(*group),
+                },
+                None => Target {
+                    name: Name::known(name.as_str()),
+                    group: None,
+                },
+            }
         })
+    }
+
+    /// Returns the instances here of a component.
+    pub(crate) fn instances_of(&self, component: &Name) -> &[usize] {
+        let group = self.by_name.get(component);
+        group.map_or(&[], |group| &self.groups[*group])
     }
 
     pub(crate) const fn fresh_id(&mut self) -> u64 {
@@ -388,14 +493,13 @@ impl Core {
         let instance = &self.instances[index];
         if instance.wants_thread() {
             let arrival = instance.queue.front().map_or(0, |(arrival, _)| *arrival);
-            self.ready.push(Reverse((arrival, Ready::Instance(index))));
+            self.ready.push(arrival, Ready::Instance(index));
         }
     }
 
     /// Finds what arrived first and can go on now.
     pub(crate) fn peek_ready(&mut self) -> Option<Ready> {
-        while let Some(Reverse((arrival, ready))) = self.ready.peek() {
-            let (arrival, ready) = (*arrival, *ready);
+        while let Some((arrival, ready)) = self.ready.first() {
             let Ready::Instance(index) = ready else {
                 return Some(ready);
             };
@@ -425,27 +529,24 @@ impl Core {
         self.limits.handlers.min(Slab::<Task>::LEN_MAX)
     }
 
-    /// Shares on whose behalf a handler sends, in the place of the last one's, if that is free.
-    pub(crate) fn shared_sender(&mut self, sender: Sender) -> Rc<Sender> {
-        match self.sender.take() {
-            Some(mut kept) => {
-                if let Some(place) = Rc::get_mut(&mut kept) {
-                    *place = sender;
-                    kept
-                } else {
-                    Rc::new(sender)
-                }
-            }
-            None => Rc::new(sender),
+    /// Takes a task that nobody else has.
+    pub(crate) fn spare_task(&mut self) -> Rc<Task> {
+        self.spare_tasks.pop().unwrap_or_default()
+    }
+
+    /// Keeps a task to be used again, if nobody else has it.
+    pub(crate) fn keep_spare(&mut self, mut task: Rc<Task>) {
+        const KEEP: usize = 64;
+        if self.spare_tasks.len() < KEEP && Rc::get_mut(&mut task).is_some() {
+            self.spare_tasks.push(task);
         }
     }
 
     /// Lets a suspended handler go on.
     pub(crate) fn wake(&mut self, task: TaskId) {
-        if let Some(state) = self.tasks.get_mut(task.0)
-            && state.asleep
+        if let Some(state) = self.tasks.get(task.0)
+            && state.asleep.replace(false)
         {
-            state.asleep = false;
             if let Some(timer) = state.timer.take() {
                 self.timers.cancel(timer);
             }
@@ -455,16 +556,16 @@ impl Core {
 
     /// Tells a handler that nobody waits for it any more.
     pub(crate) fn cancel_task(&mut self, task: TaskId) {
-        if let Some(state) = self.tasks.get_mut(task.0) {
-            state.cancelled = true;
+        if let Some(state) = self.tasks.get(task.0) {
+            state.cancelled.set(true);
             self.wake(task);
         }
     }
 
     pub(crate) fn job_done(&mut self, job: JobId, outcome: JobOutcome) {
         if let Some(owner) = self.job_owners.remove(&job) {
-            if let Some(task) = self.tasks.get_mut(owner.0) {
-                task.job = Some(outcome);
+            if let Some(task) = self.tasks.get(owner.0) {
+                task.job.set(Some(outcome));
             }
             self.wake(owner);
         }
@@ -580,5 +681,13 @@ impl Core {
             CallError::Expired(_) => self.counters.add(Counter::Expired),
             _ => {}
         }
+    }
+}
+
+fn qualified(app: &Name, name: &Name) -> Name {
+    if name.as_str().contains('/') || name.is_empty() {
+        name.clone()
+    } else {
+        format!("{app}/{name}").into()
     }
 }

@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 
-use crate::calls::TaskId;
 use crate::core::Shared;
 use crate::{Name, Trace};
 
@@ -31,18 +30,18 @@ pub struct Current {
 }
 
 thread_local! {
-    /// Whose container, and which of its handlers.
-    static CURRENT: RefCell<Option<(Shared, TaskId)>> = const { RefCell::new(None) };
+    /// The container whose handlers run.
+    static CURRENT: RefCell<Option<Shared>> = const { RefCell::new(None) };
 }
 
 /// Returns the handler that runs on this thread, if one does. `None` as well for what the container itself
 /// says while it does something for a handler.
 #[must_use]
 pub fn current() -> Option<Current> {
-    let noted = |current: &RefCell<Option<(Shared, TaskId)>>| current.try_borrow().ok()?.clone();
-    let (core, task) = CURRENT.try_with(noted).ok().flatten()?;
+    let noted = |current: &RefCell<Option<Shared>>| current.try_borrow().ok()?.clone();
+    let core = CURRENT.try_with(noted).ok().flatten()?;
     let core = core.try_borrow().ok()?;
-    let task = core.tasks.get(task.0)?;
+    let task = core.tasks.get(core.running?.0)?;
     // An item of a stream is made on behalf of the instance that began it.
     let instance = task.instance.or(task.sender.instance);
     Some(Current {
@@ -56,8 +55,9 @@ pub fn current() -> Option<Current> {
     })
 }
 
-pub(crate) fn enter(core: &Shared, task: TaskId) {
-    CURRENT.set(Some((core.clone(), task)));
+/// Says whose handlers run on this thread from now on.
+pub(crate) fn enter(core: &Shared) {
+    CURRENT.set(Some(core.clone()));
 }
 
 pub(crate) fn leave() {

@@ -10,6 +10,7 @@ use monofil_transport::Instant;
 
 use crate::error::micros;
 use crate::names::NamesIn;
+use crate::parcel::Parcel;
 use crate::{CallError, Name, NodeId, Payload, Trace};
 
 /// An instance that waits for an answer, and those that wait for it in turn.
@@ -202,7 +203,7 @@ impl Envelope {
         names: &NamesIn,
         now: Instant,
         default_deadline: Duration,
-    ) -> Option<Box<Self>> {
+    ) -> Option<Parcel> {
         let kind = wire::Kind::try_from(record.kind).ok()?;
         if kind == wire::Kind::Unspecified {
             return None;
@@ -217,7 +218,7 @@ impl Envelope {
             [] => Bytes::new(),
             bytes => frame.slice_ref(bytes),
         };
-        let mut envelope = Box::new(Self {
+        let mut envelope = Parcel::new(Self {
             kind,
             id: record.id,
             source: names.get(record.source)?,

@@ -171,6 +171,8 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
 /// The workers of a container that are free, by the size of their stacks.
 #[derive(Default)]
 pub(crate) struct WorkerPool {
+    /// The one that became free last; most often it is taken next.
+    last: Option<Worker>,
     free: BTreeMap<usize, Vec<Worker>>,
     /// Workers whose handlers are under way.
     used: usize,
@@ -189,9 +191,12 @@ impl WorkerPool {
         size: usize,
         serve: impl FnOnce() -> S,
     ) -> std::io::Result<Worker> {
-        let worker = match self.free.get_mut(&size).and_then(Vec::pop) {
+        let worker = match self.last.take_if(|worker| worker.size == size) {
             Some(worker) => worker,
-            None => Worker::new(size, serve())?,
+            None => match self.free.get_mut(&size).and_then(Vec::pop) {
+                Some(worker) => worker,
+                None => Worker::new(size, serve())?,
+            },
         };
         self.used += 1;
         self.used_max = self.used_max.max(self.used);
@@ -200,7 +205,9 @@ impl WorkerPool {
 
     pub(crate) fn give_back(&mut self, worker: Worker) {
         self.used -= 1;
-        self.free.entry(worker.size).or_default().push(worker);
+        if let Some(worker) = self.last.replace(worker) {
+            self.free.entry(worker.size).or_default().push(worker);
+        }
     }
 
     pub(crate) const fn used(&self) -> usize {
@@ -222,7 +229,8 @@ impl WorkerPool {
 impl Drop for WorkerPool {
     fn drop(&mut self) {
         let free = std::mem::take(&mut self.free);
-        free.into_values().flatten().for_each(Worker::quit);
+        let free = free.into_values().flatten();
+        free.chain(self.last.take()).for_each(Worker::quit);
     }
 }
 
@@ -310,6 +318,7 @@ mod tests {
         all.into_iter().for_each(|worker| pool.give_back(worker));
         pool.trim();
         pool.trim();
+        assert!(pool.last.is_some());
         assert_eq!((pool.used(), pool.free[&(64 << 10)].len()), (0, 4));
     }
 }

@@ -28,18 +28,18 @@ pub(crate) struct Queued {
 #[derive(Debug)]
 pub(crate) enum Work {
     Message(Queued),
-    Undelivered(Undelivered),
+    /// Few are.
+    Undelivered(Box<Undelivered>),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// Is to be built and started.
-    New(StartReason),
+    New,
     Idle,
     Busy,
     /// Crashed too often; waits before it is built again.
     BackingOff {
-        reason: StartReason,
         until: Instant,
     },
     /// Its `stop` has run.
@@ -60,6 +60,8 @@ pub(crate) struct Instance {
     /// `None` while a handler has it, and until one needs it.
     pub(crate) environment: Option<Box<Environment>>,
     pub(crate) state: State,
+    /// Why it is built, or was the last time.
+    pub(crate) reason: StartReason,
     pub(crate) queue: VecDeque<(u64, Work)>,
     pub(crate) queued_bytes: usize,
     /// Queued casts that came back; bounded apart from what others send.
@@ -100,7 +102,8 @@ impl Instance {
             factory: Rc::new(RefCell::new(spec.factory)),
             component: None,
             environment: None,
-            state: State::New(StartReason::First),
+            state: State::New,
+            reason: StartReason::First,
             queue: VecDeque::new(),
             queued_bytes: 0,
             returned: 0,
@@ -126,7 +129,7 @@ impl Instance {
     /// Tells whether it could begin its next work now.
     pub(crate) fn wants_thread(&self) -> bool {
         match self.state {
-            State::New(_) => true,
+            State::New => true,
             State::Idle => !self.queue.is_empty(),
             State::Busy | State::BackingOff { .. } | State::Stopped => false,
         }
@@ -182,7 +185,7 @@ impl Instance {
     fn retry_after(&self, now: Instant) -> Duration {
         const LEAST: Duration = Duration::from_millis(1);
         const MOST: Duration = Duration::from_secs(5);
-        if let State::BackingOff { until, .. } = self.state {
+        if let State::BackingOff { until } = self.state {
             return now.until(until).max(LEAST);
         }
         let half = u32::try_from(self.queue.len() / 2).unwrap_or(u32::MAX);
@@ -279,30 +282,31 @@ impl Instance {
         spread: impl FnOnce(Duration) -> Duration,
     ) -> Option<Instant> {
         self.restarts += 1;
+        self.reason = reason;
         let Some(delay) = self.crashed(now) else {
-            self.state = State::New(reason);
+            self.state = State::New;
             return None;
         };
         // Equal jitter: half of the delay is fixed.
         let half = delay / 2;
         let until = now + half + spread(half);
         self.resumes = until;
-        self.state = State::BackingOff { reason, until };
+        self.state = State::BackingOff { until };
         Some(until)
     }
 
     /// Ends the wait of an instance that crashed too often; tells whether it was waiting.
     pub(crate) fn resume_start(&mut self) -> bool {
-        let State::BackingOff { reason, .. } = &self.state else {
-            return false;
-        };
-        self.state = State::New(reason.clone());
-        true
+        let waits = matches!(self.state, State::BackingOff { .. });
+        if waits {
+            self.state = State::New;
+        }
+        waits
     }
 
     pub(crate) const fn state_word(&self) -> &'static str {
         match self.state {
-            State::New(_) => "starting",
+            State::New => "starting",
             State::Idle => "idle",
             State::Busy => "busy",
             State::BackingOff { .. } => "backing-off",

@@ -44,6 +44,7 @@ mod message;
 mod name;
 mod names;
 mod network;
+mod parcel;
 mod peers;
 mod pending;
 mod recording;

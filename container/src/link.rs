@@ -13,10 +13,6 @@
 //!
 //! Sans-IO: methods take `now` and what arrived, and say what to do. Call them in this order: `handle_*`
 //! for what arrived, commands, then `poll_frame` until it returns `None`; and again by `next_deadline`.
-#![expect(
-    clippy::vec_box,
-    reason = "envelopes go on into queues, one by one, and are moved as one word"
-)]
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,6 +24,7 @@ use monofil_transport::Instant;
 
 use crate::envelope::Envelope;
 use crate::names::{BadDefinition, NamesIn, NamesOut};
+use crate::parcel::Parcel;
 use crate::{CallError, Name};
 
 /// The bounds of a link.
@@ -80,7 +77,7 @@ pub(crate) struct Batch {
     pub(crate) marks: Marks,
     pub(crate) resent: bool,
     /// On an unnumbered link, which keeps nothing, the records themselves.
-    unnumbered: Vec<Box<Envelope>>,
+    unnumbered: Vec<Parcel>,
 }
 
 /// Answers, items and the like that are kept for a node until it takes them.
@@ -123,7 +120,7 @@ impl LedgerEntry {
 
 #[derive(Debug)]
 struct Outbound {
-    envelope: Box<Envelope>,
+    envelope: Parcel,
     /// The other side's record that ends with this one; see [`Link::answer`].
     settles: Option<u64>,
 }
@@ -131,7 +128,7 @@ struct Outbound {
 /// What the next frame takes along: so many of those that are kept until they have arrived, or these.
 enum Records {
     Numbered(usize),
-    Unnumbered(Vec<Box<Envelope>>),
+    Unnumbered(Vec<Parcel>),
 }
 
 /// What a frame's records are, seen from the receiver.
@@ -255,9 +252,9 @@ impl Link {
     /// Takes a request, or says which limit is reached. A full link is known before anything is sent.
     pub(crate) fn offer(
         &mut self,
-        envelope: Box<Envelope>,
+        envelope: Parcel,
         place: &Name,
-    ) -> Result<(), Box<(CallError, Box<Envelope>)>> {
+    ) -> Result<(), Box<(CallError, Parcel)>> {
         let out = &self.outbound;
         let bytes = envelope.payload.bytes.len() as u64;
         let (limit, value, observed) = if out.requests_open >= self.config.window_records {
@@ -300,7 +297,7 @@ impl Link {
     pub(crate) fn answer(&mut self, envelope: Envelope, settles: Option<u64>) {
         self.outbound.answers_open += 1;
         self.outbound.answer_bytes_open += envelope.payload.bytes.len() as u64;
-        let envelope = Box::new(envelope);
+        let envelope = Parcel::new(envelope);
         self.outbound
             .answers
             .push_back(Outbound { envelope, settles });
@@ -343,7 +340,7 @@ impl Link {
     }
 
     /// Takes back a request that has not left yet.
-    pub(crate) fn withdraw(&mut self, id: u64) -> Option<Box<Envelope>> {
+    pub(crate) fn withdraw(&mut self, id: u64) -> Option<Parcel> {
         let at = self
             .outbound
             .requests
@@ -355,7 +352,7 @@ impl Link {
     }
 
     /// Takes back the requests that have not left and whose deadline has passed.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Box<Envelope>> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Parcel> {
         let due = |out: &Outbound| {
             out.envelope
                 .deadline
@@ -538,7 +535,7 @@ impl Link {
     }
 
     /// Takes the requests that have not left.
-    pub(crate) fn take_requests(&mut self) -> Vec<Box<Envelope>> {
+    pub(crate) fn take_requests(&mut self) -> Vec<Parcel> {
         let requests = std::mem::take(&mut self.outbound.requests);
         let envelopes = requests.into_iter().map(|out| out.envelope);
         // Those that have left are still open.

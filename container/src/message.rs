@@ -8,7 +8,7 @@ use monofil_proto::wire::Kind;
 use monofil_transport::Instant;
 use monofil_transport::record::Place;
 
-use crate::envelope::Envelope;
+use crate::parcel::Parcel;
 use crate::{CallError, Name, Trace, name};
 
 /// What a message asks for.
@@ -93,7 +93,7 @@ impl Payload {
 
 /// An immutable message, as a handler gets it.
 #[derive(Clone, Debug)]
-pub struct Message(pub(crate) Box<Envelope>);
+pub struct Message(pub(crate) Parcel);
 
 impl Message {
     /// Returns what it asks for.

@@ -1,7 +1,9 @@
 //! Names of components, methods, flows and topics.
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use arcstr::ArcStr;
 
@@ -11,6 +13,12 @@ use arcstr::ArcStr;
 /// One that [`name!`](crate::name) makes of a literal costs nothing to make or clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(ArcStr);
+
+/// Names that are kept for ever: those of components and of their methods. There are as many as the program
+/// has, however many containers it makes.
+static KEPT: Mutex<BTreeSet<Name>> = Mutex::new(BTreeSet::new());
+/// A program whose components have more is a little slower.
+const KEPT_MAX: usize = 16_384;
 
 /// Makes a [`Name`] of a literal, in a constant or anywhere else, without allocating.
 ///
@@ -52,6 +60,34 @@ impl Name {
     /// Returns where it is in memory: clones of a name are in the same place.
     pub(crate) fn address(&self) -> usize {
         self.0.as_str().as_ptr().addr()
+    }
+
+    /// Returns the name that is kept for ever under this text, so that clones of it cost nothing; keeps it if
+    /// there is none and not too many are kept. For names that a program is made of.
+    pub(crate) fn kept(text: &str) -> Self {
+        let mut names = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(text) {
+            return known.clone();
+        }
+        let name = Self::from(text);
+        if names.len() < KEPT_MAX {
+            name.0.leak();
+            names.insert(name.clone());
+        }
+        name
+    }
+
+    /// The same for a name that somebody else chose: none is kept for that.
+    pub(crate) fn known(text: &str) -> Self {
+        let names = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(text).cloned().unwrap_or_else(|| text.into())
+    }
+
+    /// Becomes another name; costs next to nothing when that is in the same place.
+    pub(crate) fn assign(&mut self, other: &Self) {
+        if self.address() != other.address() {
+            *self = other.clone();
+        }
     }
 
     /// Cuts the name to what travels, at a character's edge: for names that are for people only.

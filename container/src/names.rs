@@ -29,6 +29,20 @@ impl<V: Clone> ByAddress<V> {
         (known.address() == name.address()).then(|| value.clone())
     }
 
+    pub(crate) fn get_or_insert_with(&mut self, name: &Name, make: impl FnOnce() -> V) -> &V {
+        let place = &mut self.places[Self::place(name)];
+        if place
+            .as_ref()
+            .is_none_or(|(known, _)| known.address() != name.address())
+        {
+            *place = Some((name.clone(), make()));
+        }
+        let (_, value) = place
+            .as_ref()
+            .expect("invariant: it has just been put here");
+        value
+    }
+
     /// Keeps the name, too, so that nothing else comes to be where it is.
     pub(crate) fn insert(&mut self, name: &Name, value: V) {
         self.places[Self::place(name)] = Some((name.clone(), value));
@@ -192,7 +206,7 @@ impl NamesIn {
             Some(known) if *known == *name => Ok(()),
             Some(_) => Err(BadDefinition),
             None => {
-                self.names[index] = Some(name.into());
+                self.names[index] = Some(Name::known(name));
                 Ok(())
             }
         }

@@ -10,7 +10,7 @@ use monofil_proto::wire::Kind;
 use monofil_transport::record::{Manner, Place, Recorder, Sent, What};
 
 use crate::calls::TaskId;
-use crate::core::{Core, Sender};
+use crate::core::{Core, Sender, Task};
 use crate::envelope::Envelope;
 use crate::{CallError, Message, Name, Payload};
 
@@ -65,19 +65,15 @@ impl Core {
     }
 
     #[inline]
-    pub(crate) fn record_began(
-        &self,
-        task: TaskId,
-        instance: Option<usize>,
-        sender: &Sender,
-        method: &Name,
-    ) {
+    pub(crate) fn record_began(&self, id: TaskId, task: &Task) {
+        let (sender, method) = (&task.sender, &task.method);
         self.record(|recorder| What::Began {
-            task: task.0,
+            task: id.0,
             message: sender.message.map_or(0, |_| sender.trace.span_id),
             component: recorder.name(sender.component.as_str()),
             // An item of a stream is made on behalf of the instance that began it.
-            instance: instance
+            instance: task
+                .instance
                 .or(sender.instance)
                 .map_or(0, |index| self.instances[index].number),
             method: recorder.name(method.as_str()),

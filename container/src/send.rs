@@ -14,8 +14,9 @@ use crate::core::{Core, Delayed, Sender, Timer};
 use crate::counters::Counter;
 use crate::envelope::{Chain, Envelope, Waiting, chain_depth, chain_links};
 use crate::instance::Queued;
+use crate::parcel::Parcel;
 use crate::serve::expired_in_queue;
-use crate::{CallError, Executed, Message, Name, Payload, Request, Trace, Undelivered};
+use crate::{CallError, Executed, Message, Name, Payload, Request, Undelivered};
 
 /// What a frame has besides its records.
 const FRAME_FIXED: usize = 256;
@@ -37,7 +38,7 @@ impl Core {
     pub(crate) fn start_call(&mut self, sender: &Sender, request: Request, streaming: bool) -> u64 {
         self.counters.add(Counter::CallsStarted);
         let deadline = self.deadline(sender, request.deadline);
-        let target = self.target(&request.target);
+        let target = self.target(&request.target).name.clone();
         let id = self.calls.insert(OutgoingCall {
             target: target.clone(),
             method: request.method.clone(),
@@ -126,7 +127,7 @@ impl Core {
         self.counters.add(Counter::CastsStarted);
         // A cast may outlive the message that caused it: its time is its own.
         let deadline = self.now + request.deadline.unwrap_or(self.default_deadline);
-        let target = self.target(&request.target);
+        let target = self.target(&request.target).name.clone();
         let origin = Origin::LocalCast {
             id,
             sender: sender.instance,
@@ -231,7 +232,7 @@ impl Core {
         request: Request,
         target: Name,
         deadline: Instant,
-    ) -> Result<Box<Envelope>, CallError> {
+    ) -> Result<Parcel, CallError> {
         self.check_payload("a payload", &request.payload)?;
         let flow = request.flow.unwrap_or_else(|| sender.flow.clone());
         for name in [&sender.component, &target, &request.method, &flow] {
@@ -240,14 +241,14 @@ impl Core {
         if request.key.len() > Name::BYTES_MAX {
             return Err(CallError::TooLarge("a key is longer than 256 bytes".into()));
         }
-        let envelope = Box::new(Envelope {
+        let envelope = Parcel::new(Envelope {
             source: sender.component.clone(),
             target,
             method: request.method,
             flow,
             deadline: Some(deadline),
             payload: request.payload,
-            trace: self.child_trace(sender.trace),
+            trace: sender.trace.child(self.spans ^ id),
             key: request.key,
             idempotent: request.idempotent,
             ..Envelope::about(kind, id)
@@ -272,22 +273,8 @@ impl Core {
         self.frame_bytes_max.saturating_sub(8 << 10)
     }
 
-    /// Each message is a span of its own, in its sender's trace.
-    fn child_trace(&mut self, parent: Trace) -> Trace {
-        let trace_id = if parent.is_set() {
-            parent.trace_id
-        } else {
-            u128::from(self.random.bits()) << 64 | u128::from(self.random.bits() | 1)
-        };
-        Trace {
-            trace_id,
-            span_id: self.random.bits() | 1,
-            flags: parent.flags,
-        }
-    }
-
     /// Gives a request to an instance here, or else to a node that runs one.
-    fn route(&mut self, envelope: Box<Envelope>, origin: Origin) -> Result<Destination, CallError> {
+    fn route(&mut self, envelope: Parcel, origin: Origin) -> Result<Destination, CallError> {
         let Some(instance) = self.choose_instance(&envelope) else {
             let peer = self.choose_peer(&envelope)?;
             self.offer(peer, envelope)?;
@@ -347,11 +334,7 @@ impl Core {
     }
 
     /// Puts a request into the queue of an instance here.
-    pub(crate) fn deliver(
-        &mut self,
-        envelope: Box<Envelope>,
-        origin: Origin,
-    ) -> Result<(), CallError> {
+    pub(crate) fn deliver(&mut self, envelope: Parcel, origin: Origin) -> Result<(), CallError> {
         let Some(instance) = self.choose_instance(&envelope) else {
             let text = format!("node `{}` runs no `{}`", self.name, envelope.target);
             return Err(CallError::Unimplemented(text));
@@ -362,7 +345,7 @@ impl Core {
     fn deliver_to(
         &mut self,
         index: usize,
-        envelope: Box<Envelope>,
+        envelope: Parcel,
         origin: Origin,
     ) -> Result<(), CallError> {
         self.check_manner(index, &envelope)?;
@@ -398,8 +381,9 @@ impl Core {
     }
 
     /// Finds the instance here that a request goes to; `None` when this node runs no such component.
-    fn choose_instance(&self, envelope: &Envelope) -> Option<Result<usize, CallError>> {
-        let instances = self.by_name.get(&envelope.target)?;
+    fn choose_instance(&mut self, envelope: &Envelope) -> Option<Result<usize, CallError>> {
+        let group = self.target(&envelope.target).group?;
+        let instances = &self.groups[group];
         let is_free = |index: &&usize| {
             let number = self.instances[**index].number;
             !chain_links(&envelope.waiting).any(|link| {
@@ -547,7 +531,7 @@ impl Core {
         let mut chain = vec![self.instances[first].name.as_str()];
         let mut at = self.calls.get(id)?.target.clone();
         for _ in 0..self.instances.len() {
-            let index = *self.by_name.get(&at)?.first()?;
+            let index = *self.instances_of(&at).first()?;
             chain.push(self.instances[index].name.as_str());
             if index == first {
                 return Some(chain.join(" -> "));

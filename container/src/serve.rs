@@ -208,7 +208,7 @@ impl Core {
         let arrival = self.arrival();
         let instance = &mut self.instances[index];
         let was_empty = instance.queue.is_empty();
-        instance.push(arrival, Work::Undelivered(undelivered));
+        instance.push(arrival, Work::Undelivered(Box::new(undelivered)));
         if was_empty {
             self.make_ready(index);
         }
@@ -250,11 +250,11 @@ impl Core {
     }
 
     /// What a handler is called in logs: its method, or the topic it listens to.
-    pub(crate) fn label(message: &Message) -> Name {
+    pub(crate) fn label(message: &Message) -> &Name {
         if message.method().is_empty() {
-            message.topic().clone()
+            message.topic()
         } else {
-            message.method().clone()
+            message.method()
         }
     }
 
@@ -268,52 +268,28 @@ impl Core {
     }
 
     /// Notes a handler that is about to run.
-    pub(crate) fn new_task(
-        &mut self,
-        instance: Option<usize>,
-        method: Name,
-        purpose: Purpose,
-        sender: Rc<Sender>,
-        origin: Option<(Origin, u32)>,
-    ) -> TaskId {
-        let handler = self.handler_number(instance, &sender.component, &method);
-        let (origin, credit) = origin.map_or((None, 0), |(origin, credit)| (Some(origin), credit));
-        let served = origin.as_ref().and_then(Origin::served_key);
-        let number = self.fresh_id();
-        let awaits = matches!(purpose, Purpose::Produce(_)) || served.is_some();
-        let recorded = self
-            .recorder
-            .is_some()
-            .then(|| (sender.clone(), method.clone()));
-        let id = TaskId(self.tasks.insert(Task {
-            number,
-            purpose,
-            method,
-            handler,
-            instance,
-            origin,
-            awaited_until: sender.deadline.filter(|_| awaits),
-            sender,
-            credit,
-            started: self.now,
-            asleep: false,
-            cancelled: false,
-            timer: None,
-            job: None,
-        }));
-        if let Some((sender, method)) = recorded {
-            self.record_began(id, instance, &sender, &method);
+    pub(crate) fn new_task(&mut self, mut task: Rc<Task>) -> (TaskId, Rc<Task>) {
+        let place = Rc::get_mut(&mut task).expect("invariant: a task that is new is nobody else's");
+        let served = place.origin.as_ref().and_then(Origin::served_key);
+        let awaits = matches!(place.purpose, Purpose::Produce(_)) || served.is_some();
+        place.awaited_until = place.sender.deadline.filter(|_| awaits);
+        place.handler = self.handler_number(place.instance, &place.sender.component, &place.method);
+        place.number = self.fresh_id();
+        place.started = self.now;
+        let purpose = place.purpose;
+        if let Some(progress) = &self.progress {
+            progress.enter(place.handler);
         }
+        let id = TaskId(self.tasks.insert(task.clone()));
+        self.running = Some(id);
+        self.record_began(id, &task);
         if let Some(key) = served {
             self.set_served(key, Some(Served::Running(id)));
         }
         if let Purpose::Produce(stream) = purpose {
             self.stream_produced_by(stream, id);
         }
-        if let Some(progress) = &self.progress {
-            progress.enter(handler);
-        }
-        id
+        (id, task)
     }
 
     /// Finds the number under which a handler is published to the sentinel.
@@ -353,15 +329,18 @@ impl Core {
         number
     }
 
-    pub(crate) fn end_task(&mut self, id: TaskId) -> Option<Task> {
-        let mut task = self.tasks.remove(id.0)?;
+    /// A handler is over. Tells whether it was under way.
+    pub(crate) fn end_task(&mut self, id: TaskId, task: &Task) -> bool {
+        if self.tasks.remove(id.0).is_none() {
+            return false;
+        }
         if let Some(timer) = task.timer.take() {
             self.timers.cancel(timer);
         }
         if let Some(key) = task.origin.as_ref().and_then(Origin::served_key) {
             self.set_served(key, None);
         }
-        Some(task)
+        true
     }
 
     /// `start` returned.
@@ -377,21 +356,13 @@ impl Core {
     }
 
     /// A handler returned.
-    pub(crate) fn handled(&mut self, mut task: Task, result: Result<Reply, HandlerError>) {
-        let Some(origin) = task.origin.take() else {
+    pub(crate) fn handled(&mut self, task: &Task, result: Result<Reply, HandlerError>) {
+        let Some(origin) = task.origin else {
             return;
         };
         let is_call = is_call(&origin);
         match result {
-            Ok(Reply::Stream(source)) if is_call => {
-                let Task {
-                    method,
-                    sender,
-                    credit,
-                    ..
-                } = task;
-                self.serve_stream(method, origin, sender, credit, source);
-            }
+            Ok(Reply::Stream(source)) if is_call => self.serve_stream(task, origin, source),
             Ok(Reply::Payload(payload)) => self.conclude(&origin, Ok(payload)),
             Ok(Reply::Empty) => self.conclude(&origin, Ok(Payload::default())),
             Ok(Reply::Stream(unread)) => {
@@ -410,7 +381,7 @@ impl Core {
                         let undelivered = Undelivered {
                             id,
                             target: task.sender.component.clone(),
-                            method: task.method,
+                            method: task.method.clone(),
                             flow: task.sender.flow.clone(),
                             error,
                         };

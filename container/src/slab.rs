@@ -52,7 +52,8 @@ impl<T> Slab<T> {
         state.uses << PLACE_BITS | place as u64
     }
 
-    const fn place(key: u64) -> usize {
+    /// Returns the place of a key, below [`Slab::LEN_MAX`].
+    pub(crate) const fn place(key: u64) -> usize {
         (key & (Self::LEN_MAX as u64 - 1)) as usize
     }
 

@@ -1,13 +1,10 @@
 //! Streamed replies, at both ends.
 
-use std::cmp::Reverse;
-use std::rc::Rc;
-
 use monofil_proto::wire::Kind;
 
 use crate::calls::{Answer, Destination, Origin, Served, ServedKey, TaskId};
 use crate::component::ReplySource;
-use crate::core::{Core, Ready, Sender, Timer};
+use crate::core::{Core, Ready, Sender, Task, Timer};
 use crate::envelope::Envelope;
 use crate::timers::TimerKey;
 use crate::{CallError, Name, Payload, Status};
@@ -16,7 +13,7 @@ use crate::{CallError, Name, Payload, Status};
 pub(crate) struct ServedStream {
     pub(crate) method: Name,
     pub(crate) origin: Origin,
-    pub(crate) sender: Rc<Sender>,
+    pub(crate) sender: Sender,
     /// `None` while its next item is being made.
     pub(crate) source: Option<ReplySource>,
     /// Who made the last item, or makes the next.
@@ -39,18 +36,12 @@ pub(crate) fn not_one_answer(component: &Name, method: &Name) -> String {
 
 impl Core {
     /// Begins to serve a stream that a handler returned.
-    pub(crate) fn serve_stream(
-        &mut self,
-        method: Name,
-        origin: Origin,
-        sender: Rc<Sender>,
-        credit: u32,
-        source: ReplySource,
-    ) {
+    pub(crate) fn serve_stream(&mut self, task: &Task, origin: Origin, source: ReplySource) {
+        let (method, sender, credit) = (&task.method, &task.sender, task.credit);
         if credit == 0 {
             self.discard(source);
             // Unlike what describes its services, this could only be found out by running it.
-            let status = Status::unimplemented(not_one_answer(&sender.component, &method));
+            let status = Status::unimplemented(not_one_answer(&sender.component, method));
             self.conclude(&origin, Err(CallError::Remote(status)));
             return;
         }
@@ -69,9 +60,9 @@ impl Core {
         let until = sender.deadline;
         let timer = until.map(|until| self.timers.set(until, Timer::Stream(id)));
         let stream = ServedStream {
-            method,
+            method: method.clone(),
             origin,
-            sender,
+            sender: sender.clone(),
             source: Some(source),
             producer: None,
             timer,
@@ -98,12 +89,12 @@ impl Core {
             && !stream.ready
         {
             stream.ready = true;
-            self.ready.push(Reverse((arrival, Ready::Stream(id))));
+            self.ready.push(arrival, Ready::Stream(id));
         }
     }
 
     /// Takes the source of a stream whose turn it is, to make an item.
-    pub(crate) fn take_source(&mut self, id: u64) -> Option<(ReplySource, Name, Rc<Sender>)> {
+    pub(crate) fn take_source(&mut self, id: u64) -> Option<(ReplySource, Name, Sender)> {
         let stream = self.streams.get_mut(&id)?;
         stream.ready = false;
         let source = stream.source.take()?;
@@ -139,7 +130,7 @@ impl Core {
         };
         stream.credit -= 1;
         stream.sent += 1;
-        let (origin, sent) = (stream.origin.clone(), stream.sent);
+        let (origin, sent) = (stream.origin, stream.sent);
         match origin {
             Origin::LocalCall { id: call } => self.item_arrived(None, call, sent, payload),
             Origin::Remote { link, id: call, .. } => {

@@ -23,6 +23,22 @@ impl Trace {
         self.trace_id != 0
     }
 
+    /// Makes the context of a message, a span of its own in the trace of what caused it, from a number that no
+    /// other message has.
+    pub(crate) const fn child(&self, message: u64) -> Self {
+        let span_id = mix(message) | 1;
+        let trace_id = if self.is_set() {
+            self.trace_id
+        } else {
+            (mix(span_id) as u128) << 64 | (mix(!span_id) | 1) as u128
+        };
+        Self {
+            trace_id,
+            span_id,
+            flags: self.flags,
+        }
+    }
+
     pub(crate) fn to_wire(self) -> Option<TraceRef> {
         self.is_set().then(|| TraceRef {
             trace_id: self.trace_id,
@@ -38,6 +54,14 @@ impl Trace {
             flags: context.flags.to_le_bytes()[0],
         }
     }
+}
+
+/// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): different numbers stay different, and look random.
+const fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 impl fmt::Display for Trace {

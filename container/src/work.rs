@@ -1,14 +1,12 @@
 //! What workers do: taking what is next, running the handler, ending its message.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 
-use crate::calls::{Origin, TaskId};
+use crate::calls::TaskId;
 use crate::component::ReplySource;
 use crate::context::Context;
-use crate::core::{Core, Purpose, Ready, Sender, Shared};
+use crate::core::{Core, Purpose, Ready, Shared, Task};
 use crate::counters::Counter;
-use crate::current;
 use crate::environment::Environment;
 use crate::fiber::{Suspender, overflow};
 use crate::instance::{Factory, Queued, State, Work};
@@ -24,18 +22,16 @@ const STACK_BYTES_MIN: usize = 16 << 10;
 
 /// A method that is to run.
 struct Activity {
-    task: TaskId,
-    /// `None` for the producer of a stream.
-    instance: Option<usize>,
-    sender: Rc<Sender>,
+    id: TaskId,
+    task: Rc<Task>,
     environment: Option<Box<Environment>>,
     method: Method,
 }
 
 enum Method {
-    Start(Factory, StartReason),
+    Start(Factory, Box<StartReason>),
     Handle(Box<dyn Component>, Message),
-    Undelivered(Box<dyn Component>, Undelivered),
+    Undelivered(Box<dyn Component>, Box<Undelivered>),
     Stop(Box<dyn Component>),
     /// The next item of a stream.
     Produce(u64, ReplySource),
@@ -68,30 +64,20 @@ pub(crate) fn serve(core: &Shared, stack_bytes: usize, suspender: &Suspender<'_>
 
 fn perform(core: &Shared, suspender: &Suspender<'_>, activity: Activity) {
     let Activity {
+        id,
         task,
-        instance,
-        sender,
         environment,
         method,
     } = activity;
-    overflow::name(Some(sender.component.as_str()));
-    current::enter(core, task);
-    let mut cx = Context::new(
-        core.clone(),
-        task,
-        suspender,
-        sender.clone(),
-        instance,
-        environment,
-    );
+    overflow::name(Some(task.sender.component.as_str()));
+    let mut cx = Context::new(core, id, &task, suspender, environment);
     let ended = method.run(suspender, &mut cx);
-    // It gives the environment back.
-    drop(cx);
-    current::leave();
-    let mut core = core.borrow_mut();
-    core.ended(task, ended);
-    core.sender = Some(sender);
+    let environment = cx.into_environment();
     overflow::name(None);
+    let mut core = core.borrow_mut();
+    core.running = None;
+    core.ended(id, &task, environment, ended);
+    core.keep_spare(task);
 }
 
 impl Method {
@@ -102,7 +88,7 @@ impl Method {
                 let mut built = None;
                 let started = suspender.caught(|| {
                     let made = (factory.borrow_mut())();
-                    built.insert(made).start(cx, reason)
+                    built.insert(made).start(cx, *reason)
                 });
                 match started {
                     Ok(result) => Ended::Started(built, result),
@@ -116,7 +102,7 @@ impl Method {
                 }
             }
             Self::Undelivered(mut component, undelivered) => {
-                match suspender.caught(|| component.undelivered(cx, undelivered)) {
+                match suspender.caught(|| component.undelivered(cx, *undelivered)) {
                     Ok(()) => Ended::Returned(component),
                     Err(text) => Ended::Panicked(Some(component), text),
                 }
@@ -182,7 +168,7 @@ impl Core {
                 self.end_stream(id, Err(error));
             }
             Some(Ready::Instance(index)) => match self.instances[index].state {
-                State::New(_) => self.started(index, Err(error.into())),
+                State::New => self.started(index, Err(error.into())),
                 _ => {
                     if let Some(work) = self.next_work(index) {
                         self.refuse_work(index, work, error);
@@ -214,8 +200,8 @@ impl Core {
             self.handlers_left = self.handlers_left.saturating_sub(1);
             let begun = match self.pop_ready()? {
                 Ready::Stream(id) => self.produce_activity(id),
-                Ready::Instance(index) => match self.instances[index].state.clone() {
-                    State::New(reason) => Some(self.start_activity(index, reason)),
+                Ready::Instance(index) => match self.instances[index].state {
+                    State::New => Some(self.start_activity(index)),
                     _ => self.work_activity(index),
                 },
             };
@@ -230,8 +216,9 @@ impl Core {
         self.peers.has_dirty() || !self.jobs.is_empty() || !self.discarded.is_empty()
     }
 
-    fn start_activity(&mut self, index: usize, reason: StartReason) -> Activity {
-        let factory = self.instances[index].factory.clone();
+    fn start_activity(&mut self, index: usize) -> Activity {
+        let instance = &self.instances[index];
+        let (factory, reason) = (instance.factory.clone(), Box::new(instance.reason.clone()));
         self.plain_activity(
             index,
             name!("start"),
@@ -269,48 +256,36 @@ impl Core {
         purpose: Purpose,
         method: Method,
     ) -> Activity {
-        let sender = Rc::new(self.plain_sender(index));
-        self.activity(index, label, purpose, sender, None, method)
+        let mut task = self.spare_task();
+        let place = unshared(&mut task);
+        place.begin(purpose, &label, Some(index));
+        place.sender = self.plain_sender(index);
+        self.activity(index, task, method)
     }
 
     fn handle_activity(&mut self, index: usize, queued: Queued) -> Activity {
         self.counters.add(Counter::HandlersStarted);
         let component = self.take_component(index);
         let Queued { message, origin } = queued;
-        let sender = Sender {
-            component: self.instances[index].name.clone(),
-            instance: Some(index),
-            flow: message.flow().clone(),
-            deadline: Some(message.deadline()),
-            trace: *message.trace(),
-            before: message.0.waiting.clone(),
-            waiting: OnceCell::new(),
-            message: Some(message.id()),
-        };
-        let label = Self::label(&message);
-        let origin = Some((origin, message.0.credit));
-        let method = Method::Handle(component, message);
-        let sender = self.shared_sender(sender);
-        self.activity(index, label, Purpose::Handle, sender, origin, method)
+        let mut task = self.spare_task();
+        let place = unshared(&mut task);
+        place.begin(Purpose::Handle, Self::label(&message), Some(index));
+        place.origin = Some(origin);
+        place.credit = message.0.credit;
+        place
+            .sender
+            .handles(&self.instances[index].name, index, &message);
+        self.activity(index, task, Method::Handle(component, message))
     }
 
     /// Notes a method of an instance as under way.
-    fn activity(
-        &mut self,
-        index: usize,
-        label: Name,
-        purpose: Purpose,
-        sender: Rc<Sender>,
-        origin: Option<(Origin, u32)>,
-        method: Method,
-    ) -> Activity {
-        let task = self.new_task(Some(index), label, purpose, sender.clone(), origin);
+    fn activity(&mut self, index: usize, task: Rc<Task>, method: Method) -> Activity {
+        let (id, task) = self.new_task(task);
         let instance = &mut self.instances[index];
         instance.state = State::Busy;
         Activity {
+            id,
             task,
-            instance: Some(index),
-            sender,
             environment: instance.environment.take(),
             method,
         }
@@ -319,21 +294,30 @@ impl Core {
     /// Makes the next item of a stream. The instance that began it is free meanwhile.
     fn produce_activity(&mut self, id: u64) -> Option<Activity> {
         let (source, label, sender) = self.take_source(id)?;
-        let task = self.new_task(None, label, Purpose::Produce(id), sender.clone(), None);
+        let mut task = self.spare_task();
+        let place = unshared(&mut task);
+        place.begin(Purpose::Produce(id), &label, None);
+        place.sender = sender;
+        let (task_id, task) = self.new_task(task);
         Some(Activity {
+            id: task_id,
             task,
-            instance: None,
-            sender,
             environment: None,
             method: Method::Produce(id, source),
         })
     }
 
     /// A method has returned or panicked.
-    fn ended(&mut self, id: TaskId, ended: Ended) {
-        let Some(task) = self.end_task(id) else {
+    fn ended(
+        &mut self,
+        id: TaskId,
+        task: &Task,
+        environment: Option<Box<Environment>>,
+        ended: Ended,
+    ) {
+        if !self.end_task(id, task) {
             return;
-        };
+        }
         self.record_ended(id, || ended.error());
         let Some(index) = task.instance else {
             return match (ended, task.purpose) {
@@ -341,45 +325,46 @@ impl Core {
                     self.stream_item(stream, source, item);
                 }
                 (Ended::Panicked(_, text), Purpose::Produce(stream)) => {
-                    self.note_panic(&task, &text);
+                    self.note_panic(task, &text);
                     self.end_stream(stream, Err(CallError::Panicked(text)));
                 }
                 _ => {}
             };
         };
         let waited = self.now.since(task.started);
+        let instance = &mut self.instances[index];
+        instance.environment = environment;
         if waited.is_zero() {
             self.sampled = Some(index);
         } else {
-            self.instances[index].took(waited);
+            instance.took(waited);
         }
         match ended {
             Ended::Started(component, result) => {
-                self.instances[index].component = component;
+                instance.component = component;
                 self.started(index, result);
             }
             Ended::Handled(component, result) => {
-                let instance = &mut self.instances[index];
                 instance.component = Some(component);
                 instance.handled += 1;
                 self.instance_idle(index);
                 self.handled(task, result);
             }
             Ended::Returned(component) => {
-                self.instances[index].component = Some(component);
+                instance.component = Some(component);
                 self.instance_idle(index);
             }
             Ended::Stopped(component) => self.stopped(index, Some(component)),
             Ended::Panicked(component, text) => {
-                self.note_panic(&task, &text);
-                self.instances[index].component = component;
-                self.panicked(index, &task, text);
+                instance.component = component;
+                self.note_panic(task, &text);
+                self.panicked(index, task, text);
             }
             Ended::Produced(..) => {}
         }
     }
 
-    fn note_panic(&mut self, task: &crate::core::Task, text: &str) {
+    fn note_panic(&mut self, task: &Task, text: &str) {
         self.counters.add(Counter::HandlersPanicked);
         tracing::error!(
             component = %task.sender.component,
@@ -390,7 +375,7 @@ impl Core {
     }
 
     /// A handler panicked: its caller learns it, its instance is built again.
-    fn panicked(&mut self, index: usize, task: &crate::core::Task, text: String) {
+    fn panicked(&mut self, index: usize, task: &Task, text: String) {
         if let Some(origin) = &task.origin {
             let error = CallError::Panicked(text.clone());
             if origin.served_key().is_none() {
@@ -406,4 +391,9 @@ impl Core {
             self.instance_crashed(index, StartReason::Panicked(text));
         }
     }
+}
+
+/// Returns a task to be filled in.
+fn unshared(task: &mut Rc<Task>) -> &mut Task {
+    Rc::get_mut(task).expect("invariant: a spare task is nobody else's")
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::record::Recorder;
 
 /// A handler's number in [`Progress`]: cheap to publish each time it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HandlerId(u32);
 
 /// What a node's thread is doing, readable from any thread.

@@ -6,10 +6,10 @@ use monofil_transport::{Probability, Stream};
 use super::*;
 use crate::Payload;
 
-fn cast(id: u64) -> Box<Envelope> {
+fn cast(id: u64) -> Parcel {
     let payload = Payload::bytes(vec![0; 10]);
     let target = format!("shop/target-{}", id % 7);
-    Box::new(Envelope {
+    Parcel::new(Envelope {
         payload,
         target: target.into(),
         ..Envelope::about(Kind::Cast, id)
@@ -41,7 +41,7 @@ fn introduced(config: LinkConfig) -> (Link, Link) {
 /// A frame on its way.
 struct Frame {
     first_sequence: u64,
-    records: Vec<Box<Envelope>>,
+    records: Vec<Parcel>,
     marks: Marks,
     bytes: Bytes,
 }

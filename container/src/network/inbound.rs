@@ -11,6 +11,7 @@ use crate::core::{Core, Stage};
 use crate::counters::Counter;
 use crate::envelope::{Envelope, is_request};
 use crate::link::{Arrival, LedgerEntry, Marks};
+use crate::parcel::Parcel;
 use crate::{CallError, NodeId, Undelivered};
 
 impl Core {
@@ -174,7 +175,7 @@ impl Core {
         self.peers.mark_dirty(index);
     }
 
-    fn handle_record(&mut self, link: LinkKey, sequence: u64, envelope: Box<Envelope>) {
+    fn handle_record(&mut self, link: LinkKey, sequence: u64, mut envelope: Parcel) {
         let id = envelope.id;
         let served = ServedKey {
             link: Some(link),
@@ -185,10 +186,15 @@ impl Core {
                 self.handle_request(link, sequence, envelope);
                 return;
             }
-            Kind::Reply if self.came_from(link.peer, id) => self.end_call(id, Ok(envelope.payload)),
+            Kind::Reply if self.came_from(link.peer, id) => {
+                self.end_call(id, Ok(std::mem::take(&mut envelope.payload)));
+            }
             Kind::Failure => self.handle_failure(link.peer, envelope),
             Kind::Cancel => self.cancel_served(served),
-            Kind::Item => self.item_arrived(Some(link.peer), id, envelope.item, envelope.payload),
+            Kind::Item => {
+                let payload = std::mem::take(&mut envelope.payload);
+                self.item_arrived(Some(link.peer), id, envelope.item, payload);
+            }
             Kind::End if self.came_from(link.peer, id) => self.stream_ended(id, envelope.item),
             Kind::Credit => self.stream_credit(served, envelope.credit),
             Kind::Reply | Kind::End | Kind::Unspecified => {}
@@ -223,7 +229,7 @@ impl Core {
         }
     }
 
-    fn handle_request(&mut self, link: LinkKey, sequence: u64, mut envelope: Box<Envelope>) {
+    fn handle_request(&mut self, link: LinkKey, sequence: u64, mut envelope: Parcel) {
         let answer = envelope.kind == Kind::Call;
         let origin = Origin::Remote {
             link,
@@ -245,8 +251,8 @@ impl Core {
             self.settle_peer(link, sequence);
             return;
         } else {
-            envelope.target = self.qualified(&envelope.target);
-            self.deliver(envelope, origin.clone())
+            envelope.target = self.target(&envelope.target).name.clone();
+            self.deliver(envelope, origin)
         };
         if let Err(error) = delivered {
             self.rejected(&error);
@@ -254,8 +260,8 @@ impl Core {
         }
     }
 
-    fn handle_failure(&mut self, peer: usize, envelope: Box<Envelope>) {
-        let error = envelope.outcome.map_or_else(
+    fn handle_failure(&mut self, peer: usize, mut envelope: Parcel) {
+        let error = envelope.outcome.take().map_or_else(
             || CallError::Timeout("it failed, and its node did not say how".into()),
             |error| *error,
         );
@@ -276,11 +282,7 @@ impl Core {
     }
 
     pub(super) fn cast_lost(&mut self, entry: LedgerEntry, error: CallError) {
-        let sender = self
-            .by_name
-            .get(&entry.source)
-            .and_then(|all| all.first())
-            .copied();
+        let sender = self.instances_of(&entry.source).first().copied();
         let undelivered = Undelivered {
             id: entry.id,
             target: entry.target,

@@ -10,6 +10,7 @@ use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::link::LedgerEntry;
+use crate::parcel::Parcel;
 use crate::peers::{Health, Peer};
 
 /// How often requests that wait for a link are looked at.
@@ -91,7 +92,7 @@ impl Core {
     }
 
     /// Gives a request to a link. Where nobody has introduced itself yet it waits, within its deadline.
-    pub(crate) fn offer(&mut self, index: usize, envelope: Box<Envelope>) -> Result<(), CallError> {
+    pub(crate) fn offer(&mut self, index: usize, envelope: Parcel) -> Result<(), CallError> {
         let place = self.peers.place(index);
         let Some(peer) = self.peers.get_mut(index) else {
             return Err(CallError::Unreachable("the node was forgotten".into()));
