@@ -31,8 +31,6 @@ use crate::{CallError, ContainerConfig, Health, Name, work};
 const FLUSH_WITHIN: Duration = Duration::from_micros(100);
 /// Handlers that may run between two looks at the clock, if those before them were short.
 const HANDLERS_PER_LOOK: usize = 16;
-/// A look at the clock takes so long that it would show.
-const SHORT: Duration = Duration::from_micros(4);
 /// Stacks that were not needed for so many turns go back to the operating system.
 const TRIM_EVERY_TURNS: u64 = 4096;
 
@@ -217,7 +215,7 @@ impl Container {
         if let Some(index) = core.sampled.take() {
             core.instances[index].took(each);
         }
-        self.batch = if each > SHORT { 1 } else { HANDLERS_PER_LOOK };
+        self.batch = if each > work::SHORT { 1 } else { HANDLERS_PER_LOOK };
         ran
     }
 

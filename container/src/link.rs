@@ -36,7 +36,7 @@ pub struct LinkConfig {
     pub window_bytes: u64,
     /// Casts whose end is not known yet. Default 65,536.
     pub unsettled_max: usize,
-    /// A frame is sent when it has reached this size. Default 16 KiB.
+    /// A frame is sent when it has reached this size. Default 64 KiB.
     pub frame_bytes: usize,
     /// How long an acknowledgement waits for a frame to ride on. Default 20 ms.
     pub acknowledge_within: Duration,
@@ -51,7 +51,7 @@ impl Default for LinkConfig {
             window_records: 4096,
             window_bytes: 16 << 20,
             unsettled_max: 65_536,
-            frame_bytes: 16 << 10,
+            frame_bytes: 64 << 10,
             acknowledge_within: Duration::from_millis(20),
             resend_after: Duration::from_secs(1),
         }

@@ -1,6 +1,7 @@
 //! What workers do: taking what is next, running the handler, ending its message.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::calls::TaskId;
 use crate::component::ReplySource;
@@ -9,7 +10,7 @@ use crate::core::{Core, Purpose, Ready, Shared, Task};
 use crate::counters::Counter;
 use crate::environment::Environment;
 use crate::fiber::{Suspender, overflow};
-use crate::instance::{Factory, Queued, State, Work};
+use crate::instance::{Factory, Instance, Queued, State, Work};
 use crate::{
     CallError, Component, HandlerError, Message, Name, Payload, Reply, StartReason, Status,
     Undelivered, name,
@@ -17,6 +18,8 @@ use crate::{
 
 /// The stack of a stream's producer.
 const STREAM_STACK_BYTES: usize = 256 << 10;
+/// A look at the clock takes so long that after handlers that take no longer it would show.
+pub(crate) const SHORT: Duration = Duration::from_micros(4);
 /// Less than this does not hold a handler's frames and a panic's.
 const STACK_BYTES_MIN: usize = 16 << 10;
 
@@ -211,9 +214,17 @@ impl Core {
         }
     }
 
-    /// Tells whether the container, which has what a worker has not, is wanted between two handlers.
+    /// Tells whether the container, which has what a worker has not, is wanted between two handlers: also to
+    /// look whether it is time for what was sent to leave, if the next of them takes its time.
     fn has_outside_work(&self) -> bool {
-        self.peers.has_dirty() || !self.jobs.is_empty() || !self.discarded.is_empty()
+        let is_slow = |instance: &Instance| instance.handling > SHORT;
+        let slow_next = || match self.ready.first() {
+            Some((_, Ready::Instance(index))) => is_slow(&self.instances[index]),
+            _ => true,
+        };
+        !self.jobs.is_empty()
+            || !self.discarded.is_empty()
+            || (self.peers.has_dirty() && slow_next())
     }
 
     fn start_activity(&mut self, index: usize) -> Activity {
