@@ -1,0 +1,106 @@
+//! A shop hears nothing of a payment and tries again. The first had been made.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use monofil_container::{CallError, Context};
+use monofil_sim::Sim;
+
+use crate::app::{Disk, Server, ask, ask_within, serve};
+use crate::case::{Act, App, Case, Kind, act, does, fault};
+
+pub(crate) const CASE: Case = Case {
+    name: "retry that charges twice",
+    known_from: "",
+    property: "no order is charged twice",
+    app: |corrected| {
+        Rc::new(Payments {
+            corrected,
+            charged: Rc::default(),
+        })
+    },
+    clients: 3,
+    act: |random| act("order", &[1 + random.below(1 << 40) as i64]),
+    acts: 10,
+    millis: 500,
+    faults: &[Kind::Down, Kind::Cut, Kind::Pause],
+    nodes: &NODES,
+    by_hand: || {
+        vec![
+            does(100, 0, act("order", &[1])),
+            // The card is being charged.
+            fault(105_000, Kind::Down, NODES[1], 50),
+        ]
+    },
+};
+
+const NODES: [&str; 2] = ["shop", "payments"];
+
+/// How often each order was charged.
+type Charged = Rc<RefCell<BTreeMap<i64, u32>>>;
+
+struct Payments {
+    corrected: bool,
+    charged: Charged,
+}
+
+struct Shop;
+
+impl Server for Shop {
+    fn handle(&mut self, cx: &mut Context, _: &str, args: &[i64]) -> Result<Vec<i64>, CallError> {
+        let mut tries = 5;
+        loop {
+            tries -= 1;
+            match ask_within(cx, 100, NODES[1], "Charge", args) {
+                Err(_) if tries > 0 => cx.sleep(Duration::from_millis(50))?,
+                answer => return answer,
+            }
+        }
+    }
+}
+
+struct Card {
+    corrected: bool,
+    disk: Disk<BTreeSet<i64>>,
+    charged: Charged,
+}
+
+impl Server for Card {
+    fn handle(&mut self, cx: &mut Context, _: &str, args: &[i64]) -> Result<Vec<i64>, CallError> {
+        let order = args[0];
+        let is_new = self.disk.borrow_mut().insert(order);
+        if is_new || !self.corrected {
+            *self.charged.borrow_mut().entry(order).or_default() += 1;
+            // The bank takes its time to say so.
+            cx.sleep(Duration::from_millis(10))?;
+        }
+        Ok(vec![])
+    }
+}
+
+impl App for Payments {
+    fn build(&self, sim: &mut Sim) {
+        serve(sim, NODES[0], || Shop);
+        let (corrected, charged) = (self.corrected, self.charged.clone());
+        let disk: Disk<BTreeSet<i64>> = Disk::default();
+        serve(sim, NODES[1], move || Card {
+            corrected,
+            disk: disk.clone(),
+            charged: charged.clone(),
+        });
+    }
+
+    fn act(&self, cx: &mut Context, _: u64, act: &Act) {
+        let _ = ask(cx, NODES[0], "Order", &act.args);
+    }
+
+    fn judge(&self) -> Result<(), String> {
+        let charged = self.charged.borrow();
+        match charged.iter().find(|(_, times)| **times > 1) {
+            None => Ok(()),
+            Some((order, times)) => Err(format!("order {order} was charged {times} times")),
+        }
+    }
+}

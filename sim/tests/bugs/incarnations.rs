@@ -1,0 +1,138 @@
+//! Requests are numbered, so that one that comes twice is done once. Who starts anew counts from one again, and what
+//! it asks for then seems to have been done.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use monofil_container::{CallError, Context};
+use monofil_sim::linearizability::{STEPS_MAX, check};
+use monofil_sim::models::{Counter, CounterOp, CounterRet};
+use monofil_sim::{SharedHistory, Sim};
+
+use crate::app::{Disk, Server, ask, ask_within, serve, unknown};
+use crate::case::{Act, App, Case, Kind, act, does, fault};
+
+pub(crate) const CASE: Case = Case {
+    name: "ABA of incarnations",
+    known_from: "",
+    property: "what was confirmed was counted",
+    app: |corrected| {
+        Rc::new(Counting {
+            corrected,
+            history: SharedHistory::new(),
+        })
+    },
+    clients: 2,
+    act: |random| act("add", &[1 + random.below(9) as i64]),
+    acts: 10,
+    millis: 500,
+    faults: &[Kind::Down, Kind::Pause, Kind::Break],
+    nodes: &["agent", "counter"],
+    by_hand: || {
+        vec![
+            does(100, 0, act("add", &[1])),
+            fault(200_000, Kind::Down, "agent", 100),
+            does(1_000, 0, act("add", &[2])),
+        ]
+    },
+};
+
+struct Counting {
+    corrected: bool,
+    history: SharedHistory<CounterOp, CounterRet>,
+}
+
+/// Numbers requests and repeats them until they are answered.
+struct Agent {
+    corrected: bool,
+    /// How often it has started.
+    starts: Disk<i64>,
+    incarnation: i64,
+    number: i64,
+}
+
+impl Server for Agent {
+    fn start(&mut self, _: &mut Context) {
+        *self.starts.borrow_mut() += 1;
+        if self.corrected {
+            self.incarnation = *self.starts.borrow();
+        }
+    }
+
+    fn handle(&mut self, cx: &mut Context, _: &str, args: &[i64]) -> Result<Vec<i64>, CallError> {
+        self.number += 1;
+        let request = [self.incarnation, self.number, args[0]];
+        loop {
+            match ask_within(cx, 100, "counter", "Add", &request) {
+                Ok(_) => return Ok(vec![]),
+                Err(_) => cx.sleep(Duration::from_millis(50))?,
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Total {
+    total: i64,
+    done: BTreeSet<(i64, i64)>,
+}
+
+struct CounterServer(Disk<Total>);
+
+impl Server for CounterServer {
+    fn handle(
+        &mut self,
+        _: &mut Context,
+        method: &str,
+        args: &[i64],
+    ) -> Result<Vec<i64>, CallError> {
+        let mut total = self.0.borrow_mut();
+        match (method, args) {
+            ("Add", [incarnation, number, amount]) => {
+                if total.done.insert((*incarnation, *number)) {
+                    total.total += amount;
+                }
+                Ok(vec![])
+            }
+            ("Get", []) => Ok(vec![total.total]),
+            _ => unknown(method),
+        }
+    }
+}
+
+impl App for Counting {
+    fn build(&self, sim: &mut Sim) {
+        let (corrected, starts) = (self.corrected, Disk::default());
+        serve(sim, "agent", move || Agent {
+            corrected,
+            starts: starts.clone(),
+            incarnation: 0,
+            number: 0,
+        });
+        let disk: Disk<Total> = Disk::default();
+        serve(sim, "counter", move || CounterServer(disk.clone()));
+    }
+
+    fn act(&self, cx: &mut Context, client: u64, act: &Act) {
+        let add = |cx: &mut Context| {
+            ask_within(cx, 1_000, "agent", "Add", &act.args).map(|_| CounterRet::Added)
+        };
+        let _ = self
+            .history
+            .call(cx, client, CounterOp::Add(act.args[0]), add);
+    }
+
+    fn look(&self, cx: &mut Context) {
+        let get = |cx: &mut Context| Ok(CounterRet::Value(ask(cx, "counter", "Get", &[])?[0]));
+        let _ = self.history.call(cx, 99, CounterOp::Get, get);
+    }
+
+    fn judge(&self) -> Result<(), String> {
+        let verdict = check(&Counter, &self.history.get(), STEPS_MAX);
+        match verdict.is_linearizable() {
+            true => Ok(()),
+            false => Err(verdict.to_string()),
+        }
+    }
+}
