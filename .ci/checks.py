@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import html
 import json
 import os
 import pathlib
@@ -365,6 +366,43 @@ def the_operators_page_names_what_there_is(_):
         assert known, f"there is no setting `{setting}`"
 
 
+def the_picture_of_a_run_works_in_a_browser(there):
+    """Pages with few events and with many, in a browser without a window. Pictures of them are left in target/ci."""
+    browser = next(filter(shutil.which, ["chromium", "chromium-browser", "google-chrome"]), None)
+    assert browser, "there is no chromium: `apt-get install chromium`, as .ci/run does"
+    pictures = TARGET / "ci"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name, orders, shops, at_least in [("few", 3, 1, 10), ("some", 400, 2, 1000), ("many", 6000, 5, 100_000)]:
+        page = there / f"{name}.html"
+        page.write_text(run(TARGET / "debug/examples/picture", orders, shops).stdout)
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1500,820", "--virtual-time-budget=20000"]
+        flags += [f"--user-data-dir={there / 'browser'}", "--enable-logging=stderr"]
+        shot = pictures / f"view-{name}.png"
+        run(browser, *flags, "--hide-scrollbars", f"--screenshot={shot}", page.as_uri())
+        assert shot.read_bytes().startswith(b"\x89PNG"), shot
+        done = run(browser, *flags, "--dump-dom", page.as_uri() + "#self-test")
+        said = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+        assert not said, said
+        facts = re.search(r'<pre id="self-test"[^>]*>(.*?)</pre>', done.stdout, re.S)
+        assert facts, f"{name}: the page did not try itself\n{done.stderr}"
+        facts = json.loads(html.unescape(facts[1]))
+        took = ", ".join(f"{key.removesuffix('_ms')} {value}" for key, value in facts.items() if key.endswith("_ms"))
+        print(f"  {name}: {facts['moments']} records, {facts['messages']} messages; drawn in ms: {took}", flush=True)
+        assert facts["moments"] >= at_least and facts["failures"] == 1 and facts["errors"] == [], facts
+        for mode in ("order", "time"):
+            assert facts[f"{mode}_all_seen"] == [True, True], facts
+            assert facts[f"{mode}_failure_inside"] and facts[f"{mode}_failure_found"], facts
+            assert facts[f"{mode}_failure_painted"] > 30 and facts[f"{mode}_elsewhere_painted"] == 0, facts
+            assert abs(facts[f"{mode}_zoom"] - 2) < 0.01 and abs(facts[f"{mode}_pan"] - 50) < 0.01, facts
+            assert facts[f"{mode}_all_ms"] < 3000, facts
+        for name in ("component", "flow"):
+            one = facts[f"filter_{name}"]
+            assert one["shown"] == one["expected"] and 0 < one["shown"], facts
+        assert facts["filter_component"]["shown"] < facts["messages"] == facts["unfiltered"], facts
+        assert facts["found"] > 0 and facts["selected"] and facts["let_go"] == -1, facts
+        assert facts["elements"] < 1000, "the page has an element for each event"
+
+
 def nothing_in_the_tree_was_changed(_):
     changed = run("git", "status", "--porcelain", cwd=ROOT).stdout
     assert not (changed and os.environ.get("CI")), f"tests changed files:\n{changed}"
@@ -382,6 +420,7 @@ CHECKS = [
     a_seed_is_one_run_in_debug_and_release,
     idle_nodes_take_less_than_a_thousandth_of_a_cpu,
     an_app_made_from_the_page_works,
+    the_picture_of_a_run_works_in_a_browser,
     nothing_in_the_tree_was_changed,
 ]
 

@@ -45,9 +45,12 @@ mod history;
 pub mod linearizability;
 pub mod models;
 mod sim;
+pub mod story;
 mod task;
+pub mod view;
 
 pub use cluster::{Cluster, NodeDef};
 pub use history::{History, Operation, OperationId, SharedHistory};
 pub use sim::Sim;
+pub use story::Story;
 pub use task::Task;

@@ -1,0 +1,540 @@
+//! What happened, put together from records.
+//!
+//! A [`Recording`] has one record for each thing that each node knew at that moment. A [`Story`] has what people ask
+//! for: a message with its sending, its arrival, the handler it found and its end, a handler with its waits, a fault
+//! from its beginning to its end. The view, the trace for Perfetto and the list of events in a report are made of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use monofil_transport::Instant;
+use monofil_transport::record::{Place, Record, Recording, Sent, What};
+
+/// A moment of a run: the place of a record among [`Story::moments`].
+pub type Moment = usize;
+
+/// A run, as people see it.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Story {
+    /// The names of nodes.
+    pub nodes: Vec<Arc<str>>,
+    /// When each record was made, and about which node: in the order of the records.
+    pub moments: Vec<(Instant, Option<u32>)>,
+    /// Messages, in the order in which they were sent.
+    pub messages: Vec<Message>,
+    /// Handlers, in the order in which they began.
+    pub handlers: Vec<Handler>,
+    /// Frames and datagrams.
+    pub packets: Vec<Packet>,
+    /// What was done to nodes and links.
+    pub faults: Vec<Fault>,
+    /// What happened to one node at one moment.
+    pub events: Vec<Event>,
+    /// What does not hold, the first of it first.
+    pub failures: Vec<Failure>,
+    /// How many records were not kept.
+    pub dropped: u64,
+}
+
+/// A message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// What its sender knows.
+    pub sent: Sent,
+    /// When it was sent, and so by which node.
+    pub at: Moment,
+    /// The message whose handler sent it.
+    pub cause: Option<usize>,
+    /// When it arrived in a queue, and so at which node.
+    pub arrived: Option<Moment>,
+    /// The handler it found.
+    pub handler: Option<usize>,
+    /// How it ended for its sender; what is cast ends only when it was not handled.
+    pub ended: Option<End>,
+    /// When an answer came that nobody waited for any more.
+    pub late: Option<Moment>,
+}
+
+/// How a message ended for its sender.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// When.
+    pub at: Moment,
+    /// The beginning of the answer, or why there is none.
+    pub outcome: Result<Arc<str>, Arc<str>>,
+}
+
+/// A handler that ran.
+#[derive(Clone, Debug)]
+pub struct Handler {
+    /// Whose.
+    pub component: Arc<str>,
+    /// Which of its instances on its node.
+    pub instance: u32,
+    /// The method.
+    pub method: Arc<str>,
+    /// The message it handled.
+    pub message: Option<usize>,
+    /// When it began, and so on which node.
+    pub at: Moment,
+    /// When it returned.
+    pub ended: Option<Moment>,
+    /// Its error.
+    pub error: Option<Arc<str>>,
+    /// When it waited, until when, and where in its source.
+    pub waits: Vec<Wait>,
+}
+
+/// A handler's wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// When it began.
+    pub at: Moment,
+    /// When it was over.
+    pub until: Option<Moment>,
+    /// Where in the source.
+    pub place: Place,
+}
+
+/// A frame or a datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    /// It is a datagram.
+    pub datagram: bool,
+    /// Its length.
+    pub bytes: usize,
+    /// When it was sent.
+    pub at: Moment,
+    /// Whom it was for.
+    pub to: Option<u32>,
+    /// When it arrived.
+    pub arrived: Option<Moment>,
+    /// When it was lost, where that is known.
+    pub lost: Option<Moment>,
+}
+
+/// Something that was done to nodes or links.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// What kind of thing.
+    pub kind: FaultKind,
+    /// What it is called.
+    pub name: Arc<str>,
+    /// When it began.
+    pub at: Moment,
+    /// When it was over.
+    pub until: Option<Moment>,
+    /// Whom it concerns; none for all.
+    pub nodes: Vec<u32>,
+}
+
+/// What kind of thing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A node is down.
+    Down,
+    /// A node does not turn.
+    Paused,
+    /// Nothing passes from the first node to the second.
+    Cut,
+    /// The link from the first node to the second behaves otherwise.
+    Link,
+    /// Part of a plan.
+    Planned,
+}
+
+/// Something that happened to a node.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When, and to which node.
+    pub at: Moment,
+    /// What.
+    pub text: Arc<str>,
+    /// What kind of thing.
+    pub kind: EventKind,
+}
+
+/// What kind of thing happened to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// It began or ended.
+    Life,
+    /// It heard of its connections.
+    Network,
+    /// It is something that a test looked out for.
+    Reached,
+}
+
+/// A property that does not hold.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// When that was found.
+    pub at: Moment,
+    /// What it is called.
+    pub property: Arc<str>,
+    /// How it does not hold.
+    pub text: Arc<str>,
+    /// The last moment before it at which a component did something.
+    pub after: Option<Moment>,
+    /// The message that this was about.
+    pub message: Option<usize>,
+}
+
+impl Story {
+    /// Puts a recording together.
+    #[must_use]
+    pub fn of(recording: &Recording) -> Self {
+        let mut teller = Teller::default();
+        teller.story.nodes.clone_from(&recording.nodes);
+        teller.story.dropped = recording.dropped;
+        for record in &recording.records {
+            teller.take(record);
+        }
+        teller.story.join_cuts();
+        teller.story
+    }
+
+    /// What is cut both ways at the same times is one fault.
+    fn join_cuts(&mut self) {
+        let times = |fault: &Fault| {
+            let until = fault.until.map(|until| self.at(until));
+            (self.at(fault.at), until)
+        };
+        let is_back = |one: &Fault, other: &Fault| {
+            (one.kind, other.kind) == (FaultKind::Cut, FaultKind::Cut)
+                && one.nodes.iter().eq(other.nodes.iter().rev())
+                && times(one) == times(other)
+        };
+        // The second way is cut right after the first.
+        let joined: Vec<_> = (1..self.faults.len())
+            .filter(|second| is_back(&self.faults[second - 1], &self.faults[*second]))
+            .collect();
+        for second in joined.into_iter().rev() {
+            self.faults.remove(second);
+            let nodes = &self.faults[second - 1].nodes;
+            let text = format!("cut {} ↔ {}", self.name(nodes[0]), self.name(nodes[1]));
+            self.faults[second - 1].name = text.into();
+        }
+    }
+
+    /// Returns when a moment was.
+    #[must_use]
+    pub fn at(&self, moment: Moment) -> Instant {
+        self.moments[moment].0
+    }
+
+    /// Returns a node's name; the world's for none.
+    #[must_use]
+    pub fn node(&self, moment: Moment) -> &str {
+        self.moments[moment]
+            .1
+            .map_or("the world", |node| self.name(node))
+    }
+
+    /// Returns a node's name by its number.
+    #[must_use]
+    pub fn name(&self, node: u32) -> &str {
+        self.nodes.get(node as usize).map_or("?", |name| name)
+    }
+
+    /// Returns a message and what caused it, the latest first.
+    pub fn causes(&self, message: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(message), |message| self.messages[*message].cause)
+    }
+}
+
+/// Finds what belongs together.
+#[derive(Default)]
+struct Teller {
+    story: Story,
+    by_span: BTreeMap<u64, usize>,
+    by_call: BTreeMap<(u32, u64), usize>,
+    by_task: BTreeMap<(u32, u64), usize>,
+    by_sending: BTreeMap<u64, usize>,
+    /// Faults that are not over, by what ends them.
+    open: BTreeMap<Open, usize>,
+    /// The last that a component did, and for which message.
+    last: Option<(Moment, Option<usize>)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Open {
+    Down(u32),
+    Paused(u32),
+    Cut(u32, u32),
+    Link(u32, u32),
+    Planned(u32),
+}
+
+impl Teller {
+    fn take(&mut self, record: &Record) {
+        let at = self.story.moments.len();
+        self.story.moments.push((record.at, record.node));
+        let node = record.node.unwrap_or(u32::MAX);
+        match &record.what {
+            What::Sent(_)
+            | What::Queued { .. }
+            | What::CallEnded { .. }
+            | What::AnswerLate { .. }
+            | What::CastReturned { .. } => self.message(at, node, &record.what),
+            What::Began { .. }
+            | What::Suspended { .. }
+            | What::Resumed { .. }
+            | What::Ended { .. } => self.handler(at, node, &record.what),
+            What::FrameSent { .. }
+            | What::FrameArrived { .. }
+            | What::FramesLost { .. }
+            | What::DatagramSent { .. }
+            | What::DatagramArrived { .. }
+            | What::DatagramLost { .. } => self.packet(at, record),
+            What::Broken { property, text } => {
+                let (after, message) = self.last.unzip();
+                self.story.failures.push(Failure {
+                    at,
+                    property: property.clone(),
+                    text: text.clone(),
+                    after,
+                    message: message.flatten(),
+                });
+            }
+            what => self.fault(at, node, what),
+        }
+    }
+
+    fn message(&mut self, at: Moment, node: u32, what: &What) {
+        let number = match what {
+            What::Sent(sent) => {
+                let number = self.story.messages.len();
+                self.story.messages.push(Message {
+                    sent: (**sent).clone(),
+                    at,
+                    cause: self.by_span.get(&sent.cause).copied(),
+                    arrived: None,
+                    handler: None,
+                    ended: None,
+                    late: None,
+                });
+                if sent.message != 0 {
+                    self.by_span.insert(sent.message, number);
+                }
+                self.by_call.insert((node, sent.call), number);
+                Some(number)
+            }
+            What::Queued { message, .. } => {
+                let number = self.by_span.get(message).copied();
+                if let Some(number) = number {
+                    self.story.messages[number].arrived = Some(at);
+                }
+                number
+            }
+            What::CallEnded { call, outcome } => {
+                self.message_ended(at, (node, *call), outcome.clone())
+            }
+            What::CastReturned { cast, error } => {
+                self.message_ended(at, (node, *cast), Err(error.clone()))
+            }
+            What::AnswerLate { call } => {
+                let number = self.by_call.get(&(node, *call)).copied();
+                if let Some(number) = number {
+                    self.story.messages[number].late = Some(at);
+                }
+                number
+            }
+            _ => None,
+        };
+        self.last = Some((at, number));
+    }
+
+    fn message_ended(
+        &mut self,
+        at: Moment,
+        call: (u32, u64),
+        outcome: Result<Arc<str>, Arc<str>>,
+    ) -> Option<usize> {
+        let number = self.by_call.get(&call).copied()?;
+        self.story.messages[number].ended = Some(End { at, outcome });
+        Some(number)
+    }
+
+    fn handler(&mut self, at: Moment, node: u32, what: &What) {
+        let handlers = &mut self.story.handlers;
+        let number = match what {
+            What::Began {
+                task,
+                message,
+                component,
+                instance,
+                method,
+            } => {
+                let number = handlers.len();
+                let message = self.by_span.get(message).copied();
+                handlers.push(Handler {
+                    component: component.clone(),
+                    instance: *instance,
+                    method: method.clone(),
+                    message,
+                    at,
+                    ended: None,
+                    error: None,
+                    waits: Vec::new(),
+                });
+                self.by_task.insert((node, *task), number);
+                if let Some(message) = message {
+                    // The producer of a stream handles the same message once more.
+                    self.story.messages[message].handler.get_or_insert(number);
+                }
+                Some(number)
+            }
+            What::Suspended { task, .. } | What::Resumed { task } | What::Ended { task, .. } => {
+                self.by_task.get(&(node, *task)).copied()
+            }
+            _ => None,
+        };
+        let Some(handler) = number.map(|number| &mut handlers[number]) else {
+            return;
+        };
+        match what {
+            What::Suspended { place, .. } => handler.waits.push(Wait {
+                at,
+                until: None,
+                place,
+            }),
+            What::Resumed { .. } => {
+                if let Some(wait) = handler.waits.last_mut() {
+                    wait.until = Some(at);
+                }
+            }
+            What::Ended { error, .. } => {
+                handler.ended = Some(at);
+                handler.error.clone_from(error);
+            }
+            _ => {}
+        }
+        self.last = Some((at, handler.message));
+    }
+
+    fn packet(&mut self, at: Moment, record: &Record) {
+        let packets = &mut self.story.packets;
+        let mut new = |datagram, bytes, to| {
+            self.by_sending.insert(record.sequence, packets.len());
+            packets.push(Packet {
+                datagram,
+                bytes,
+                at,
+                to,
+                arrived: None,
+                lost: None,
+            });
+        };
+        match record.what {
+            What::FrameSent { to, bytes } => new(false, bytes, to),
+            What::DatagramSent { to, bytes } => new(true, bytes, Some(to)),
+            What::FrameArrived { sent, .. } | What::DatagramArrived { sent, .. } => {
+                if let Some(number) = self.by_sending.get(&sent) {
+                    packets[*number].arrived = Some(at);
+                }
+            }
+            What::DatagramLost { sent, .. } => {
+                if let Some(number) = self.by_sending.get(&sent) {
+                    packets[*number].lost = Some(at);
+                }
+            }
+            What::FramesLost { from, frames } => {
+                let from = self.story.name(from);
+                let text = format!("{frames} frames of {from} lost").into();
+                self.event(at, text, EventKind::Network);
+            }
+            _ => {}
+        }
+    }
+
+    fn event(&mut self, at: Moment, text: Arc<str>, kind: EventKind) {
+        self.story.events.push(Event { at, text, kind });
+    }
+
+    fn begin(&mut self, open: Open, at: Moment, kind: FaultKind, name: Arc<str>, nodes: Vec<u32>) {
+        self.open.insert(open, self.story.faults.len());
+        self.story.faults.push(Fault {
+            kind,
+            name,
+            at,
+            until: None,
+            nodes,
+        });
+    }
+
+    fn end(&mut self, open: Open, at: Moment) {
+        if let Some(fault) = self.open.remove(&open) {
+            self.story.faults[fault].until = Some(at);
+        }
+    }
+
+    fn fault(&mut self, at: Moment, node: u32, what: &What) {
+        match what {
+            What::NodeCrashed => {
+                let nodes = vec![node];
+                self.begin(Open::Down(node), at, FaultKind::Down, "down".into(), nodes);
+                self.event(at, "crashes".into(), EventKind::Life);
+            }
+            What::NodeStarted { incarnation } => {
+                self.end(Open::Down(node), at);
+                self.end(Open::Paused(node), at);
+                let text = match incarnation {
+                    1 => "starts".to_owned(),
+                    again => format!("starts, the {again}. time"),
+                };
+                self.event(at, text.into(), EventKind::Life);
+            }
+            What::NodePaused => {
+                let nodes = vec![node];
+                let text: Arc<str> = "paused".into();
+                self.begin(Open::Paused(node), at, FaultKind::Paused, text, nodes);
+            }
+            What::NodeResumed => self.end(Open::Paused(node), at),
+            What::NodeEnded => self.event(at, "ends".into(), EventKind::Life),
+            What::NodeAskedToEnd => self.event(at, "is asked to end".into(), EventKind::Life),
+            What::Cut { to } => {
+                let text =
+                    format!("cut {} → {}", self.story.name(node), self.story.name(*to)).into();
+                let nodes = vec![node, *to];
+                self.begin(Open::Cut(node, *to), at, FaultKind::Cut, text, nodes);
+            }
+            What::Healed { to } => self.end(Open::Cut(node, *to), at),
+            What::LinkChanged { to } => {
+                self.end(Open::Link(node, *to), at);
+                let text = format!(
+                    "link {} → {} changed",
+                    self.story.name(node),
+                    self.story.name(*to)
+                )
+                .into();
+                let nodes = vec![node, *to];
+                self.begin(Open::Link(node, *to), at, FaultKind::Link, text, nodes);
+            }
+            What::FaultBegan { fault, name, nodes } => {
+                let open = Open::Planned(*fault);
+                self.begin(open, at, FaultKind::Planned, name.clone(), nodes.to_vec());
+            }
+            What::FaultEnded { fault } => self.end(Open::Planned(*fault), at),
+            What::Connected { to } => {
+                let text = format!("connects to {}", self.story.name(*to)).into();
+                self.event(at, text, EventKind::Network);
+            }
+            What::Disconnected { to } => {
+                let text = to.map_or_else(
+                    || "loses a connection".to_owned(),
+                    |to| format!("loses its connection to {}", self.story.name(to)),
+                );
+                self.event(at, text.into(), EventKind::Network);
+            }
+            What::Reached { name } => self.event(at, name.clone(), EventKind::Reached),
+            _ => {}
+        }
+    }
+}
+
+/// Writes a place in somebody's source.
+pub(crate) fn place(place: Place) -> String {
+    format!("{}:{}", place.file(), place.line())
+}
