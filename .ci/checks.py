@@ -372,7 +372,7 @@ def the_picture_of_a_run_works_in_a_browser(there):
     assert browser, "there is no chromium: `apt-get install chromium`, as .ci/run does"
     pictures = TARGET / "ci"
     pictures.mkdir(parents=True, exist_ok=True)
-    for name, orders, shops, at_least in [("few", 3, 1, 10), ("some", 400, 2, 1000), ("many", 6000, 5, 100_000)]:
+    for name, orders, shops, at_least in [("few", 3, 1, 10), ("some", 60, 2, 500), ("many", 6000, 5, 100_000)]:
         page = there / f"{name}.html"
         page.write_text(run(TARGET / "debug/examples/picture", orders, shops).stdout)
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1500,820", "--virtual-time-budget=20000"]

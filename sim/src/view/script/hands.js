@@ -162,6 +162,7 @@ function setUp() {
   if (asked.get("view") === "failure") goToFailure();
   if (asked.has("search")) { $("search").value = asked.get("search"); search(asked.get("search")); }
   if (asked.has("message")) select(Math.min(+asked.get("message"), messages - 1), true);
+  draw();
   new ResizeObserver(resize).observe($("stage"));
 }
 
