@@ -215,7 +215,11 @@ impl Container {
         if let Some(index) = core.sampled.take() {
             core.instances[index].took(each);
         }
-        self.batch = if each > work::SHORT { 1 } else { HANDLERS_PER_LOOK };
+        self.batch = if each > work::SHORT {
+            1
+        } else {
+            HANDLERS_PER_LOOK
+        };
         ran
     }
 

@@ -318,6 +318,8 @@ pub(crate) struct Core {
     /// When peers are spoken to that have not acknowledged everything.
     pub(crate) poke_at: Instant,
 
+    /// Where the records of a frame are written, one frame after the other.
+    pub(crate) scratch: Vec<u8>,
     pub(crate) control_connections: Table<Endpoint, ConnectionId>,
     pub(crate) peers: Peers,
     pub(crate) directory: Box<dyn Directory>,
@@ -387,6 +389,7 @@ impl Core {
             drain_timer: None,
             outdated: false,
             poke_at: Instant::ZERO,
+            scratch: Vec::new(),
             control_connections: Table::default(),
             peers: Peers::default(),
             directory: config.directory,

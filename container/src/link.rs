@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use monofil_proto::wire::Kind;
-use monofil_proto::{Head, NameRef, write_frame};
+use monofil_proto::{Head, NameRef, put_record, write_frame};
 use monofil_transport::Instant;
 
 use crate::envelope::Envelope;
@@ -253,7 +253,7 @@ impl Link {
     pub(crate) fn offer(
         &mut self,
         envelope: Parcel,
-        place: &Name,
+        place: impl FnOnce() -> Name,
     ) -> Result<(), Box<(CallError, Parcel)>> {
         let out = &self.outbound;
         let bytes = envelope.payload.bytes.len() as u64;
@@ -286,7 +286,7 @@ impl Link {
             return Ok(());
         };
         Err(Box::new((
-            CallError::rejected(limit, value, observed, place),
+            CallError::rejected(limit, value, observed, &place()),
             envelope,
         )))
     }
@@ -590,8 +590,14 @@ impl Link {
         })
     }
 
-    /// Writes the frame of a batch that was just taken.
-    pub(crate) fn write(&mut self, head: &Head, batch: &Batch, now: Instant) -> Bytes {
+    /// Writes the frame of a batch that was just taken. What `scratch` holds means nothing, before or after.
+    pub(crate) fn write(
+        &mut self,
+        head: &Head,
+        batch: &Batch,
+        now: Instant,
+        scratch: &mut Vec<u8>,
+    ) -> Bytes {
         let Out {
             sent,
             received,
@@ -599,21 +605,22 @@ impl Link {
             ..
         } = &mut self.outbound;
         names.begin(batch.resent);
-        let mut records = Vec::with_capacity(batch.records);
+        scratch.clear();
         if batch.first_sequence > 0 {
             let before = batch.first_sequence - 1 - *received;
             let first = usize::try_from(before).unwrap_or(usize::MAX);
             let batch_of = sent.iter().skip(first).take(batch.records);
             for (sequence, outbound) in (batch.first_sequence..).zip(batch_of) {
                 let name = |name| names.put(name, sequence, *received);
-                records.push(outbound.envelope.as_record(now, name));
+                put_record(scratch, &outbound.envelope.as_record(now, name));
             }
         } else {
             for envelope in &batch.unnumbered {
-                records.push(envelope.as_record(now, |name| NameRef::Text(name.as_str())));
+                let record = envelope.as_record(now, |name| NameRef::Text(name.as_str()));
+                put_record(scratch, &record);
             }
         }
-        write_frame(head, &names.definitions(), &records, None)
+        write_frame(head, &names.definitions(), scratch, None)
     }
 
     /// Lets what was received be acknowledged with the next frame: there is no later. Tells whether

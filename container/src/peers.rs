@@ -9,6 +9,7 @@ use monofil_transport::{ConnectionId, Endpoint, Instant, Route};
 use crate::calls::LinkKey;
 use crate::hash::{Table, seeded};
 use crate::link::{Link, LinkConfig};
+use crate::parcel::Parcel;
 use crate::timers::TimerKey;
 use crate::{CallError, Name, NodeId};
 
@@ -30,6 +31,15 @@ pub enum Health {
     Silent,
     /// It said that it was about to end.
     Left,
+}
+
+/// What a node is called in errors and logs.
+fn place_of(name: &Name, endpoint: Option<&Endpoint>) -> Name {
+    match endpoint {
+        _ if !name.is_empty() => name.clone(),
+        Some(endpoint) => endpoint.as_str().into(),
+        None => "a node without a name".into(),
+    }
 }
 
 /// How this node looks after others.
@@ -140,11 +150,13 @@ impl Peer {
 
     /// Returns what it is called in texts for people.
     pub(crate) fn place(&self) -> Name {
-        match (&self.application, self.name.is_empty()) {
-            (_, false) => self.name.clone(),
-            (Some(endpoint), true) => endpoint.as_str().into(),
-            (None, true) => "a node without a name".into(),
-        }
+        place_of(&self.name, self.application.as_ref())
+    }
+
+    /// Gives a request to the link.
+    pub(crate) fn offer(&mut self, envelope: Parcel) -> Result<(), Box<(CallError, Parcel)>> {
+        let (name, endpoint) = (&self.name, self.application.as_ref());
+        self.link.offer(envelope, || place_of(name, endpoint))
     }
 
     /// Records may leave: both sides know who the other is and which link this is.

@@ -13,8 +13,8 @@ pub use bounds::{
     Bounds, DecodeError, Reason, decode_control, decode_datagram, decode_frame, encode,
 };
 pub use codec::{
-    FrameRef, Head, NameRef, RecordRef, TraceRef, WaitingRef, Waitings, put_waiting, read_frame,
-    write_frame,
+    FrameRef, Head, NameRef, RecordRef, TraceRef, WaitingRef, Waitings, put_record, put_waiting,
+    read_frame, write_frame,
 };
 
 /// The application plane.

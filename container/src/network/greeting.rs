@@ -210,12 +210,8 @@ impl Core {
 
     /// Lets what was meant for one entry and has not left go to another.
     fn move_requests(&mut self, from: &mut crate::link::Link, old: usize, new: usize) {
-        let place = self.peers.place(new);
         for envelope in from.take_requests() {
-            let moved = self
-                .peers
-                .get_mut(new)
-                .map(|peer| peer.link.offer(envelope, &place));
+            let moved = self.peers.get_mut(new).map(|peer| peer.offer(envelope));
             if let Some(Err(refused)) = moved {
                 self.request_failed(&refused.1, refused.0.clone());
             }

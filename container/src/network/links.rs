@@ -93,11 +93,10 @@ impl Core {
 
     /// Gives a request to a link. Where nobody has introduced itself yet it waits, within its deadline.
     pub(crate) fn offer(&mut self, index: usize, envelope: Parcel) -> Result<(), CallError> {
-        let place = self.peers.place(index);
         let Some(peer) = self.peers.get_mut(index) else {
             return Err(CallError::Unreachable("the node was forgotten".into()));
         };
-        if let Err(refused) = peer.link.offer(envelope, &place) {
+        if let Err(refused) = peer.offer(envelope) {
             return Err(refused.0);
         }
         self.peers.mark_dirty(index);

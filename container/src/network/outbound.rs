@@ -143,9 +143,10 @@ impl Core {
         let mut head = self.head(Some(index));
         head.first_sequence = batch.first_sequence;
         set_marks(&mut head, &batch.marks);
-        self.peers
-            .get_mut(index)
-            .map_or_else(Bytes::new, |peer| peer.link.write(&head, batch, now))
+        let scratch = &mut self.scratch;
+        self.peers.get_mut(index).map_or_else(Bytes::new, |peer| {
+            peer.link.write(&head, batch, now, scratch)
+        })
     }
 
     /// Makes what every frame to a node begins with, or to whoever is there.

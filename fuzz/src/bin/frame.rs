@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use monofil_proto::{Bounds, NameRef, decode_frame, put_waiting, read_frame, write_frame};
+use monofil_proto::{Bounds, NameRef, decode_frame, put_record, put_waiting, read_frame, write_frame};
 
 fuzz_target!(|bytes: &[u8]| {
     let bytes = Bytes::copy_from_slice(bytes);
@@ -122,7 +122,11 @@ fuzz_target!(|bytes: &[u8]| {
     for (record, run) in records.iter_mut().zip(&runs) {
         record.waiting = monofil_proto::Waitings::of_written(run);
     }
-    let again = write_frame(head, &fast.names, &records, fast.hello.as_deref());
+    let mut written = Vec::new();
+    for record in &records {
+        put_record(&mut written, record);
+    }
+    let again = write_frame(head, &fast.names, &written, fast.hello.as_deref());
     let read = read_frame(&again, &Bounds::DEFAULT).expect("it was within all bounds");
     assert_eq!(read.head, fast.head);
     assert_eq!(read.names, fast.names);

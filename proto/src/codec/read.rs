@@ -361,7 +361,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "each walk is a loop over this and a match: one is half as fast as the other"
+    )]
     fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
         while !self.rest.is_empty() {
             let tag = u32::try_from(varint(&mut self.rest)?).map_err(|_| MALFORMED)?;

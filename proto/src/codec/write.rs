@@ -14,23 +14,23 @@ const BYTES: u32 = 2;
 /// The longest varint, and the longest tag here.
 const NUMBER_MAX: usize = 10;
 const TAG_MAX: usize = 2;
+/// More than the fields of a head take.
+const HEAD_MAX: usize = 256;
+/// What the length of a record takes that has from 128 bytes to 16 KiB.
+const LENGTH_USUAL: usize = 2;
 
-/// Writes a frame: the same bytes as `prost` would, without building the message first.
+/// Writes a frame: the same bytes as `prost` would, without building the message first. Its records are what
+/// [`put_record`] wrote.
 #[must_use]
 pub fn write_frame(
     head: &Head,
     names: &[(u32, &str)],
-    records: &[RecordRef<'_>],
+    records: &[u8],
     hello: Option<&wire::Hello>,
 ) -> Bytes {
-    let lengths: Vec<usize> = records.iter().map(record_len).collect();
-    let room = 256
-        + lengths
-            .iter()
-            .map(|length| length + TAG_MAX + NUMBER_MAX)
-            .sum::<usize>()
-        + names.iter().map(|(_, name)| name.len() + 32).sum::<usize>();
-    let mut out = Vec::with_capacity(room);
+    let names_len = names.iter().map(|(_, name)| name.len() + 32).sum::<usize>();
+    let hello_len = hello.map_or(0, |hello| hello.encoded_len() + TAG_MAX + NUMBER_MAX);
+    let mut out = Vec::with_capacity(HEAD_MAX + names_len + records.len() + hello_len);
     put_number(&mut out, 1, head.version.into());
     if head.network != 0 {
         put_tag(&mut out, 2, FIXED64);
@@ -56,11 +56,7 @@ pub fn write_frame(
         put_number(&mut out, 1, u64::from(*number));
         put_bytes(&mut out, 2, name.as_bytes());
     }
-    for (record, length) in records.iter().zip(lengths) {
-        put_tag(&mut out, 15, BYTES);
-        put_varint(&mut out, length as u64);
-        put_record(&mut out, record);
-    }
+    out.extend_from_slice(records);
     if let Some(hello) = hello {
         put_message(&mut out, 16, hello);
     }
@@ -101,35 +97,30 @@ fn names_of<'a>(record: &RecordRef<'a>) -> [(u32, NameRef<'a>); 6] {
     ]
 }
 
-/// Returns how many bytes a record takes, without its tag and length.
-fn record_len(record: &RecordRef<'_>) -> usize {
-    let names = names_of(record).map(|(field, name)| match name {
-        NameRef::Text(text) => bytes_len(field, text.as_bytes()),
-        NameRef::Number(number) => number_len(field + 1, number.into()),
-    });
-    let trace = record.trace.as_ref().map_or(0, |trace| {
-        let length = trace_len(trace);
-        2 + varint_len(length as u64) + length
-    });
-    let outcome = record.outcome.as_ref().map_or(0, |outcome| {
-        let length = outcome.encoded_len();
-        2 + varint_len(length as u64) + length
-    });
-    number_len(1, signed(record.kind))
-        + number_len(2, record.id)
-        + names.iter().sum::<usize>()
-        + number_len(15, record.remaining_micros)
-        + bytes_len(16, record.payload)
-        + trace
-        + record.waiting.bytes.len()
-        + outcome
-        + number_len(20, record.credit.into())
-        + number_len(21, record.item)
-        + bytes_len(22, record.key)
-        + number_len(27, record.idempotent.into())
+/// Appends a record as a frame holds it: its tag, its length, itself.
+pub fn put_record(out: &mut Vec<u8>, record: &RecordRef<'_>) {
+    put_tag(out, 15, BYTES);
+    let at = out.len();
+    out.extend_from_slice(&[0; LENGTH_USUAL]);
+    put_fields(out, record);
+    let length = out.len() - at - LENGTH_USUAL;
+    // What most lengths take was left for it; the others make more room, or less.
+    let takes = varint_len(length as u64);
+    if takes != LENGTH_USUAL {
+        let end = out.len();
+        out.resize(end + takes.saturating_sub(LENGTH_USUAL), 0);
+        out.copy_within(at + LENGTH_USUAL..end, at + takes);
+        out.truncate(end + takes - LENGTH_USUAL);
+    }
+    let mut left = length;
+    for byte in &mut out[at..at + takes] {
+        *byte = left.to_le_bytes()[0] | 0x80;
+        left >>= 7;
+    }
+    out[at + takes - 1] &= 0x7f;
 }
 
-fn put_record(out: &mut Vec<u8>, record: &RecordRef<'_>) {
+fn put_fields(out: &mut Vec<u8>, record: &RecordRef<'_>) {
     put_number(out, 1, signed(record.kind));
     put_number(out, 2, record.id);
     for (field, name) in names_of(record) {
