@@ -42,8 +42,11 @@
 
 mod cluster;
 mod history;
+mod junit;
 pub mod linearizability;
 pub mod models;
+pub mod perfetto;
+pub mod report;
 mod sim;
 pub mod story;
 mod task;
@@ -51,6 +54,7 @@ pub mod view;
 
 pub use cluster::{Cluster, NodeDef};
 pub use history::{History, Operation, OperationId, SharedHistory};
+pub use junit::{Case, junit};
 pub use sim::Sim;
 pub use story::Story;
 pub use task::Task;
