@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use monofil_proto::Bounds;
 
-use crate::{ComponentSpec, Directory, LinkConfig, Name, NodeId, StaticDirectory};
+use crate::{ComponentSpec, Directory, Gate, LinkConfig, Name, NodeId, StaticDirectory};
 
 /// The bounds of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub struct ContainerConfig {
     pub busy_max: Duration,
     /// Handlers started or resumed in one turn. Default 256.
     pub turn_budget: usize,
+    /// What stands between messages and handlers in a simulation. Default none.
+    pub gate: Option<Box<dyn Gate>>,
 }
 
 impl ContainerConfig {
@@ -106,6 +108,7 @@ impl ContainerConfig {
             silent_after: Duration::from_secs(5),
             busy_max: Duration::from_secs(30),
             turn_budget: 256,
+            gate: None,
         }
     }
 }

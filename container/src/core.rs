@@ -23,6 +23,7 @@ use crate::config::NodeLimits;
 use crate::counters::{Counter, Counters};
 use crate::envelope::Chain;
 use crate::environment::Environment;
+use crate::gate::Gated;
 use crate::hash::{Table, seeded};
 use crate::instance::Instance;
 use crate::names::ByAddress;
@@ -31,7 +32,7 @@ use crate::slab::Slab;
 use crate::streams::ServedStream;
 use crate::timers::{TimerKey, Timers};
 use crate::{
-    CallError, ContainerConfig, Directory, LinkConfig, Message, Name, NodeId, Request,
+    CallError, ContainerConfig, Directory, Gate, LinkConfig, Message, Name, NodeId, Request,
     Subscription, Trace,
 };
 
@@ -52,6 +53,8 @@ pub(crate) enum Timer {
     Restart(usize),
     /// A delayed message is sent.
     Delayed(Box<Delayed>),
+    /// A message that waited at the gate passes.
+    Gated(Box<Gated>),
     /// A link needs attention.
     Link(usize),
     /// A node that was greeted has not answered.
@@ -323,6 +326,7 @@ pub(crate) struct Core {
     pub(crate) control_connections: Table<Endpoint, ConnectionId>,
     pub(crate) peers: Peers,
     pub(crate) directory: Box<dyn Directory>,
+    pub(crate) gate: Option<Box<dyn Gate>>,
 }
 
 impl Core {
@@ -393,6 +397,7 @@ impl Core {
             control_connections: Table::default(),
             peers: Peers::default(),
             directory: config.directory,
+            gate: config.gate,
         };
         for spec in config.components {
             core.add_instance(spec);
@@ -583,6 +588,7 @@ impl Core {
                 Timer::Queue(instance) => self.sweep_queue(instance),
                 Timer::Restart(instance) => self.restart_instance(instance),
                 Timer::Delayed(delayed) => self.send_delayed(*delayed),
+                Timer::Gated(gated) => self.gate_due(*gated),
                 Timer::Link(peer) => self.link_due(peer),
                 Timer::Greet(peer) => self.greeting_due(peer),
                 Timer::Sweep => self.sweep_requests(),

@@ -348,6 +348,18 @@ impl Core {
         envelope: Parcel,
         origin: Origin,
     ) -> Result<(), CallError> {
+        if self.gate.is_some() {
+            return self.gated(index, envelope, origin);
+        }
+        self.admit(index, envelope, origin)
+    }
+
+    pub(crate) fn admit(
+        &mut self,
+        index: usize,
+        envelope: Parcel,
+        origin: Origin,
+    ) -> Result<(), CallError> {
         self.check_manner(index, &envelope)?;
         let bytes = envelope.payload.bytes.len();
         if let Err(error) = self.check_room(index, bytes) {

@@ -361,6 +361,13 @@ impl Core {
             return;
         };
         let is_call = is_call(&origin);
+        let result = match is_call && self.gate.is_some() {
+            true => match self.gated_reply(task, &origin, result) {
+                Some(result) => result,
+                None => return,
+            },
+            false => result,
+        };
         match result {
             Ok(Reply::Stream(source)) if is_call => self.serve_stream(task, origin, source),
             Ok(Reply::Payload(payload)) => self.conclude(&origin, Ok(payload)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use monofil_transport::record::Recorder;
 use monofil_transport::{
-    Endpoint, JobId, JobOutcome, LocalEndpoints, Plane, Progress, Shutdown, Stream,
+    Endpoint, Instant, JobId, JobOutcome, LocalEndpoints, Plane, Progress, Shutdown, Stream,
 };
 
 use crate::agenda::{Agenda, Way, What};
@@ -71,6 +71,8 @@ pub(crate) enum Change {
 pub struct FrameOnTheWay {
     /// How many have left since there is a schedule, this one included.
     pub number: u64,
+    /// When it leaves.
+    pub at: Instant,
     /// Where it comes from.
     pub from: NodeKey,
     /// Where it goes.
@@ -190,11 +192,17 @@ impl Fabric {
         self.links.push(Link::new(
             self.config.link.clone(),
             self.config.seed,
-            &names[0],
-            &names[1],
+            [from, to],
+            [&names[0], &names[1]],
         ));
         self.link_numbers.insert(pair, number);
         number
+    }
+
+    /// Returns the ways that are cut, in the order in which they came up.
+    pub(crate) fn cut_pairs(&self) -> Vec<(u32, u32)> {
+        let cut = self.links.iter().filter(|link| link.is_cut());
+        cut.map(|link| (link.from, link.to)).collect()
     }
 
     /// Lets a node with a program turn soon.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use monofil_transport::record::What as Recorded;
-use monofil_transport::{ConnectionId, Event, Inbox, Plane, ReturnPath, Route, SendError};
+use monofil_transport::{ConnectionId, Event, Inbox, Instant, Plane, ReturnPath, Route, SendError};
 
 use crate::NodeKey;
 use crate::agenda::{Way, What};
@@ -132,6 +132,7 @@ impl Fabric {
             };
             on_the_way = nanos(schedule(&FrameOnTheWay {
                 number: self.scheduled,
+                at: Instant::from_nanos(leaves),
                 from,
                 to,
                 plane,

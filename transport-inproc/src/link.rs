@@ -44,7 +44,9 @@ impl Latency {
     /// None at all.
     pub const ZERO: Self = Self::Constant(Duration::ZERO);
 
-    fn sample(&self, stream: &mut Stream) -> Duration {
+    /// Draws one.
+    #[must_use]
+    pub fn sample(&self, stream: &mut Stream) -> Duration {
         match self {
             Self::Constant(always) => *always,
             Self::Uniform { min, max } => stream.between(*min, *max),
@@ -195,6 +197,8 @@ impl Site {
 /// One direction between two nodes that have to do with each other.
 #[derive(Debug)]
 pub(crate) struct Link {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
     pub(crate) model: LinkModel,
     /// Since when nothing passes.
     pub(crate) cut_since: Option<u64>,
@@ -238,8 +242,11 @@ impl Sites {
 }
 
 impl Link {
-    pub(crate) fn new(model: LinkModel, seed: u64, from: &str, to: &str) -> Self {
+    pub(crate) fn new(model: LinkModel, seed: u64, ends: [u32; 2], names: [&str; 2]) -> Self {
+        let ([from, to], [from_name, to_name]) = (ends, names);
         Self {
+            from,
+            to,
             model,
             cut_since: None,
             clogged_until: 0,
@@ -247,7 +254,7 @@ impl Link {
             ill: false,
             sites: Sites {
                 seed,
-                name: format!("{from}>{to}").into(),
+                name: format!("{from_name}>{to_name}").into(),
                 streams: Default::default(),
             },
         }

@@ -367,6 +367,18 @@ impl World {
         }
     }
 
+    /// Changes how all links behave, those included that are not there yet.
+    pub fn set_all_links(&mut self, model: &LinkModel) {
+        self.fabric.config.link = model.clone();
+        for link in &mut self.fabric.links {
+            link.model = model.clone();
+        }
+        let nobody = crate::trace::NOBODY;
+        let now = self.fabric.now;
+        let trace = &mut self.fabric.trace;
+        trace.add(now, TraceKind::LinkChanged, nobody, nobody, 0);
+    }
+
     /// Asks a node to end.
     pub fn shutdown(&mut self, node: NodeKey, how: Shutdown) {
         self.apply(Fault::Shutdown(node, how));
@@ -474,6 +486,42 @@ impl World {
     #[must_use]
     pub fn node(&self, name: &str) -> Option<NodeKey> {
         self.names.get(name).copied()
+    }
+
+    /// Heals all ways that are cut, and ends what clogs them.
+    pub fn heal_everything(&mut self) {
+        for (from, to) in self.fabric.cut_pairs() {
+            self.apply(Fault::Heal {
+                from: NodeKey(from),
+                to: NodeKey(to),
+            });
+        }
+        for link in &mut self.fabric.links {
+            link.clogged_until = 0;
+        }
+    }
+
+    /// Returns all nodes, in the order in which they were added.
+    pub fn keys(&self) -> impl Iterator<Item = NodeKey> + use<> {
+        (0..self.fabric.nodes.len() as u32).map(NodeKey)
+    }
+
+    /// Tells whether nothing passes from one node to another.
+    #[must_use]
+    pub fn is_cut(&self, from: NodeKey, to: NodeKey) -> bool {
+        let cut = self.fabric.cut_pairs();
+        cut.contains(&(from.0, to.0))
+    }
+
+    /// Tells whether a node is paused.
+    #[must_use]
+    pub fn is_paused(&self, node: NodeKey) -> bool {
+        self.fabric.nodes[node.index()].paused
+    }
+
+    /// Returns the names of all nodes, in the order in which they were added.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fabric.nodes.iter().map(|node| &*node.name)
     }
 
     /// Returns a node's name.
