@@ -33,7 +33,13 @@
 //! assert!(sim.run("client", ask).is_ok());
 //! ```
 //!
+//! A [`Scenario`] is run many times: [`Faults`] are drawn from a seed, properties are judged, what fails is made
+//! smaller and can be run again.
+//!
 //! ```text
+//!   Explore    many runs: seeds, strategies, processes            Shrunk  what fails, made smaller
+//!   Scenario   what is run: nodes, work, faults, properties        Case    all that decides one run
+//!   Faults ──▶ Plan   what may go wrong, and what does
 //!   linearizability  judges a History of what clients asked and were told
 //!   Sim        one run: nodes, work, faults, by hand or planned
 //!   Cluster    containers in a world, and a directory of who is where
@@ -41,20 +47,44 @@
 //! ```
 
 mod cluster;
+mod explore;
+mod faults;
+mod gatekeeper;
 mod history;
-mod junit;
+mod injection;
 pub mod linearizability;
 pub mod models;
-pub mod perfetto;
-pub mod report;
+mod panics;
+mod plan;
+mod property;
+mod scenario;
+mod service;
+mod shrink;
 mod sim;
+mod span;
 pub mod story;
+mod strategy;
+mod tape;
 mod task;
 pub mod view;
+mod weather;
+mod workers;
 
 pub use cluster::{Cluster, NodeDef};
+pub use explore::{Explore, Found, Report};
+pub use faults::{Episodes, Family, Faults, Nodes};
+pub use gatekeeper::Received;
 pub use history::{History, Operation, OperationId, SharedHistory};
-pub use junit::{Case, junit};
+pub use injection::{Deed, Injection, Leg};
+pub use plan::{
+    BandwidthPlan, BurstPlan, Event, Happening, LinkPlan, Plan, ServiceTime, Shape, StallPlan,
+};
+pub use property::{Failure, Verdict, always, sometimes};
+pub use scenario::{Case, Keep, Ran, Scenario};
+pub use shrink::{Shrunk, Size};
 pub use sim::Sim;
+pub use span::{Chance, Span, SpanError, SpanRange};
 pub use story::Story;
+pub use strategy::{Schedule, Strategy, StrategyError};
+pub use tape::{Drawn, Fixed, Tape};
 pub use task::Task;

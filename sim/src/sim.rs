@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,8 +13,13 @@ use monofil_inproc::{
 };
 use monofil_transport::Instant;
 
+use crate::gatekeeper::Gatekeeper;
+use crate::property::Properties;
+use crate::service::Service;
+use crate::tape::{Fixed, Tape};
 use crate::task::Client;
-use crate::{Cluster, NodeDef, Task};
+use crate::weather::Weather;
+use crate::{Cluster, Failure, Injection, NodeDef, Nodes, Received, ServiceTime, Task};
 
 type Action = Box<dyn FnOnce(&mut Sim)>;
 type Adjust = Rc<dyn Fn(&mut ContainerConfig)>;
@@ -28,14 +34,33 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// whatever happens next; nothing ever sleeps.
 pub struct Sim {
     app: Name,
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
     /// Nodes that were described and not started yet: each is to know of all.
     described: Vec<NodeDef>,
     adjust: Adjust,
     actions: BinaryHeap<Reverse<At>>,
     clients: BTreeMap<String, Client>,
+    pub(crate) seed: u64,
+    pub(crate) tape: Tape,
+    pub(crate) gatekeeper: Gatekeeper,
+    pub(crate) service: Service,
+    pub(crate) weather: Weather,
+    pub(crate) properties: Properties,
+    pub(crate) marks: BTreeMap<String, bool>,
+    pub(crate) failure: Option<Failure>,
+    /// Whether somebody else looks at what failed; otherwise whoever lets time pass panics.
+    pub(crate) judged: bool,
+    pub(crate) may_panic: bool,
+    /// Clients whose work must end.
+    pub(crate) work: Vec<Work>,
     /// How many actions there have been; orders those of one time.
     sequence: u64,
+}
+
+/// What a client has been given to do.
+pub(crate) struct Work {
+    pub(crate) client: String,
+    pub(crate) is_done: Box<dyn Fn() -> bool>,
 }
 
 /// Something that is to be done at a time.
@@ -83,13 +108,31 @@ impl Sim {
 
     /// Makes an empty world that is otherwise.
     pub fn with(app: impl Into<Name>, config: WorldConfig) -> Self {
+        let seed = config.seed;
+        let cluster = Cluster::new(config);
+        let service = Service {
+            seed,
+            thread: cluster.world().thread_time(),
+            times: Rc::default(),
+        };
         Self {
             app: app.into(),
-            cluster: Cluster::new(config),
+            cluster,
             described: Vec::new(),
             adjust: Rc::new(|_| {}),
             actions: BinaryHeap::new(),
             clients: BTreeMap::new(),
+            seed,
+            tape: Tape::new(seed, Fixed::new()),
+            gatekeeper: Gatekeeper::new(seed),
+            service,
+            weather: Weather::default(),
+            properties: Properties::default(),
+            marks: BTreeMap::new(),
+            failure: None,
+            judged: false,
+            may_panic: false,
+            work: Vec::new(),
             sequence: 0,
         }
     }
@@ -131,10 +174,14 @@ impl Sim {
     fn describe(&self, name: &str, specs: Vec<Rc<dyn Fn() -> ComponentSpec>>) -> NodeDef {
         let places: Vec<_> = specs.iter().map(|spec| spec()).collect();
         let (app, adjust, node) = (self.app.clone(), self.adjust.clone(), name.to_owned());
+        let (gate, service) = (self.gatekeeper.clone(), self.service.clone());
         let configure = move |start: &NodeStart| {
             let mut config = ContainerConfig::new(&app, node.as_str());
             config.incarnation = start.incarnation;
-            config.components = specs.iter().map(|spec| spec()).collect();
+            let timed =
+                |spec: &Rc<dyn Fn() -> ComponentSpec>| service.slow_down(spec(), start.incarnation);
+            config.components = specs.iter().map(timed).collect();
+            config.gate = Some(Box::new(gate.clone()));
             adjust(&mut config);
             config
         };
@@ -170,6 +217,17 @@ impl Sim {
         key.unwrap_or_else(|| panic!("there is no node `{name}` in this simulation"))
     }
 
+    /// Returns the names of all nodes that there are, in the order in which they were added.
+    #[must_use]
+    pub fn nodes(&self) -> Nodes {
+        let world = self.cluster.world();
+        let (clients, members) = world
+            .names()
+            .map(str::to_owned)
+            .partition(|name| self.clients.contains_key(name));
+        Nodes { members, clients }
+    }
+
     // ── Work ─────────────────────────────────────────────────────────────────────────────────────────
 
     /// Adds a client: a node that runs what [`run`](Self::run) and [`spawn`](Self::spawn) give it. Both add the ones
@@ -201,7 +259,8 @@ impl Sim {
         result.unwrap_or_else(|| panic!("`{client}` has not returned at {}", self.now()))
     }
 
-    /// Runs code as a client while time passes. Each time the client's process starts anew.
+    /// Runs code as a client while time passes. Each time the client's process starts anew. In an exploration the code
+    /// has to return once all is healed.
     ///
     /// # Panics
     ///
@@ -218,6 +277,11 @@ impl Sim {
             "`{client}` still runs what it was given before"
         );
         let task = known.give(client, run);
+        let watched = task.clone();
+        self.work.push(Work {
+            client: client.to_owned(),
+            is_done: Box::new(move || watched.is_done()),
+        });
         let is_started = self.cluster.world().node(client).is_some();
         self.start();
         if is_started {
@@ -241,28 +305,38 @@ impl Sim {
     }
 
     /// Like [`step`](Self::step), if the next thing happens at `limit` or before.
-    fn step_until(&mut self, limit: Instant) -> bool {
+    pub(crate) fn step_until(&mut self, limit: Instant) -> bool {
         self.start();
+        if self.failure.is_some() {
+            return false;
+        }
         let next = self.cluster.world_mut().next_time();
-        if let Some(Reverse(first)) = self.actions.peek()
+        let stepped = if let Some(Reverse(first)) = self.actions.peek()
             && first.time <= limit
             && next.is_none_or(|next| first.time <= next)
             && let Some(Reverse(first)) = self.actions.pop()
         {
             self.cluster.world_mut().run_until(first.time);
             (first.action)(self);
-            return true;
+            true
+        } else {
+            match next {
+                Some(next) if next <= limit => self.cluster.world_mut().step(),
+                _ => false,
+            }
+        };
+        if stepped {
+            self.look();
         }
-        match next {
-            Some(next) if next <= limit => self.cluster.world_mut().step(),
-            _ => false,
-        }
+        stepped && self.failure.is_none()
     }
 
     /// Runs until `time`, which is the time then, whether anything happened or not.
     pub fn run_until(&mut self, time: Instant) {
         while self.step_until(time) {}
-        self.cluster.world_mut().run_until(time);
+        if self.failure.is_none() {
+            self.cluster.world_mut().run_until(time);
+        }
     }
 
     /// Runs for a while.
@@ -349,6 +423,44 @@ impl Sim {
         self.cluster.world_mut().apply(fault(key));
     }
 
+    /// Does something to messages from now on, until all heals.
+    pub fn inject(&mut self, injection: Injection) {
+        self.gatekeeper.add(injection);
+    }
+
+    /// Lets all messages pass that an injection holds.
+    pub fn release(&mut self) {
+        self.gatekeeper.release();
+    }
+
+    /// Makes handlers take time from now on: the first of these that is meant counts.
+    pub fn service_times(&mut self, times: Vec<ServiceTime>) {
+        *self.service.times.borrow_mut() = times;
+    }
+
+    // ── Drawing ──────────────────────────────────────────────────────────────────────────────────────
+
+    /// Returns the seed.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Returns what a run draws from, for the code of clients.
+    #[must_use]
+    pub fn tape(&self) -> Tape {
+        self.tape.clone()
+    }
+
+    /// Draws a number from a range; see [`Tape::draw`].
+    ///
+    /// # Panics
+    ///
+    /// When the range is empty.
+    pub fn draw(&self, site: &str, range: RangeInclusive<u64>) -> u64 {
+        self.tape.draw(site, range)
+    }
+
     // ── Looking ──────────────────────────────────────────────────────────────────────────────────────
 
     /// Returns the world.
@@ -361,6 +473,12 @@ impl Sim {
     pub fn world_mut(&mut self) -> &mut World {
         self.start();
         self.cluster.world_mut()
+    }
+
+    /// Returns the requests that came to a component, the first one first, whether they were handled or not.
+    #[must_use]
+    pub fn received(&self, component: &str) -> Vec<Received> {
+        self.gatekeeper.received(component)
     }
 
     /// Calls a function with a node's container, if the node is up.

@@ -1,0 +1,190 @@
+//! What stands at the gate of each container: it notes what is received, and does what injections say.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use monofil_container::{Answered, CallError, Code, Gate, Message, Name, Passage, Payload, Status};
+use monofil_transport::{Instant, Stream};
+
+use crate::{Deed, Injection, Leg};
+
+/// How many messages a run remembers; the oldest go first.
+const RECEIVED_MAX: usize = 100_000;
+
+/// A request as it came to the node of its handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// When, by the clock of that node.
+    pub at: Instant,
+    /// Who sent it: `app/name`.
+    pub from: Name,
+    /// Whom it is for: `app/name`.
+    pub component: Name,
+    /// The operation.
+    pub method: Name,
+    /// The business flow; empty when there is none.
+    pub flow: Name,
+    /// Its content.
+    pub payload: Payload,
+}
+
+/// One for all containers of a run.
+#[derive(Clone)]
+pub(crate) struct Gatekeeper(Rc<RefCell<Rules>>);
+
+struct Rules {
+    seed: u64,
+    rules: Vec<Rule>,
+    /// Opens what was held until now.
+    open: Rc<Cell<bool>>,
+    received: VecDeque<Received>,
+}
+
+struct Rule {
+    injection: Injection,
+    seen: u64,
+    chances: Stream,
+}
+
+impl Gatekeeper {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Rc::new(RefCell::new(Rules {
+            seed,
+            rules: Vec::new(),
+            open: Rc::default(),
+            received: VecDeque::new(),
+        })))
+    }
+
+    pub(crate) fn add(&self, injection: Injection) {
+        let mut rules = self.0.borrow_mut();
+        let site = format!("injection/{}", rules.rules.len());
+        let chances = Stream::new(rules.seed, &site);
+        rules.rules.push(Rule {
+            injection,
+            seen: 0,
+            chances,
+        });
+    }
+
+    /// Forgets all injections, and lets pass what is held.
+    pub(crate) fn clear(&self) {
+        self.0.borrow_mut().rules.clear();
+        self.release();
+    }
+
+    /// Lets pass what is held.
+    pub(crate) fn release(&self) {
+        let open = std::mem::take(&mut self.0.borrow_mut().open);
+        open.set(true);
+    }
+
+    pub(crate) fn received(&self, component: &str) -> Vec<Received> {
+        let rules = self.0.borrow();
+        let for_it = |it: &&Received| is_named(&it.component, component);
+        rules.received.iter().filter(for_it).cloned().collect()
+    }
+}
+
+impl Gate for Gatekeeper {
+    fn request(&mut self, now: Instant, component: &Name, message: &Message) -> Passage {
+        let mut rules = self.0.borrow_mut();
+        if rules.received.len() == RECEIVED_MAX {
+            rules.received.pop_front();
+        }
+        rules.received.push_back(Received {
+            at: now,
+            from: message.source().clone(),
+            component: component.clone(),
+            method: message.method().clone(),
+            flow: message.flow().clone(),
+            payload: message.payload().clone(),
+        });
+        rules.passage(&Seen {
+            leg: Leg::Request,
+            component,
+            method: message.method(),
+            flow: message.flow(),
+            payload: Some(message.payload()),
+        })
+    }
+
+    fn reply(&mut self, _: Instant, answered: &Answered<'_>) -> Passage {
+        self.0.borrow_mut().passage(&Seen {
+            leg: Leg::Reply,
+            component: answered.component,
+            method: answered.method,
+            flow: answered.flow,
+            payload: answered.result.ok(),
+        })
+    }
+}
+
+/// A message at the gate.
+struct Seen<'a> {
+    leg: Leg,
+    component: &'a Name,
+    method: &'a Name,
+    flow: &'a Name,
+    /// `None` for an error.
+    payload: Option<&'a Payload>,
+}
+
+impl Rules {
+    /// Does what the first injection says that touches a message.
+    fn passage(&mut self, seen: &Seen<'_>) -> Passage {
+        let touches = |rule: &mut Rule| rule.touches(seen);
+        let Some(at) = self.rules.iter_mut().position(touches) else {
+            return Passage::Pass;
+        };
+        match &self.rules[at].injection.deed {
+            Deed::Delay { time } => Passage::Delay(time.0),
+            Deed::Drop => Passage::Drop,
+            Deed::Duplicate => Passage::Duplicate,
+            Deed::Hold => Passage::Hold(self.open.clone()),
+            Deed::Fail { error } => {
+                let status = Status::new(Code::Unavailable, error.clone());
+                Passage::Fail(CallError::Remote(status))
+            }
+        }
+    }
+}
+
+impl Rule {
+    /// Tells whether a message is touched, and counts it if it is one of those selected.
+    fn touches(&mut self, seen: &Seen<'_>) -> bool {
+        let wanted = &self.injection;
+        let is_selected = wanted.leg == seen.leg
+            && (wanted.component.is_empty() || is_named(seen.component, &wanted.component))
+            && (wanted.method.is_empty() || is_named(seen.method, &wanted.method))
+            && (wanted.flow.is_empty() || seen.flow.as_str() == wanted.flow)
+            && contains(seen.payload, &wanted.contains);
+        if !is_selected {
+            return false;
+        }
+        self.seen += 1;
+        let after = self.seen.saturating_sub(wanted.skip);
+        after > 0
+            && wanted.count.is_none_or(|count| after <= count)
+            && wanted
+                .chance
+                .is_none_or(|chance| self.chances.chance(chance.0))
+    }
+}
+
+/// Tells whether a name is meant, in full or by its last part.
+pub(crate) fn is_named(full: &Name, wanted: &str) -> bool {
+    let full = full.as_str();
+    full == wanted || full.rsplit('/').next() == Some(wanted)
+}
+
+fn contains(payload: Option<&Payload>, text: &str) -> bool {
+    if text.is_empty() {
+        return true;
+    }
+    let bytes = payload.map_or(&[][..], |payload| &payload.bytes[..]);
+    bytes
+        .windows(text.len())
+        .any(|part| part == text.as_bytes())
+}

@@ -1,0 +1,299 @@
+//! A scenario: what is run again and again, and judged.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use monofil_inproc::{TraceHash, WorldConfig};
+use monofil_transport::record::Recording;
+use serde::{Deserialize, Serialize};
+
+use crate::property::Failure;
+use crate::strategy::Latencies;
+use crate::tape::{Drawn, Fixed, Tape};
+use crate::{Explore, Faults, Plan, Schedule, Sim, Span, panics, property};
+
+/// What is run again and again: nodes, work, faults, properties.
+///
+/// A run has two phases, as in TigerBeetle's simulator. In the first things go wrong, and what must *always* hold has to.
+/// Then all heals; now what clients were given has to come to its end, and what must hold *eventually*, within a bound.
+///
+/// ```
+/// use monofil_container::{
+///     Caller, Component, ComponentSpec, Context, HandlerError, Message, Payload, Reply, Request,
+/// };
+/// use monofil_sim::{Faults, Scenario};
+///
+/// struct Echo;
+///
+/// impl Component for Echo {
+///     fn handle(&mut self, _: &mut Context, message: Message) -> Result<Reply, HandlerError> {
+///         Ok(Reply::Payload(message.payload().clone()))
+///     }
+/// }
+///
+/// Scenario::new("echo", "echoes", |sim| {
+///     sim.component("echo", || ComponentSpec::new("echo", || Echo));
+///     sim.spawn("client", |cx| {
+///         while cx.call(Request::new("echo", "Say", Payload::bytes("hello"))).is_err() {}
+///     });
+///     sim.always("it echoes only what was said", |sim| {
+///         sim.received("echo").iter().all(|message| message.payload.bytes == "hello")
+///     });
+/// })
+/// .faults(Faults::all())
+/// .explore(0..20)
+/// .check();
+/// ```
+#[derive(Clone)]
+pub struct Scenario {
+    pub(crate) name: String,
+    app: String,
+    build: Arc<dyn Fn(&mut Sim) + Send + Sync>,
+    pub(crate) faults: Faults,
+    liveness: Duration,
+    may_panic: bool,
+}
+
+/// All that decides a run of a scenario.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What is not said otherwise is drawn from it.
+    pub seed: u64,
+    /// Draws that are not left to the seed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fixed: Fixed,
+    /// In which order frames arrive.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// What goes wrong; if it is not said, the scenario's faults are drawn from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+}
+
+impl Case {
+    /// Returns the case of a seed, without anything said otherwise.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        Self {
+            seed,
+            ..Self::default()
+        }
+    }
+}
+
+/// What a run is to bring along besides its verdict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keep {
+    /// How many records of what happened; see [`Recording`]. 0 for none.
+    pub records: usize,
+    /// The draws and the latencies, for those who want to shrink it.
+    pub choices: bool,
+}
+
+/// A run that is over.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Ran {
+    /// How it failed, if it did.
+    pub failure: Option<Failure>,
+    /// The hash of everything that happened.
+    pub hash: TraceHash,
+    /// How long it took, in virtual time.
+    pub lasted: Span,
+    /// Marks that were to be reached sometimes, and whether they were.
+    pub marks: BTreeMap<String, bool>,
+    /// What went wrong in it.
+    pub plan: Plan,
+    /// How many frames were sent.
+    pub frames: u64,
+    /// What was drawn, if that was to be kept.
+    pub drawn: Vec<Drawn>,
+    /// How long each frame was on the way, by what [`Schedule::Fixed`] calls it, if that was to be kept.
+    pub latencies: Vec<(String, Span)>,
+    /// What happened, if that was to be kept.
+    pub recording: Recording,
+}
+
+/// The longest that a run may take without letting time pass, in steps.
+const STEPS_AT_ONCE_MAX: u64 = 2_000_000;
+
+/// The stack of a thread that runs a world.
+const STACK_BYTES: usize = 8 << 20;
+
+impl Scenario {
+    /// Makes a scenario. `build` describes what there is and what must hold, and gives clients their work, for each
+    /// run anew; it lets no time pass.
+    pub fn new(
+        name: impl Into<String>,
+        app: impl Into<String>,
+        build: impl Fn(&mut Sim) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            app: app.into(),
+            build: Arc::new(build),
+            faults: Faults::none(),
+            liveness: Duration::from_secs(120),
+            may_panic: false,
+        }
+    }
+
+    /// Says what may go wrong. Without it nothing does but that messages take their time.
+    #[must_use]
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Bounds how long it may take, once all is healed, until all is as it must be eventually. Default two minutes.
+    #[must_use]
+    pub const fn within(mut self, liveness: Duration) -> Self {
+        self.liveness = liveness;
+        self
+    }
+
+    /// Takes handlers that panic as something that happens. Otherwise a run fails by it.
+    #[must_use]
+    pub const fn may_panic(mut self) -> Self {
+        self.may_panic = true;
+        self
+    }
+
+    /// Begins an exploration: the runs with these numbers, which are their seeds unless a
+    /// [strategy](crate::Strategy) says otherwise.
+    #[must_use]
+    pub fn explore(self, runs: std::ops::Range<u64>) -> Explore {
+        Explore::new(self, runs)
+    }
+
+    /// Runs a case, on a thread of its own.
+    ///
+    /// # Panics
+    ///
+    /// When no thread can be had.
+    #[must_use]
+    pub fn run(&self, case: &Case, keep: Keep) -> Ran {
+        let (scenario, case) = (self.clone(), case.clone());
+        let run = std::thread::Builder::new()
+            .name(format!("sim {}", self.name))
+            .stack_size(STACK_BYTES)
+            .spawn(move || scenario.run_here(&case, keep));
+        let ran = run.expect("a thread for a simulated run").join();
+        ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn run_here(&self, case: &Case, keep: Keep) -> Ran {
+        panics::listen();
+        property::listen();
+        let mut config = WorldConfig::with_seed(case.seed);
+        config.records_max = keep.records;
+        let mut sim = Sim::with(self.app.as_str(), config);
+        sim.judged = true;
+        sim.tape = Tape::new(case.seed, case.fixed.clone());
+        let mut ran = None;
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            ran = Some(self.play(&mut sim, case, keep.choices));
+        }));
+        let panicked = panics::heard();
+        let said = property::heard();
+        if ended.is_err() {
+            let text = panicked.map_or_else(|| "no message".to_owned(), |panic| panic.text);
+            sim.failure = None;
+            sim.fail("the scenario runs to its end", text);
+        }
+        let (plan, latencies) = ran.unwrap_or_default();
+        for (mark, reached) in said.marks {
+            *sim.marks.entry(mark).or_default() |= reached;
+        }
+        Ran {
+            failure: sim.failure.take(),
+            hash: sim.trace_hash(),
+            lasted: sim.elapsed(),
+            marks: std::mem::take(&mut sim.marks),
+            plan,
+            frames: sim.world().stats().frames_sent,
+            drawn: match keep.choices {
+                true => sim.tape.drawn(),
+                false => Vec::new(),
+            },
+            latencies: latencies.take(),
+            recording: sim.world().recording(),
+        }
+    }
+
+    fn play(&self, sim: &mut Sim, case: &Case, note: bool) -> (Plan, Latencies) {
+        sim.may_panic = self.may_panic;
+        (self.build)(sim);
+        sim.start();
+        let plan = match &case.plan {
+            Some(plan) => plan.clone(),
+            None => self.faults.draw(case.seed, &sim.nodes()),
+        };
+        let calm = sim.weather.calm.clone();
+        let world = sim.cluster.world_mut();
+        let latencies = case.schedule.install(world, case.seed, &calm, note);
+        sim.follow(&plan);
+        self.go_wrong(sim);
+        sim.heal_all();
+        self.come_right(sim);
+        if sim.failure.is_none() {
+            sim.judge_end();
+        }
+        (plan, latencies)
+    }
+
+    /// The phase of faults. When clients have nothing to do any more, it need not go on.
+    fn go_wrong(&self, sim: &mut Sim) {
+        let limit = sim.now() + self.faults.lasts.0;
+        let mut steps = Steps::default();
+        while !sim.is_worked_off() && steps.take(sim, limit) {}
+    }
+
+    fn come_right(&self, sim: &mut Sim) {
+        let limit = sim.now() + self.liveness;
+        let mut steps = Steps::default();
+        while !sim.is_all_right() && steps.take(sim, limit) {}
+        if let Some((property, text)) = sim.not_yet() {
+            sim.fail(&property, text);
+        }
+    }
+}
+
+/// One step after the other, and a look at whether time passes.
+#[derive(Default)]
+struct Steps {
+    at_once: u64,
+}
+
+impl Steps {
+    fn take(&mut self, sim: &mut Sim, limit: monofil_transport::Instant) -> bool {
+        let before = sim.now();
+        if !sim.step_until(limit) {
+            return false;
+        }
+        self.at_once = if sim.now() > before {
+            0
+        } else {
+            self.at_once + 1
+        };
+        if self.at_once > STEPS_AT_ONCE_MAX {
+            let text = "nodes keep each other busy and no time passes".to_owned();
+            sim.fail("time passes", text);
+        }
+        true
+    }
+}
+
+impl fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scenario")
+            .field("name", &self.name)
+            .field("app", &self.app)
+            .field("faults", &self.faults)
+            .finish_non_exhaustive()
+    }
+}

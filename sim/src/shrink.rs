@@ -1,0 +1,322 @@
+//! From a run that fails to one that fails in the same way and is easier to understand.
+
+use std::time::{Duration, Instant};
+
+use crate::strategy::Schedule;
+use crate::{Case, Chance, Event, Keep, LinkPlan, Plan, Ran, Scenario, Span};
+
+/// How far it was shrunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Faults of the plan: events, families of links, injections, service times.
+    pub faults: usize,
+    /// Draws that are not the simplest: steps of clients, numbers of nodes, choices.
+    pub draws: usize,
+    /// Frames that do not arrive as in a calm network; `None` if that was left to links.
+    pub frames: Option<usize>,
+}
+
+/// A failing case, made smaller.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Shrunk {
+    /// The smallest that was found.
+    pub case: Case,
+    /// Its run.
+    pub ran: Ran,
+    /// How big the run was that was found.
+    pub from: Size,
+    /// How big this one is.
+    pub to: Size,
+    /// How many smaller cases were tried.
+    pub tries: u64,
+}
+
+struct Shrinker<'a> {
+    scenario: &'a Scenario,
+    property: String,
+    best: Case,
+    ran: Ran,
+    tries: u64,
+    until: Instant,
+}
+
+/// Makes a failing case smaller, for as long as the budget lasts. `None` if it does not fail.
+pub(crate) fn shrink(scenario: &Scenario, case: &Case, budget: Duration) -> Option<Shrunk> {
+    let until = Instant::now() + budget;
+    let keep = Keep {
+        choices: true,
+        ..Keep::default()
+    };
+    let first = scenario.run(case, keep);
+    let property = first.failure.as_ref()?.property.clone();
+    let from = size(case, &first);
+    // What was drawn is written down, so that it can be changed.
+    let written = Case {
+        plan: Some(first.plan.clone()),
+        ..case.clone()
+    };
+    let mut shrinker = Shrinker {
+        scenario,
+        property,
+        best: written,
+        ran: first,
+        tries: 0,
+        until,
+    };
+    let mut before = None;
+    while before.as_ref() != Some(&shrinker.best) && shrinker.has_time() {
+        before = Some(shrinker.best.clone());
+        shrinker.pass();
+    }
+    Some(Shrunk {
+        from,
+        to: size(&shrinker.best, &shrinker.ran),
+        case: shrinker.best,
+        ran: shrinker.ran,
+        tries: shrinker.tries,
+    })
+}
+
+fn size(case: &Case, ran: &Ran) -> Size {
+    let plan = case.plan.as_ref().unwrap_or(&ran.plan);
+    let links = LINK_PARTS
+        .iter()
+        .filter(|calm| {
+            let mut without = plan.link.clone();
+            calm(&mut without);
+            without != plan.link
+        })
+        .count();
+    Size {
+        faults: plan.events.len() + plan.messages.len() + plan.service.len() + links,
+        draws: ran.drawn.iter().filter(|it| it.value != it.min).count(),
+        frames: match &case.schedule {
+            Schedule::Fixed { frames } => Some(frames.len()),
+            _ if plan.link.latency.is_none() && case.schedule == Schedule::Links => Some(0),
+            _ => None,
+        },
+    }
+}
+
+/// What can be taken away from links, one by one.
+const LINK_PARTS: [fn(&mut LinkPlan); 8] = [
+    |link| link.latency = None,
+    |link| link.loss = Chance::default(),
+    |link| link.bursts = None,
+    |link| link.duplication = Chance::default(),
+    |link| link.reordering = Chance::default(),
+    |link| link.corruption = Chance::default(),
+    |link| link.stalls = None,
+    |link| link.bandwidth = None,
+];
+
+/// Makes faults last twice as long. Fewer of them that last longer are easier to understand: what is left may be
+/// just long enough together with what is taken away.
+fn longer(plan: &mut Plan) {
+    for event in &mut plan.events {
+        event.lasts = event.lasts.map(|lasts| Span(lasts.0 * 2));
+    }
+}
+
+impl Shrinker<'_> {
+    fn has_time(&self) -> bool {
+        Instant::now() < self.until
+    }
+
+    /// Takes a case if it fails in the same way.
+    fn try_case(&mut self, case: Case) -> bool {
+        if case == self.best || !self.has_time() {
+            return false;
+        }
+        self.tries += 1;
+        let keep = Keep {
+            choices: true,
+            ..Keep::default()
+        };
+        let ran = self.scenario.run(&case, keep);
+        let fails = ran
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.property == self.property);
+        if fails {
+            (self.best, self.ran) = (case, ran);
+        }
+        fails
+    }
+
+    fn try_plan(&mut self, change: impl FnOnce(&mut Plan)) -> bool {
+        let mut case = self.best.clone();
+        change(case.plan.get_or_insert_default());
+        self.try_case(case)
+    }
+
+    fn pass(&mut self) {
+        self.try_plan(|plan| *plan = Plan::default());
+        self.steps();
+        self.events();
+        for calm in LINK_PARTS {
+            let _ = self.try_plan(|plan| calm(&mut plan.link))
+                || self.try_plan(|plan| {
+                    calm(&mut plan.link);
+                    longer(plan);
+                });
+        }
+        self.lists();
+        self.numbers();
+        self.order();
+        self.times();
+    }
+
+    /// Leaves faults out, many at once first.
+    fn events(&mut self) {
+        let all = self.plan().events.clone();
+        self.fewer(all, |case, events: Vec<Event>| {
+            case.plan.get_or_insert_default().events = events;
+        });
+    }
+
+    fn lists(&mut self) {
+        let all = self.plan().messages.clone();
+        self.fewer(all, |case, messages| {
+            case.plan.get_or_insert_default().messages = messages;
+        });
+        let all = self.plan().service.clone();
+        self.fewer(all, |case, service| {
+            case.plan.get_or_insert_default().service = service;
+        });
+    }
+
+    fn plan(&mut self) -> &Plan {
+        self.best.plan.get_or_insert_default()
+    }
+
+    /// Leaves things out of a list: halves, quarters, ..., single ones (Zeller, Hildebrandt: "Simplifying and
+    /// isolating failure-inducing input", TSE 2002).
+    fn fewer<T: Clone>(&mut self, all: Vec<T>, put: impl Fn(&mut Case, Vec<T>)) {
+        let mut left = all;
+        let mut chunk = left.len();
+        while chunk > 0 {
+            let mut at = 0;
+            while at < left.len() && self.has_time() {
+                let end = (at + chunk).min(left.len());
+                let mut fewer = left.clone();
+                fewer.drain(at..end);
+                let mut case = self.best.clone();
+                put(&mut case, fewer.clone());
+                match self.try_case(case) {
+                    true => left = fewer,
+                    false => at = end,
+                }
+            }
+            chunk /= 2;
+        }
+    }
+
+    /// Leaves steps of clients out.
+    fn steps(&mut self) {
+        let kept: Vec<_> = self
+            .ran
+            .drawn
+            .iter()
+            .filter(|it| it.max == 1 && it.value == 1)
+            .map(|it| (it.site.clone(), it.index))
+            .collect();
+        let all = kept.clone();
+        self.fewer(kept, move |case, left| {
+            for (site, index) in &all {
+                let is_left = left.contains(&(site.clone(), *index));
+                let site = case.fixed.entry(site.clone()).or_default();
+                site.insert(*index, u64::from(is_left));
+            }
+        });
+    }
+
+    /// Brings numbers nearer to the least they can be.
+    fn numbers(&mut self) {
+        let drawn: Vec<_> = self.ran.drawn.clone();
+        let mut sites: Vec<_> = drawn.iter().map(|it| it.site.clone()).collect();
+        sites.dedup();
+        sites.sort();
+        sites.dedup();
+        // All of a site at once is often possible.
+        for site in sites {
+            let mut case = self.best.clone();
+            for it in drawn.iter().filter(|it| it.site == site && it.max > 1) {
+                let site = case.fixed.entry(it.site.clone()).or_default();
+                site.insert(it.index, it.min);
+            }
+            self.try_case(case);
+        }
+        for it in drawn {
+            let now = self.ran.drawn.iter();
+            let now = now
+                .filter(|now| (&now.site, now.index) == (&it.site, it.index))
+                .map(|now| now.value)
+                .next();
+            let Some(mut value) = now.filter(|value| *value > it.min && self.has_time()) else {
+                continue;
+            };
+            let mut least = it.min;
+            while least < value {
+                let middle = least + (value - least) / 2;
+                let mut case = self.best.clone();
+                let site = case.fixed.entry(it.site.clone()).or_default();
+                site.insert(it.index, middle);
+                match self.try_case(case) {
+                    true => value = middle,
+                    false => least = middle + 1,
+                }
+            }
+        }
+    }
+
+    /// Brings the order of frames nearer to that of a calm network.
+    fn order(&mut self) {
+        let mut calm = self.best.clone();
+        let link = &mut calm.plan.get_or_insert_default().link;
+        (link.latency, link.stalls, link.bandwidth) = (None, None, None);
+        let mut written = calm.clone();
+        calm.schedule = Schedule::Links;
+        let mut long = calm.clone();
+        longer(long.plan.get_or_insert_default());
+        if calm == self.best || self.try_case(calm) || self.try_case(long) {
+            return;
+        }
+        if !matches!(self.best.schedule, Schedule::Fixed { .. }) {
+            let is_late = |(_, span): &&(String, Span)| *span != crate::plan::CALM;
+            let frames = self.ran.latencies.iter().filter(is_late).cloned();
+            written.schedule = Schedule::Fixed {
+                frames: frames.collect(),
+            };
+            if !self.try_case(written) {
+                return;
+            }
+        }
+        if let Schedule::Fixed { frames } = &self.best.schedule {
+            let all: Vec<_> = frames.clone().into_iter().collect();
+            self.fewer(all, |case, frames| {
+                case.schedule = Schedule::Fixed {
+                    frames: frames.into_iter().collect(),
+                };
+            });
+        }
+    }
+
+    /// Makes faults shorter.
+    fn times(&mut self) {
+        let count = self.plan().events.len();
+        for index in 0..count {
+            for _ in 0..6 {
+                let shorter = self.try_plan(|plan| {
+                    if let Some(lasts) = &mut plan.events[index].lasts {
+                        *lasts = Span::of_nanos(lasts.nanos() / 2 / 1_000_000 * 1_000_000);
+                    }
+                });
+                if !shorter {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Faults of a plan: they come, and they go again.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use monofil_inproc::{Fault, NodeKey};
+use monofil_transport::record::What;
+
+use crate::{Event, Happening, LinkPlan, Plan, Sim, Span};
+
+/// What is wrong just now because of a plan. Faults of one kind may overlap: what ends first ends nothing else's.
+#[derive(Default)]
+pub(crate) struct Weather {
+    cuts: BTreeMap<(NodeKey, NodeKey), u32>,
+    pauses: BTreeMap<NodeKey, u32>,
+    slow: BTreeMap<NodeKey, u32>,
+    drifting: BTreeMap<NodeKey, u32>,
+    /// All is healed: what was planned for later does not happen.
+    pub(crate) calm: Rc<Cell<bool>>,
+    /// When the last fault began or ended.
+    pub(crate) changed: Span,
+}
+
+impl Sim {
+    /// Has the faults of a plan happen, from now on.
+    pub fn follow(&mut self, plan: &Plan) {
+        self.start();
+        self.cluster
+            .world_mut()
+            .set_all_links(&plan.link.to_model());
+        self.service_times(plan.service.clone());
+        for injection in &plan.messages {
+            self.inject(injection.clone());
+        }
+        let now = self.now().as_nanos();
+        for (number, event) in plan.events.iter().enumerate() {
+            let (number, event) = (u32::try_from(number).unwrap_or(u32::MAX), event.clone());
+            let at = Duration::from_nanos(now.saturating_add(event.at.nanos()));
+            self.at(at, move |sim| sim.begin(number, &event));
+        }
+    }
+
+    /// Ends all that is wrong and starts what is down: the network is as it is in good times, and so are all nodes.
+    /// Faults that were planned for later do not happen.
+    pub fn heal_all(&mut self) {
+        self.start();
+        if self.weather.calm.replace(true) {
+            return;
+        }
+        self.gatekeeper.clear();
+        self.service_times(Vec::new());
+        let model = LinkPlan::default().to_model();
+        let world = self.cluster.world_mut();
+        world.set_all_links(&model);
+        world.heal_everything();
+        let keys: Vec<_> = world.keys().collect();
+        for node in keys {
+            let world = self.cluster.world_mut();
+            if self.weather.pauses.contains_key(&node) || world.is_paused(node) {
+                world.apply(Fault::Resume(node));
+            }
+            if self.weather.slow.contains_key(&node) {
+                world.apply(Fault::Slow(node, Duration::ZERO));
+            }
+            if self.weather.drifting.contains_key(&node) {
+                world.apply(Fault::Drift(node, 0));
+            }
+            if !world.is_up(node) && !world.has_ended(node) {
+                world.apply(Fault::Restart(node));
+            }
+        }
+        let calm = self.weather.calm.clone();
+        self.weather = Weather {
+            calm,
+            changed: self.elapsed(),
+            ..Weather::default()
+        };
+    }
+
+    pub(crate) fn elapsed(&self) -> Span {
+        Span(self.cluster.world().elapsed())
+    }
+
+    fn find(&self, name: &str) -> Option<NodeKey> {
+        self.cluster.world().node(name)
+    }
+
+    fn begin(&mut self, number: u32, event: &Event) {
+        if self.weather.calm.get() {
+            return;
+        }
+        self.weather.changed = self.elapsed();
+        self.note(|sim| What::FaultBegan {
+            fault: number,
+            name: event.what.to_string().into(),
+            nodes: sim.concerned(&event.what),
+        });
+        let lasts = event.lasts.unwrap_or_default();
+        self.change(&event.what, true, lasts);
+        let until = self.elapsed().0.saturating_add(lasts.0);
+        let what = event.what.clone();
+        if let Happening::Partition {
+            flaps: Some(every), ..
+        } = what
+        {
+            self.flap(&what, every, until);
+        }
+        self.at(until, move |sim| {
+            if !sim.weather.calm.get() {
+                sim.change(&what, false, lasts);
+                sim.weather.changed = sim.elapsed();
+                sim.note(|_| What::FaultEnded { fault: number });
+            }
+        });
+    }
+
+    /// Has a partition end and begin again until it is over.
+    fn flap(&mut self, what: &Happening, every: Span, until: Duration) {
+        let mut at = self.elapsed().0 + every.0;
+        let mut begins = false;
+        // An odd number of changes would leave it open when it is over.
+        let mut changes = Vec::new();
+        while at < until && changes.len() < 1_000 && !every.0.is_zero() {
+            changes.push((at, begins));
+            begins = !begins;
+            at += every.0;
+        }
+        if changes.len() % 2 == 1 {
+            changes.pop();
+        }
+        for (at, begins) in changes {
+            let what = what.clone();
+            self.at(at, move |sim| {
+                if !sim.weather.calm.get() {
+                    sim.change(&what, begins, Span::default());
+                }
+            });
+        }
+    }
+
+    fn note(&self, what: impl FnOnce(&Self) -> What) {
+        if let Some(recorder) = self.cluster.world().recorder() {
+            recorder.add(self.now(), what(self));
+        }
+    }
+
+    fn concerned(&self, what: &Happening) -> Box<[u32]> {
+        let names: Vec<&String> = match what {
+            Happening::Partition { from, to, .. } => from.iter().chain(to).collect(),
+            Happening::Disconnect { node, peer } | Happening::Clog { node, peer } => {
+                vec![node, peer]
+            }
+            Happening::Crash { node, .. }
+            | Happening::Pause { node }
+            | Happening::Slow { node, .. }
+            | Happening::Drift { node, .. }
+            | Happening::StepClock { node, .. } => vec![node],
+        };
+        let keys = names.into_iter().filter_map(|name| self.find(name));
+        keys.filter_map(|key| u32::try_from(key.index()).ok())
+            .collect()
+    }
+
+    /// Begins something, or ends it.
+    fn change(&mut self, what: &Happening, begins: bool, lasts: Span) {
+        match what {
+            Happening::Partition {
+                from, to, one_way, ..
+            } => {
+                for (from, to) in from
+                    .iter()
+                    .flat_map(|from| to.iter().map(move |to| (from, to)))
+                {
+                    if let (Some(from), Some(to)) = (self.find(from), self.find(to)) {
+                        self.change_cut(from, to, begins);
+                        if !one_way {
+                            self.change_cut(to, from, begins);
+                        }
+                    }
+                }
+            }
+            Happening::Disconnect { node, peer } => {
+                if let (Some(one), Some(other), true) = (self.find(node), self.find(peer), begins) {
+                    self.apply(Fault::Disconnect(one, other));
+                }
+            }
+            Happening::Clog { node, peer } => {
+                if let (Some(from), Some(to), true) = (self.find(node), self.find(peer), begins) {
+                    let duration = lasts.0;
+                    self.apply(Fault::Clog { from, to, duration });
+                }
+            }
+            Happening::Crash { node, machine } => {
+                if let Some(node) = self.find(node) {
+                    let world = self.cluster.world();
+                    match (begins, world.is_up(node), world.has_ended(node)) {
+                        (true, true, _) if *machine => self.apply(Fault::Vanish(node)),
+                        (true, true, _) => self.apply(Fault::Crash(node)),
+                        (false, false, false) => self.apply(Fault::Restart(node)),
+                        _ => {}
+                    }
+                }
+            }
+            Happening::Pause { node } => {
+                if let Some(node) = self.find(node)
+                    && counted(&mut self.weather.pauses, node, begins)
+                {
+                    self.apply(match begins {
+                        true => Fault::Pause(node),
+                        false => Fault::Resume(node),
+                    });
+                }
+            }
+            Happening::Slow { node, each_turn } => {
+                if let Some(node) = self.find(node) {
+                    let is_over = counted(&mut self.weather.slow, node, begins);
+                    match (begins, is_over) {
+                        (true, _) => self.apply(Fault::Slow(node, each_turn.0)),
+                        (false, true) => self.apply(Fault::Slow(node, Duration::ZERO)),
+                        _ => {}
+                    }
+                }
+            }
+            Happening::Drift { node, ppm } => {
+                if let Some(node) = self.find(node) {
+                    let is_over = counted(&mut self.weather.drifting, node, begins);
+                    match (begins, is_over) {
+                        (true, _) => self.apply(Fault::Drift(node, *ppm)),
+                        (false, true) => self.apply(Fault::Drift(node, 0)),
+                        _ => {}
+                    }
+                }
+            }
+            Happening::StepClock { node, millis } => {
+                if let Some(node) = self.find(node) {
+                    let micros = millis.saturating_mul(if begins { 1_000 } else { -1_000 });
+                    self.apply(Fault::StepWallClock(node, micros));
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, fault: Fault) {
+        self.cluster.world_mut().apply(fault);
+    }
+
+    fn change_cut(&mut self, from: NodeKey, to: NodeKey, begins: bool) {
+        if from != to && counted(&mut self.weather.cuts, (from, to), begins) {
+            self.apply(match begins {
+                true => Fault::Cut { from, to },
+                false => Fault::Heal { from, to },
+            });
+        }
+    }
+}
+
+/// Counts one more or one less; tells whether it is the first, or the last.
+fn counted<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K, begins: bool) -> bool {
+    if begins {
+        let count = counts.entry(key).or_default();
+        *count += 1;
+        return *count == 1;
+    }
+    match counts.get_mut(&key) {
+        Some(1) => counts.remove(&key).is_some(),
+        Some(count) => {
+            *count -= 1;
+            false
+        }
+        None => false,
+    }
+}
+
+impl std::fmt::Display for Happening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Partition {
+                from,
+                to,
+                one_way,
+                flaps,
+            } => {
+                let way = if *one_way { "one-way " } else { "" };
+                let flapping = if flaps.is_some() { "flapping " } else { "" };
+                let (from, to) = (from.join(","), to.join(","));
+                write!(f, "{flapping}{way}partition {from} | {to}")
+            }
+            Self::Disconnect { node, peer } => write!(f, "disconnect {node} {peer}"),
+            Self::Clog { node, peer } => write!(f, "clog {node} > {peer}"),
+            Self::Crash {
+                node,
+                machine: true,
+            } => write!(f, "outage {node}"),
+            Self::Crash { node, .. } => write!(f, "crash {node}"),
+            Self::Pause { node } => write!(f, "pause {node}"),
+            Self::Slow { node, each_turn } => write!(f, "slow {node}, {each_turn} a turn"),
+            Self::Drift { node, ppm } => write!(f, "drift {node}, {ppm} ppm"),
+            Self::StepClock { node, millis } => write!(f, "step clock {node}, {millis} ms"),
+        }
+    }
+}

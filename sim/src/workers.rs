@@ -1,0 +1,214 @@
+//! Runs in several processes: a program starts itself again, and each process does its share.
+//!
+//! A process is told in its environment which exploration is meant and which runs of it are its own; it says what
+//! came of each on its standard output, a line for each, and ends when it is through. Who started it puts the lines
+//! together: in the order of the runs, whoever did them.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio, exit};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::explore::{Explore, Line};
+use crate::{Failure, Span};
+
+/// What a process is told: `INDEX/OF/ORDINAL/SCENARIO`.
+const VARIABLE: &str = "MONOFIL_SIM_WORKER";
+
+/// What its lines begin with; everything else on its standard output is not ours.
+const PREFIX: &str = "\u{1e}monofil-sim ";
+
+/// What this process is in an exploration.
+pub(crate) enum Worker {
+    /// It is nobody's worker.
+    None,
+    /// It does every `of`th run.
+    Share { index: u64, of: u64 },
+    /// It is the worker of another exploration.
+    Idle,
+}
+
+thread_local! {
+    /// How many explorations there have been on this thread: which one is meant.
+    static ORDINAL: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Tells what this process is in the exploration that begins.
+pub(crate) fn role(scenario: &str) -> Worker {
+    let ordinal = ORDINAL.get() + 1;
+    ORDINAL.set(ordinal);
+    let Ok(told) = env::var(VARIABLE) else {
+        return Worker::None;
+    };
+    let mut parts = told.splitn(4, '/');
+    let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok());
+    let (Some(index), Some(of), Some(meant)) = (number(), number(), number()) else {
+        return Worker::None;
+    };
+    match meant == u64::from(ordinal) && parts.next() == Some(scenario) {
+        true => Worker::Share { index, of },
+        false => Worker::Idle,
+    }
+}
+
+/// Does a share of an exploration, and ends the process.
+pub(crate) fn work(explore: &Explore, index: u64, of: u64) -> ! {
+    let first = explore.runs.start.saturating_add(index);
+    let step = usize::try_from(of).unwrap_or(usize::MAX);
+    for run in (first..explore.runs.end).step_by(step) {
+        let line = explore.line(run);
+        let Ok(text) = serde_json::to_string(&line) else {
+            exit(1);
+        };
+        let mut out = std::io::stdout().lock();
+        let said = writeln!(out, "{PREFIX}{text}").and_then(|()| out.flush());
+        if said.is_err() || line.failure.is_some() {
+            break;
+        }
+    }
+    exit(0)
+}
+
+/// How this program is started again to do the same; `None` if that is not known.
+pub(crate) fn command() -> Option<Vec<OsString>> {
+    let program = env::current_exe().ok()?.into_os_string();
+    let thread = std::thread::current();
+    match thread.name() {
+        // A test runs on a thread that has its name.
+        Some(test) if test != "main" => {
+            let rest = [
+                "--exact",
+                "--nocapture",
+                "--include-ignored",
+                "--test-threads=1",
+            ];
+            let words = [test].into_iter().chain(rest).map(OsString::from);
+            Some(std::iter::once(program).chain(words).collect())
+        }
+        _ => None,
+    }
+}
+
+/// What a process has said, or that it has ended.
+type Said = (u64, Option<Line>);
+
+/// Has processes of this program do the runs of an exploration.
+pub(crate) fn share_out(
+    explore: &Explore,
+    command: &[OsString],
+    jobs: usize,
+    until: Option<Instant>,
+) -> BTreeMap<u64, Line> {
+    let (sender, receiver) = mpsc::channel::<Said>();
+    let of = jobs as u64;
+    let mut children: Vec<_> = (0..of)
+        .map(|index| Some(start(explore, command, index, of, &sender)))
+        .collect();
+    drop(sender);
+    let mut lines = BTreeMap::new();
+    let mut failed = u64::MAX;
+    // Which run each process is at.
+    let mut at: Vec<u64> = (0..of).map(|index| explore.runs.start + index).collect();
+    loop {
+        let patience = until.map_or(Duration::from_secs(3_600), |until| {
+            until.saturating_duration_since(Instant::now())
+        });
+        match receiver.recv_timeout(patience) {
+            Ok((index, Some(line))) => {
+                let slot = usize::try_from(index).unwrap_or(0);
+                at[slot] = line.run.saturating_add(of);
+                if line.failure.is_some() {
+                    failed = failed.min(line.run);
+                }
+                lines.insert(line.run, line);
+            }
+            Ok((index, None)) => {
+                let slot = usize::try_from(index).unwrap_or(0);
+                let status = children[slot]
+                    .take()
+                    .and_then(|mut child| child.wait().ok());
+                let is_well = status.is_some_and(|status| status.success());
+                if !is_well && at[slot] < failed {
+                    failed = at[slot];
+                    lines.insert(at[slot], died(at[slot], &format!("{status:?}")));
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) if until.is_none() => {}
+            // All have ended, or there is no more time.
+            Err(_) => break,
+        }
+        // What comes after a failed run does not count.
+        for (slot, child) in children.iter_mut().enumerate() {
+            if at[slot] > failed
+                && let Some(mut child) = child.take()
+            {
+                end(&mut child);
+            }
+        }
+    }
+    for child in children.iter_mut().flatten() {
+        end(child);
+    }
+    lines
+}
+
+fn start(
+    explore: &Explore,
+    command: &[OsString],
+    index: u64,
+    of: u64,
+    sender: &mpsc::Sender<Said>,
+) -> Child {
+    let (ordinal, scenario) = (ORDINAL.get(), &explore.scenario.name);
+    let (program, words) = command
+        .split_first()
+        .expect("invariant: a command has a program");
+    let child = Command::new(program)
+        .args(words)
+        .env(VARIABLE, format!("{index}/{of}/{ordinal}/{scenario}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("{program:?} cannot be started: {error}"));
+    let out = child.stdout.take().expect("invariant: it was asked for");
+    let sender = sender.clone();
+    std::thread::spawn(move || {
+        for text in BufReader::new(out).lines().map_while(Result::ok) {
+            // The test harness may have written to the same line before.
+            let ours = text.split_once(PREFIX).map(|(_, ours)| ours);
+            if let Some(line) = ours.and_then(|ours| serde_json::from_str(ours).ok())
+                && sender.send((index, Some(line))).is_err()
+            {
+                return;
+            }
+        }
+        // Nobody listens any more when the result is known.
+        let _ = sender.send((index, None));
+    });
+    child
+}
+
+fn end(child: &mut Child) {
+    // It may have ended by itself.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// What is said for a run that ended its process.
+fn died(run: u64, status: &str) -> Line {
+    Line {
+        run,
+        failure: Some(Failure {
+            property: "the process survives".to_owned(),
+            text: format!("it ended: {status}"),
+            at: Span::default(),
+        }),
+        hash: String::new(),
+        lasted_nanos: 0,
+        marks: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,336 @@
+//! Many runs: what is found, how it shrinks, and that it does not matter who does them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use monofil_sim::{
+    Case, Episodes, Explore, Faults, Keep, Report, Scenario, Schedule, Sim, Span, SpanRange,
+};
+
+use crate::counter::{ask, counter};
+
+/// Clients that add one each, in two steps. The sum is less if they come between each other.
+fn lost_update(sim: &mut Sim) {
+    counter(sim);
+    let clients = sim.draw("clients", 1..=4);
+    for client in 0..clients {
+        let tape = sim.tape();
+        sim.spawn(&format!("client-{client}"), move |cx| {
+            let site = format!("client-{client}");
+            for _ in tape.steps(&site, 3) {
+                let pause = tape.draw("pause", 0..=200);
+                if cx.sleep(Duration::from_millis(pause)).is_err() {
+                    return;
+                }
+                if let Ok(value) = ask(cx, "Get", 0)
+                    && ask(cx, "Set", value + 1).is_ok()
+                {
+                    monofil_sim::sometimes(true, "a client writes");
+                }
+            }
+        });
+    }
+    sim.at_end("no update is lost", |sim| {
+        let received = sim.received("counter");
+        let sets: Vec<_> = received
+            .iter()
+            .filter(|it| it.method.as_str() == "Set")
+            .map(|it| it.payload.clone())
+            .collect();
+        let mut distinct = sets.clone();
+        distinct.sort_by(|one, other| one.bytes.cmp(&other.bytes));
+        distinct.dedup();
+        match distinct.len() == sets.len() {
+            true => Ok(()),
+            false => Err(format!(
+                "{} writes of {} values",
+                sets.len(),
+                distinct.len()
+            )),
+        }
+    });
+}
+
+fn scenario() -> Scenario {
+    Scenario::new("lost update", "counters", lost_update)
+}
+
+/// One that fails only if a partition comes at the right time.
+fn needs_a_cut() -> Scenario {
+    Scenario::new("needs a cut", "counters", |sim| {
+        counter(sim);
+        let tape = sim.tape();
+        sim.spawn("ada", move |cx| {
+            for _ in tape.steps("ada", 20) {
+                let pause = Duration::from_millis(tape.draw("pause", 1..=500));
+                if ask(cx, "Add", 1).is_err() {
+                    monofil_sim::always(false, "every addition succeeds");
+                }
+                if cx.sleep(pause).is_err() {
+                    return;
+                }
+            }
+        });
+    })
+    .faults(Faults {
+        partitions: Some(Episodes::every(
+            Span::secs(2),
+            SpanRange::millis(1_000, 8_000),
+        )),
+        ..Faults::all()
+    })
+}
+
+fn found(report: &Report) -> &monofil_sim::Found {
+    let found = report.found.as_ref();
+    found.unwrap_or_else(|| panic!("nothing was found: {report}"))
+}
+
+#[test]
+fn a_lost_update_is_found_and_shrunk_to_two_clients() {
+    let report = scenario().explore(0..500).jobs(1).run();
+    let found = found(&report);
+    assert_eq!(found.failure.property, "no update is lost");
+    assert_eq!(found.reproduced, (10, 10));
+    let steps: Vec<_> = found.shrunk.ran.drawn.iter().collect();
+    // Two clients, one step each; no pauses that differ.
+    let clients = steps
+        .iter()
+        .find(|it| it.site == "clients")
+        .map(|it| it.value);
+    assert_eq!(clients, Some(2), "{report}");
+    let kept = steps
+        .iter()
+        .filter(|it| it.site.starts_with("client-") && it.value == 1);
+    assert_eq!(kept.count(), 2, "{report}");
+    assert_eq!(found.shrunk.to.faults, 0, "{report}");
+    assert_eq!(found.shrunk.to.frames, Some(0), "{report}");
+}
+
+#[test]
+fn what_needs_one_fault_shrinks_to_it() {
+    let report = needs_a_cut().explore(0..500).jobs(1).run();
+    let found = found(&report);
+    assert_eq!(found.failure.property, "every addition succeeds");
+    assert_eq!(found.reproduced, (10, 10));
+    assert_eq!(found.shrunk.to.faults, 1, "{report}");
+    assert!(found.shrunk.from.faults > 1, "{report}");
+    let case = toml::to_string(&found.shrunk.case).expect("a case can be written");
+    assert_eq!(
+        toml::from_str::<Case>(&case).as_ref(),
+        Ok(&found.shrunk.case)
+    );
+}
+
+#[test]
+fn a_run_is_one_run() {
+    for seed in 0..20 {
+        let case = Case::of_seed(seed);
+        let run = || needs_a_cut().run(&case, Keep::default());
+        let (one, other) = (run(), run());
+        assert_eq!(one.hash, other.hash, "seed {seed}");
+        assert_eq!(one.failure, other.failure, "seed {seed}");
+        // What was drawn, written down, is the same run.
+        let written = Case {
+            plan: Some(one.plan.clone()),
+            ..case.clone()
+        };
+        assert_eq!(needs_a_cut().run(&written, Keep::default()).hash, one.hash);
+    }
+}
+
+#[test]
+fn records_change_nothing() {
+    let case = Case::of_seed(3);
+    let keep = Keep {
+        records: 100_000,
+        choices: true,
+    };
+    let (bare, kept) = (
+        needs_a_cut().run(&case, Keep::default()),
+        needs_a_cut().run(&case, keep),
+    );
+    assert_eq!(bare.hash, kept.hash);
+    assert!(!kept.recording.records.is_empty() && !kept.drawn.is_empty());
+    assert_eq!(kept.latencies.len() as u64, kept.frames);
+}
+
+fn summary(explore: &Explore) -> (u64, u128, Duration, BTreeMap<String, u64>, Option<u64>) {
+    let report = explore.run();
+    let failed = report.found.map(|found| found.run);
+    (
+        report.runs,
+        report.hash,
+        report.simulated,
+        report.marks,
+        failed,
+    )
+}
+
+#[test]
+fn processes_find_what_one_finds() {
+    let explore = scenario()
+        .faults(Faults::network())
+        .explore(1_000..1_200)
+        .shrink_for(Duration::ZERO);
+    let many = summary(&explore.clone().jobs(3));
+    assert_eq!(many, summary(&explore.jobs(1)));
+    assert!(many.4.is_some());
+}
+
+#[test]
+fn processes_do_all_runs_of_one_that_holds() {
+    let explore = Scenario::new("it holds", "counters", |sim| {
+        counter(sim);
+        sim.spawn("ada", |cx| while ask(cx, "Add", 1).is_err() {});
+        sim.sometimes("an addition arrives", |sim| {
+            !sim.received("counter").is_empty()
+        });
+    })
+    .faults(Faults::all())
+    .explore(0..60);
+    let many = summary(&explore.clone().jobs(2));
+    assert_eq!(many, summary(&explore.jobs(1)));
+    assert_eq!((many.0, many.4), (60, None));
+    assert_eq!(many.3.get("an addition arrives"), Some(&60));
+}
+
+#[test]
+#[should_panic(expected = "NEVER REACHED: pigs fly")]
+fn a_mark_that_is_never_reached_fails() {
+    Scenario::new("pigs", "counters", |sim| {
+        counter(sim);
+        sim.spawn("ada", |cx| ask(cx, "Add", 1));
+        sim.sometimes("pigs fly", |_| false);
+    })
+    .explore(0..3)
+    .check();
+}
+
+#[test]
+fn what_is_not_so_eventually_is_named() {
+    let report = Scenario::new("never", "counters", |sim| {
+        counter(sim);
+        sim.eventually("two are there", |sim| sim.received("counter").len() == 2);
+        sim.spawn("ada", |cx| ask(cx, "Add", 1));
+    })
+    .within(Duration::from_secs(5))
+    .explore(0..3)
+    .run();
+    assert_eq!(found(&report).failure.property, "two are there");
+    let report = Scenario::new("endless", "counters", |sim| {
+        sim.spawn(
+            "ada",
+            |cx| while cx.sleep(Duration::from_secs(1)).is_ok() {},
+        );
+    })
+    .within(Duration::from_secs(5))
+    .explore(0..3)
+    .run();
+    assert_eq!(found(&report).failure.text, "`ada` has not returned");
+}
+
+#[test]
+fn a_handler_that_panics_is_found_with_its_line() {
+    let report = Scenario::new("panics", "counters", |sim| {
+        sim.spawn("ada", |_| panic!("oh no"));
+    })
+    .explore(0..3)
+    .run();
+    let failure = &found(&report).failure;
+    assert_eq!(failure.property, "no handler panics");
+    assert!(
+        failure.text.contains("oh no") && failure.text.contains("explore.rs:"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn strategies_find_orders_that_a_calm_network_has_not() {
+    // With a constant latency and no pauses, who comes first is always the same.
+    let race = || {
+        Scenario::new("race", "counters", |sim| {
+            counter(sim);
+            for client in ["ada", "bob"] {
+                sim.spawn(client, move |cx| {
+                    // Once the connection is there.
+                    let _ = ask(cx, "Get", 0);
+                    let _ = ask(cx, "Set", u64::from(client == "ada"));
+                });
+            }
+            sim.at_end("bob is last", |sim| {
+                let received = sim.received("counter");
+                let last = received.iter().rfind(|it| it.method.as_str() == "Set");
+                last.is_some_and(|last| last.payload.bytes == "0")
+            });
+        })
+    };
+    let explore = |text: &str| {
+        let explore = race().explore(0..300).jobs(1).shrink_for(Duration::ZERO);
+        explore.strategy(text.parse().expect("a strategy")).run()
+    };
+    assert!(explore("random").found.is_none());
+    assert!(explore("pct:d=2").found.is_some());
+    let all = explore("dfs:depth=6");
+    assert!(all.found.is_some(), "{all}");
+    // It stops when everything was tried.
+    let none = Scenario::new("nothing", "counters", |sim| {
+        counter(sim);
+        sim.spawn("ada", |cx| ask(cx, "Add", 1));
+    });
+    let none = none
+        .explore(0..300)
+        .strategy("dfs:depth=3".parse().expect("a strategy"));
+    assert_eq!(none.jobs(1).run().runs, 8);
+}
+
+#[test]
+fn a_shrunk_order_has_only_the_frames_that_matter() {
+    let report = Scenario::new("overtaken", "counters", |sim| {
+        counter(sim);
+        for client in ["ada", "bob"] {
+            sim.spawn(client, move |cx| {
+                for _ in 0..5 {
+                    let _ = ask(cx, "Get", 0);
+                }
+                let _ = ask(cx, "Set", u64::from(client == "ada"));
+            });
+        }
+        sim.at_end("bob is last", |sim| {
+            let received = sim.received("counter");
+            let last = received.iter().rfind(|it| it.method.as_str() == "Set");
+            last.is_some_and(|last| last.payload.bytes == "0")
+        });
+    })
+    .faults(Faults {
+        latency: Faults::network().latency,
+        swarm: false,
+        ..Faults::none()
+    })
+    .explore(0..200)
+    .jobs(1)
+    .run();
+    let shrunk = &found(&report).shrunk;
+    assert!(
+        matches!(shrunk.case.schedule, Schedule::Fixed { .. }),
+        "{report}"
+    );
+    assert!(
+        shrunk
+            .to
+            .frames
+            .is_some_and(|frames| (1..=2).contains(&frames)),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_budget_of_time_ends_it() {
+    let explore = scenario().faults(Faults::none()).explore(0..u64::MAX);
+    let report = explore
+        .jobs(1)
+        .for_time(Duration::from_millis(1))
+        .shrink_for(Duration::ZERO)
+        .run();
+    assert!(report.runs < 100, "{report}");
+}

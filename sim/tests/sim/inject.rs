@@ -1,0 +1,177 @@
+//! What is done to single messages.
+
+use std::time::Duration;
+
+use monofil_container::{CallError, Caller, Payload, Request};
+use monofil_sim::{Chance, Deed, Injection, Sim, Span};
+use monofil_transport::Instant;
+
+use crate::counter::{ask, counter, number};
+
+fn sim(injection: Injection) -> Sim {
+    let mut sim = Sim::new("counters", 7);
+    counter(&mut sim);
+    sim.inject(injection);
+    sim
+}
+
+/// Adds one a few times, and returns what came of each and how long it took.
+fn additions(sim: &mut Sim, times: u64) -> Vec<(Result<u64, CallError>, Duration)> {
+    sim.run("ada", move |cx| {
+        let mut ended = Vec::new();
+        for _ in 0..times {
+            let began = cx.now();
+            let answer = ask(cx, "Add", 1);
+            ended.push((answer, began.until(cx.now())));
+        }
+        ended
+    })
+}
+
+#[test]
+fn the_third_reply_is_delayed() {
+    let delay = Deed::Delay {
+        time: Span::millis(300),
+    };
+    let third = Injection::reply("counter").of_method("Add").nth(3);
+    let mut sim = sim(third.does(delay));
+    let ended = additions(&mut sim, 4);
+    let slow: Vec<_> = ended
+        .iter()
+        .map(|(_, took)| took.as_millis() >= 300)
+        .collect();
+    assert_eq!(slow, [false, false, true, false]);
+    assert!(
+        ended
+            .iter()
+            .zip(1..)
+            .all(|((answer, _), number)| *answer == Ok(number))
+    );
+}
+
+#[test]
+fn a_dropped_request_is_never_handled_and_a_dropped_reply_was() {
+    let mut lost = sim(Injection::request("counter").nth(2));
+    let ended = additions(&mut lost, 3);
+    assert!(
+        matches!(ended[1].0, Err(CallError::Timeout(_))),
+        "{ended:?}"
+    );
+    assert_eq!(ended[2].0, Ok(2));
+    let mut lost = sim(Injection::reply("counter").nth(2));
+    let ended = additions(&mut lost, 3);
+    assert!(
+        matches!(ended[1].0, Err(CallError::Timeout(_))),
+        "{ended:?}"
+    );
+    assert_eq!(ended[2].0, Ok(3));
+}
+
+#[test]
+fn a_duplicated_request_is_handled_twice() {
+    let mut sim = sim(Injection::request("counter").nth(2).does(Deed::Duplicate));
+    let answers: Vec<_> = additions(&mut sim, 3).into_iter().map(|it| it.0).collect();
+    assert_eq!(answers, [Ok(1), Ok(2), Ok(4)]);
+}
+
+#[test]
+fn a_duplicated_reply_is_not_noticed() {
+    let mut sim = sim(Injection::reply("counter").does(Deed::Duplicate));
+    let answers: Vec<_> = additions(&mut sim, 3).into_iter().map(|it| it.0).collect();
+    assert_eq!(answers, [Ok(1), Ok(2), Ok(3)]);
+}
+
+#[test]
+fn what_is_held_passes_when_it_is_released() {
+    let mut sim = sim(Injection::request("counter").does(Deed::Hold));
+    let task = sim.spawn("ada", |cx| ask(cx, "Add", 1));
+    sim.run_for(Duration::from_secs(3));
+    assert!(!task.is_done());
+    assert_eq!(sim.received("counter").len(), 1);
+    sim.release();
+    sim.run_for(Duration::from_millis(20));
+    assert_eq!(task.take(), Some(Ok(1)));
+}
+
+#[test]
+fn a_failed_request_is_not_handled() {
+    let error = "no such luck".to_owned();
+    let mut sim = sim(Injection::request("").nth(1).does(Deed::Fail { error }));
+    let answers: Vec<_> = additions(&mut sim, 2).into_iter().map(|it| it.0).collect();
+    let text = answers[0].as_ref().map_err(ToString::to_string);
+    assert!(text.is_err_and(|text| text.contains("no such luck")));
+    assert_eq!(answers[1], Ok(1));
+}
+
+#[test]
+fn only_what_is_meant_is_touched() {
+    let call = |flow: &'static str, value: u64| {
+        let payload = Payload::json(&value).expect("a number");
+        Request::new("counter", "Add", payload)
+            .with_flow(flow)
+            .with_deadline(Duration::from_millis(100))
+    };
+    for (injection, lost) in [
+        (
+            Injection::request("counter").on_flow("checkout"),
+            [true, true, false],
+        ),
+        (
+            Injection::request("counter").containing("77"),
+            [false, true, true],
+        ),
+        (
+            Injection::request("counter").of_method("Get"),
+            [false, false, false],
+        ),
+        (Injection::request("other"), [false, false, false]),
+        (
+            Injection::reply("counters/counter").on_flow("returns"),
+            [false, false, true],
+        ),
+    ] {
+        let mut sim = sim(injection.clone());
+        let answers = sim.run("ada", move |cx| {
+            [("checkout", 1), ("checkout", 77), ("returns", 77)]
+                .map(|(flow, value)| cx.call(call(flow, value)).map(|it| number(&it)))
+        });
+        let missing: Vec<_> = answers.iter().map(Result::is_err).collect();
+        assert_eq!(missing, lost, "{injection:?}");
+    }
+}
+
+#[test]
+fn chance_follows_the_seed() {
+    let half = || Injection::request("counter").with_chance(Chance::percent(50));
+    let delay = || Deed::Delay {
+        time: Span::millis(50),
+    };
+    let slow = |seed| {
+        let mut sim = Sim::new("counters", seed);
+        counter(&mut sim);
+        sim.inject(half().does(delay()));
+        let ended = additions(&mut sim, 32);
+        ended
+            .iter()
+            .map(|it| it.1.as_millis() >= 50)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(slow(1), slow(1));
+    assert_ne!(slow(1), slow(2));
+    let touched = slow(1).iter().filter(|slow| **slow).count();
+    assert!((8..24).contains(&touched), "{touched}");
+}
+
+#[test]
+fn what_was_received_can_be_looked_at() {
+    let mut sim = sim(Injection::request("other"));
+    additions(&mut sim, 2);
+    let received = sim.received("counter");
+    assert_eq!(received.len(), 2);
+    let first = &received[0];
+    assert_eq!(first.from.as_str(), "counters/main");
+    assert_eq!(first.component.as_str(), "counters/counter");
+    assert_eq!(first.method.as_str(), "Add");
+    assert_eq!(number(&first.payload), 1);
+    assert!(first.at > Instant::ZERO);
+}

@@ -1,0 +1,6 @@
+//! Simulated runs as a test uses them.
+
+mod counter;
+mod explore;
+mod inject;
+mod nodes;

@@ -1,0 +1,160 @@
+//! One run, driven by hand.
+
+use std::time::Duration;
+
+use monofil_container::CallError;
+use monofil_sim::{Event, Happening, Plan, ServiceTime, Shape, Sim, Span};
+
+use crate::counter::{ask, counter};
+
+fn sim() -> Sim {
+    let mut sim = Sim::new("counters", 7);
+    counter(&mut sim);
+    sim
+}
+
+#[test]
+fn a_cut_ends_calls_and_healing_brings_them_back() {
+    let mut sim = sim();
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(1));
+    sim.cut("ada", "counter");
+    assert!(sim.run("ada", |cx| ask(cx, "Add", 1)).is_err());
+    sim.heal("ada", "counter");
+    sim.run_for(Duration::from_secs(10));
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(2));
+    assert_eq!(sim.received("counter").len(), 2);
+}
+
+#[test]
+fn a_crash_forgets_and_a_pause_does_not() {
+    let mut sim = sim();
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 5)), Ok(5));
+    sim.pause("counter");
+    sim.at(Duration::from_secs(2), |sim| sim.resume("counter"));
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Get", 0)), Ok(5));
+    assert!(sim.now().as_nanos() > 2_000_000_000);
+    sim.crash("counter");
+    sim.restart("counter");
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Get", 0)), Ok(0));
+}
+
+#[test]
+fn the_clock_goes_tick_by_tick() {
+    let mut sim = sim();
+    let task = sim.spawn("ada", |cx| ask(cx, "Add", 1));
+    let mut ticks = 0;
+    while !task.is_done() {
+        sim.run_for(Duration::from_millis(1));
+        ticks += 1;
+    }
+    assert_eq!(task.take(), Some(Ok(1)));
+    // A handshake, a greeting, a call: some round trips of two to four milliseconds.
+    assert!((4..40).contains(&ticks), "{ticks}");
+}
+
+#[test]
+#[should_panic(expected = "it stays small at")]
+fn whoever_lets_time_pass_hears_what_is_broken() {
+    let mut sim = sim();
+    sim.always("it stays small", |sim| sim.received("counter").len() < 3);
+    sim.run("ada", |cx| {
+        for _ in 0..5 {
+            ask(cx, "Add", 1)?;
+        }
+        Ok::<_, CallError>(())
+    })
+    .expect("nothing goes wrong");
+}
+
+#[test]
+fn handlers_that_take_time_keep_their_node_busy() {
+    let mut sim = sim();
+    sim.service_times(vec![ServiceTime {
+        component: "counter".to_owned(),
+        method: "Add".to_owned(),
+        takes: Shape::constant(Span::millis(300)),
+    }]);
+    let clients = ["ada", "bob", "eve"].map(|name| sim.spawn(name, |cx| ask(cx, "Add", 1)));
+    sim.run_for(Duration::from_millis(890));
+    assert!(clients.iter().any(|client| !client.is_done()));
+    sim.run_for(Duration::from_millis(100));
+    let mut answers: Vec<_> = clients.iter().filter_map(|client| client.take()).collect();
+    answers.sort_by_key(|answer| answer.clone().ok());
+    assert_eq!(answers, [Ok(1), Ok(2), Ok(3)]);
+    let times: Vec<_> = sim.received("counter").iter().map(|it| it.at).collect();
+    assert!(times.is_sorted());
+}
+
+#[test]
+fn faults_that_overlap_end_each_for_itself() {
+    let cut = |at, lasts, flaps| Event {
+        at: Span::millis(at),
+        lasts: Some(Span::millis(lasts)),
+        what: Happening::Partition {
+            from: vec!["counter".to_owned(), "nobody".to_owned()],
+            to: vec!["ada".to_owned()],
+            one_way: false,
+            flaps,
+        },
+    };
+    let mut sim = sim();
+    sim.client("ada");
+    sim.follow(&Plan {
+        events: vec![
+            cut(10, 100, None),
+            cut(50, 200, None),
+            cut(1_000, 100, Some(Span::millis(7))),
+        ],
+        ..Plan::default()
+    });
+    let cut_at = |sim: &mut Sim, millis| {
+        sim.run_until(monofil_transport::Instant::ZERO + Duration::from_millis(millis));
+        sim.world().is_cut(sim.key("ada"), sim.key("counter"))
+    };
+    let times = [5, 20, 60, 120, 240, 260, 1_003, 1_010, 1_017, 1_150];
+    let cut: Vec<_> = times.map(|millis| cut_at(&mut sim, millis)).to_vec();
+    let expected = [
+        false, true, true, true, true, false, true, false, true, false,
+    ];
+    assert_eq!(cut, expected);
+}
+
+#[test]
+fn all_that_is_wrong_can_be_healed_at_once() {
+    let mut sim = sim();
+    sim.client("ada");
+    let event = |what| Event {
+        at: Span::millis(1),
+        lasts: Some(Span::secs(1_000)),
+        what,
+    };
+    let node = || "counter".to_owned();
+    sim.follow(&Plan {
+        events: vec![
+            event(Happening::Crash {
+                node: node(),
+                machine: true,
+            }),
+            event(Happening::Partition {
+                from: vec![node()],
+                to: vec!["ada".to_owned()],
+                one_way: true,
+                flaps: None,
+            }),
+            event(Happening::Drift {
+                node: node(),
+                ppm: 100_000,
+            }),
+            event(Happening::Slow {
+                node: node(),
+                each_turn: Span::millis(100),
+            }),
+            event(Happening::Pause { node: node() }),
+        ],
+        ..Plan::default()
+    });
+    sim.run_for(Duration::from_secs(1));
+    assert!(!sim.world().is_up(sim.key("counter")));
+    sim.heal_all();
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(1));
+}
