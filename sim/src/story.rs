@@ -4,6 +4,9 @@
 //! for: a message with its sending, its arrival, the handler it found and its end, a handler with its waits, a fault
 //! from its beginning to its end. The view, the trace for Perfetto and the list of events in a report are made of it.
 
+#[cfg(test)]
+pub(crate) mod sample;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -46,6 +49,8 @@ pub struct Message {
     pub at: Moment,
     /// The message whose handler sent it.
     pub cause: Option<usize>,
+    /// The handler that sent it.
+    pub sender: Option<usize>,
     /// When it arrived in a queue, and so at which node.
     pub arrived: Option<Moment>,
     /// The handler it found.
@@ -252,6 +257,8 @@ struct Teller {
     by_call: BTreeMap<(u32, u64), usize>,
     by_task: BTreeMap<(u32, u64), usize>,
     by_sending: BTreeMap<u64, usize>,
+    /// The handler that has each node's thread.
+    running: BTreeMap<u32, usize>,
     /// Faults that are not over, by what ends them.
     open: BTreeMap<Open, usize>,
     /// The last that a component did, and for which message.
@@ -310,6 +317,7 @@ impl Teller {
                     sent: (**sent).clone(),
                     at,
                     cause: self.by_span.get(&sent.cause).copied(),
+                    sender: self.running.get(&node).copied(),
                     arrived: None,
                     handler: None,
                     ended: None,
@@ -391,6 +399,14 @@ impl Teller {
             }
             _ => None,
         };
+        match (what, number) {
+            (What::Began { .. } | What::Resumed { .. }, Some(number)) => {
+                self.running.insert(node, number);
+            }
+            _ => {
+                self.running.remove(&node);
+            }
+        }
         let Some(handler) = number.map(|number| &mut handlers[number]) else {
             return;
         };
@@ -453,6 +469,20 @@ impl Teller {
         self.story.events.push(Event { at, text, kind });
     }
 
+    /// Ends the handlers of a node that is not there any more.
+    fn give_up(&mut self, at: Moment, node: u32, why: &str) {
+        self.running.remove(&node);
+        for (_, number) in self.by_task.range((node, 0)..=(node, u64::MAX)) {
+            let handler = &mut self.story.handlers[*number];
+            if handler.ended.is_none() {
+                handler.ended = Some(at);
+                handler.error = Some(why.into());
+            }
+        }
+        self.by_task.retain(|(of, _), _| *of != node);
+        self.by_call.retain(|(of, _), _| *of != node);
+    }
+
     fn begin(&mut self, open: Open, at: Moment, kind: FaultKind, name: Arc<str>, nodes: Vec<u32>) {
         self.open.insert(open, self.story.faults.len());
         self.story.faults.push(Fault {
@@ -473,6 +503,7 @@ impl Teller {
     fn fault(&mut self, at: Moment, node: u32, what: &What) {
         match what {
             What::NodeCrashed => {
+                self.give_up(at, node, "its node crashed");
                 let nodes = vec![node];
                 self.begin(Open::Down(node), at, FaultKind::Down, "down".into(), nodes);
                 self.event(at, "crashes".into(), EventKind::Life);
@@ -492,7 +523,10 @@ impl Teller {
                 self.begin(Open::Paused(node), at, FaultKind::Paused, text, nodes);
             }
             What::NodeResumed => self.end(Open::Paused(node), at),
-            What::NodeEnded => self.event(at, "ends".into(), EventKind::Life),
+            What::NodeEnded => {
+                self.give_up(at, node, "its node ended");
+                self.event(at, "ends".into(), EventKind::Life);
+            }
             What::NodeAskedToEnd => self.event(at, "is asked to end".into(), EventKind::Life),
             What::Cut { to } => {
                 let text =
@@ -537,4 +571,64 @@ impl Teller {
 /// Writes a place in somebody's source.
 pub(crate) fn place(place: Place) -> String {
     format!("{}:{}", place.file(), place.line())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_each_node_knew_is_put_together() {
+        let story = sample::failing();
+        let lines: Vec<_> = story
+            .messages
+            .iter()
+            .map(|message| {
+                let (sent, end) = (&message.sent, message.ended.as_ref());
+                format!(
+                    "{} {} of {:?} by {:?} at {:?} to {:?}: {:?}, late {}",
+                    story.node(message.at),
+                    sent.method,
+                    message.cause,
+                    message.sender,
+                    story.at(message.at).as_nanos() / 1_000_000,
+                    message.arrived.map(|at| story.node(at)),
+                    end.map(|end| (story.at(end.at).as_nanos() / 1_000_000, &end.outcome)),
+                    message.late.is_some(),
+                )
+            })
+            .collect();
+        let expected = [
+            r#"client shop.Orders/Place of None by Some(0) at 1 to Some("orders"): None, late false"#,
+            r#"orders shop.Payments/Charge of Some(0) by Some(1) at 3 to Some("payments"): Some((43, Err("timed out"))), late true"#,
+            r#"orders shop.Payments/Charge of Some(0) by Some(1) at 43 to Some("payments"): None, late false"#,
+            r#"orders shop.Stock/Reserve of Some(0) by Some(1) at 43 to None: None, late false"#,
+        ];
+        assert_eq!(lines, expected);
+        let failure = &story.failures[0];
+        assert_eq!(failure.message, Some(2));
+        assert_eq!(story.causes(2).collect::<Vec<_>>(), [2, 0]);
+        let faults: Vec<_> = story
+            .faults
+            .iter()
+            .map(|fault| {
+                let until = fault
+                    .until
+                    .map(|until| story.at(until).as_nanos() / 1_000_000);
+                (
+                    &*fault.name,
+                    story.at(fault.at).as_nanos() / 1_000_000,
+                    until,
+                )
+            })
+            .collect();
+        assert_eq!(
+            faults,
+            [
+                ("cut orders \u{2194} payments", 5, Some(44)),
+                ("down", 46, None)
+            ]
+        );
+        assert_eq!(story.handlers[3].error.as_deref(), Some("its node crashed"));
+    }
 }

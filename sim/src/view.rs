@@ -90,6 +90,7 @@ struct Messages {
     at: Vec<Moment>,
     arrived: Vec<i64>,
     cause: Vec<i64>,
+    sender: Vec<i64>,
     handler: Vec<i64>,
     end: Vec<i64>,
     /// 0: it did not end; 1: well; 2: otherwise.
@@ -225,6 +226,7 @@ fn messages(story: &Story, texts: &mut Texts) -> Messages {
         columns.at.push(message.at);
         columns.arrived.push(index(message.arrived));
         columns.cause.push(index(message.cause));
+        columns.sender.push(index(message.sender));
         columns.handler.push(index(message.handler));
         let end = message.ended.as_ref();
         let (ok, out) = match end.map(|end| &end.outcome) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use monofil_container::Context;
 use monofil_inproc::{Latency, LinkModel, TraceHash, WorldConfig};
-use monofil_sim::Sim;
+use monofil_sim::{Sim, Task};
 use monofil_transport::{Instant, Stream};
 
 /// One app with a bug in it, and how to look for it.
@@ -216,6 +216,28 @@ impl Case {
     /// Runs a plan.
     pub(crate) fn run(&self, plan: &Plan, corrected: bool) -> Ended {
         let app = (self.app)(corrected);
+        let (mut sim, clients) = self.begin(plan, &app);
+        let lasts = |event: &Event| match event.what {
+            What::Fault { lasts, .. } => event.at + lasts,
+            What::Act { .. } => event.at,
+        };
+        let over = plan.events.iter().map(lasts).max().unwrap_or_default();
+        sim.run_until(
+            Instant::ZERO + over.max(Duration::from_millis(BEGIN + self.millis)) + SETTLE,
+        );
+        while !clients.iter().all(Task::is_done) {
+            sim.run_for(Duration::from_secs(1));
+        }
+        let judge = app.clone();
+        sim.run("judge", move |cx| judge.look(cx));
+        Ended {
+            broken: app.judge().err(),
+            hash: sim.trace_hash(),
+        }
+    }
+
+    /// Makes a world in which a plan is about to happen.
+    pub(crate) fn begin(&self, plan: &Plan, app: &Rc<dyn App>) -> (Sim, Vec<Task<()>>) {
         let mut sim = Sim::with(
             "app",
             WorldConfig {
@@ -239,37 +261,19 @@ impl Case {
                 } => self.break_for_a_while(&mut sim, *kind, (node, other), *at, *lasts),
             }
         }
-        let mut tasks = Vec::new();
-        for (client, acts) in acts {
+        let client = |(client, acts): (u64, Vec<_>)| {
             let app = app.clone();
-            let task = sim.spawn(&format!("client-{client}"), move |cx| {
+            sim.spawn(&format!("client-{client}"), move |cx| {
                 for (at, act) in acts {
                     let wait = (Instant::ZERO + at).since(cx.now());
                     // Nobody waits for a client, and it is never killed.
                     let _ = cx.sleep(wait);
                     app.act(cx, client, &act);
                 }
-            });
-            tasks.push(task);
-        }
-        let mut end = Duration::from_millis(BEGIN + self.millis);
-        for event in &plan.events {
-            if let What::Fault { lasts, .. } = event.what {
-                end = end.max(event.at + lasts);
-            }
-        }
-        sim.run_until(Instant::ZERO + end + SETTLE);
-        let mut waited = 0;
-        while !tasks.iter().all(monofil_sim::Task::is_done) && waited < 100 {
-            sim.run_for(Duration::from_secs(1));
-            waited += 1;
-        }
-        let judge = app.clone();
-        sim.run("judge", move |cx| judge.look(cx));
-        Ended {
-            broken: app.judge().err(),
-            hash: sim.trace_hash(),
-        }
+            })
+        };
+        let clients = acts.into_iter().map(client).collect();
+        (sim, clients)
     }
 
     fn break_for_a_while(

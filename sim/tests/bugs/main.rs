@@ -16,6 +16,7 @@ mod deadlock;
 mod failover;
 mod incarnations;
 mod lost_update;
+mod memory;
 mod missed_wakeup;
 mod reordered_queue;
 mod split_brain;

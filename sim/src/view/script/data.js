@@ -66,7 +66,7 @@ function Arrows(size) {
 const REPLY = 3, PACKET = 4;
 const requests = Arrows(messages), replies = Arrows(messages), packets = Arrows(P.at.length);
 const laneOf = (h) => (h >= 0 ? lane[h] : 0);
-const handlerOfSender = (m) => (M.cause[m] >= 0 ? M.handler[M.cause[m]] : -1);
+const handlerOfSender = (m) => M.sender[m];
 {
   const answered = [];
   for (let m = 0; m < messages; m++) {
