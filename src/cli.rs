@@ -17,7 +17,9 @@ use crate::job::{JobRun, Told};
 use crate::layout::{self, Run};
 use crate::{Layout, commands, logging, suggest};
 
-pub(crate) use args::{CallArgs, Common, DescribeArgs, Order, Place, RunArgs, SimArgs, UpArgs};
+pub(crate) use args::{
+    CallArgs, Common, DescribeArgs, Order, PictureArgs, Place, RunArgs, SimArgs, UpArgs,
+};
 
 /// Reads the command line and does what it says.
 pub(crate) fn main(app: &App) -> Result<ExitCode, Failure> {

@@ -51,6 +51,11 @@ impl Failure {
         Self::new(EXIT_CANNOT_START, what)
     }
 
+    /// Returns what happened, without what to do about it.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Adds where it happened, or what to do about it.
     pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());

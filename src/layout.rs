@@ -5,6 +5,7 @@ mod alias;
 mod ending;
 mod memory;
 mod pacer;
+mod pictures;
 mod ports;
 mod process;
 mod signals;

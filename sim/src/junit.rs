@@ -18,7 +18,7 @@ pub struct Case {
 
 /// Writes what was tried under one name.
 #[must_use]
-pub fn junit(suite: &str, cases: &[Case]) -> String {
+pub fn xml(suite: &str, cases: &[Case]) -> String {
     let failures = cases.iter().filter(|case| case.failure.is_some()).count();
     let took: Duration = cases.iter().map(|case| case.took).sum();
     let (suite, tests, took) = (escaped(suite), cases.len(), took.as_secs_f64());
@@ -98,7 +98,7 @@ mod tests {
                 output: nasty.to_owned(),
             },
         ];
-        let text = junit(nasty, &cases);
+        let text = xml(nasty, &cases);
         let document = roxmltree::Document::parse(&text).expect("XML");
         let read = nasty.replace(['\u{1b}', '\u{0}', '\u{ffff}'], "\u{fffd}");
         let all = |name| {

@@ -7,9 +7,9 @@ use monofil_transport::Instant;
 use crate::Story;
 use crate::story::{FaultKind, Moment};
 
-/// What is told about a run that failed. Plain data: [`Report::text`] is all there is to writing it.
+/// What is told about a run that failed. Plain data: [`FailureReport::text`] is all there is to writing it.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct FailureReport {
     /// The property that does not hold.
     pub property: String,
     /// How it does not hold.
@@ -86,7 +86,7 @@ const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
-impl Report {
+impl FailureReport {
     /// Writes it, with a line's end at the end of each line.
     #[must_use]
     pub fn text(&self, style: &Style) -> String {
@@ -363,9 +363,9 @@ mod tests {
 
     use super::*;
 
-    fn report() -> Report {
+    fn report() -> FailureReport {
         let story = crate::story::sample::failing();
-        Report {
+        FailureReport {
             property: "an order is charged once".to_owned(),
             text: "A-17 was charged 2 times".to_owned(),
             at: Instant::ZERO + Duration::from_millis(47),

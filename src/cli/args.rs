@@ -143,6 +143,32 @@ pub(crate) struct SimArgs {
     /// How long a handler may hold the thread, in real time, before the run is given up; 0s for ever
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_time)]
     pub(crate) patience: Duration,
+    #[command(flatten)]
+    pub(crate) pictures: PictureArgs,
+}
+
+/// What is written of a simulated run.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PictureArgs {
+    /// Draw the run as a page for a browser: nodes, messages, faults
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) view: Option<PathBuf>,
+    /// Write the run as a trace for ui.perfetto.dev
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) perfetto: Option<PathBuf>,
+    /// Write the result for CI, as JUnit's XML
+    #[arg(long, value_name = "FILE.xml")]
+    pub(crate) junit: Option<PathBuf>,
+    /// How much of the run pictures and traces have: its last records, and what they need of those before
+    #[arg(long, value_name = "NUMBER", default_value_t = 500_000, value_parser = parse_records)]
+    pub(crate) records: usize,
+}
+
+fn parse_records(text: &str) -> Result<usize, String> {
+    match text.replace('_', "").parse() {
+        Ok(0) | Err(_) => Err("give a whole number, 1 or more".to_owned()),
+        Ok(number) => Ok(number),
+    }
 }
 
 #[derive(Args, Clone, Debug)]

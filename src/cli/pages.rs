@@ -72,7 +72,9 @@ fn pages(app: &App) -> Vec<Result<Command, Failure>> {
     let sim = page(
         with_job(app, SimArgs::augment_args(Command::new("sim"))),
         "Run everything in a simulated world with virtual time",
-        format!("  {it} sim --seed 7 --trace-hash\n  {it} sim --latency 1ms..50ms"),
+        format!(
+            "  {it} sim --seed 7 --trace-hash\n  {it} sim --latency 1ms..50ms\n  {it} sim --view run.html"
+        ),
     );
     let call = page(
         Ok(CallArgs::augment_args(Command::new("call"))),

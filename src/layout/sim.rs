@@ -5,22 +5,24 @@ use std::process::ExitCode;
 use monofil_inproc::{Latency, LinkModel, NodeKey, World, WorldConfig};
 use monofil_transport::Instant;
 
-use super::Run;
 use super::ending::Ending;
 use super::watch::Sentinel;
-use super::world::inhabit;
+use super::world::{Inhabited, inhabit};
+use super::{Run, pictures};
 use crate::cli::SimArgs;
 use crate::exit::{EXIT_FAILED, EXIT_STUCK, Failure, tell};
 use crate::logging;
 
 /// Runs the app with virtual time until its job is done.
 pub(crate) fn run(run: &Run, args: &SimArgs) -> Result<ExitCode, Failure> {
+    let began = std::time::Instant::now();
     let (min, max) = args.latency;
     let config = WorldConfig {
         link: LinkModel::with_latency(Latency::Uniform { min, max }),
+        records_max: pictures::records_max(&args.pictures),
         ..WorldConfig::with_seed(run.seed)
     };
-    let mut steps = Steps {
+    let steps = Steps {
         wall_start: config.wall_start_micros,
         most: config.steps_per_instant_max,
         at_once: 0,
@@ -28,6 +30,19 @@ pub(crate) fn run(run: &Run, args: &SimArgs) -> Result<ExitCode, Failure> {
     logging::set_virtual_time(steps.wall_start);
     let all: Vec<usize> = (0..run.components.len()).collect();
     let mut inhabited = inhabit(run, config, &all, 0)?;
+    let ended = live(run, args, &mut inhabited, steps).and_then(|()| run.verdict());
+    let world = inhabited.cluster.world();
+    pictures::write(run, &args.pictures, world, ended.as_ref().err(), began)?;
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// Lets the job be done and everything end.
+fn live(
+    run: &Run,
+    args: &SimArgs,
+    inhabited: &mut Inhabited,
+    mut steps: Steps,
+) -> Result<(), Failure> {
     let patience = args.patience;
     let sentinel = (!patience.is_zero()).then(|| {
         Sentinel::start(inhabited.watched(), patience, move |handler, held| {
@@ -54,7 +69,7 @@ pub(crate) fn run(run: &Run, args: &SimArgs) -> Result<ExitCode, Failure> {
     if args.trace_hash {
         tell(format_args!("trace hash {}", world.trace_hash()));
     }
-    run.verdict().map(|()| ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Lets time pass until the job has ended, or `limit` has come.

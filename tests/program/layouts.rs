@@ -59,6 +59,28 @@ fn simulated_runs_repeat_by_their_seed() {
 }
 
 #[test]
+fn a_simulated_run_leaves_what_it_was_asked_for() {
+    let place = place();
+    let asked = "--view run.html --perfetto run.json --junit run.xml";
+    let read = |file: &str| std::fs::read_to_string(place.path().join(file)).expect(file);
+    for (then, code, failures) in [("log", 0, 0), ("fail", 1, 1)] {
+        let run = place.run(&format!("sim --then {then} --seed 9 {asked}"));
+        assert_eq!(run.code, Some(code), "{run:?}");
+        let (page, trace, result) = (read("run.html"), read("run.json"), read("run.xml"));
+        assert!(page.starts_with("<!doctype html>") && page.contains("\"worker\""));
+        assert_eq!(page.contains("ends well"), failures == 1);
+        assert!(trace.contains("\"traceEvents\":[{"));
+        assert!(result.contains(&format!("failures=\"{failures}\"")) && result.contains("seed 9"));
+    }
+    let run = place.run("sim --view no/such/directory.html");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(
+        run.err.contains("no/such/directory.html cannot be written"),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn blocking_work_runs_on_a_helper_thread() {
     let place = place();
     let call = place.run("call worker block");

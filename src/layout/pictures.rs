@@ -1,0 +1,76 @@
+//! What is written of a simulated run: a page, a trace, a result for CI.
+
+use std::path::Path;
+use std::time::Instant;
+
+use monofil_inproc::World;
+use monofil_sim::{Story, junit, perfetto, view};
+use monofil_transport::record::What;
+
+use super::Run;
+use crate::cli::PictureArgs;
+use crate::exit::{EXIT_FAILED, Failure, tell};
+
+/// Returns how much of a run is to be recorded.
+pub(super) const fn records_max(args: &PictureArgs) -> usize {
+    match (&args.view, &args.perfetto) {
+        (None, None) => 0,
+        _ => args.records,
+    }
+}
+
+/// Writes what was asked for, of a run that is over.
+pub(super) fn write(
+    run: &Run,
+    args: &PictureArgs,
+    world: &World,
+    failure: Option<&Failure>,
+    began: Instant,
+) -> Result<(), Failure> {
+    let took = began.elapsed();
+    let job = run.job.as_ref().map_or("the run", |job| job.name());
+    if let (Some(recorder), Some(failure)) = (world.recorder(), failure) {
+        let property = recorder.name(&format!("{job} ends well"));
+        let text = failure.what().into();
+        recorder.add(world.now(), What::Broken { property, text });
+    }
+    if records_max(args) > 0 {
+        let story = Story::of(&world.recording());
+        if let Some(file) = &args.view {
+            let about = [
+                ("seed", run.seed.to_string()),
+                ("virtual time", world.now().to_string()),
+                ("trace hash", world.trace_hash().to_string()),
+            ];
+            write_to(file, &view::page(&story, run.app.as_str(), &about))?;
+            tell(format_args!(
+                "a picture of the run is in {}",
+                file.display()
+            ));
+        }
+        if let Some(file) = &args.perfetto {
+            write_to(file, &perfetto::trace(&story))?;
+            tell(format_args!(
+                "a trace for https://ui.perfetto.dev is in {}",
+                file.display()
+            ));
+        }
+    }
+    if let Some(file) = &args.junit {
+        let case = junit::Case {
+            name: format!("{job}, seed {}", run.seed),
+            took,
+            failure: failure.map(|failure| (failure.what().to_owned(), failure.to_string())),
+            output: String::new(),
+        };
+        write_to(file, &junit::xml(&format!("{} sim", run.app), &[case]))?;
+    }
+    Ok(())
+}
+
+fn write_to(file: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(file, text).map_err(|error| {
+        let what = format!("{} cannot be written: {error}", file.display());
+        Failure::new(EXIT_FAILED, what)
+    })
+}
