@@ -484,6 +484,12 @@ impl Teller {
     }
 
     fn begin(&mut self, open: Open, at: Moment, kind: FaultKind, name: Arc<str>, nodes: Vec<u32>) {
+        if let Some(planned) = self.plan_of(open, at, kind, &nodes) {
+            let fault = &mut self.story.faults[planned];
+            (fault.kind, fault.until) = (kind, None);
+            self.open.insert(open, planned);
+            return;
+        }
         self.open.insert(open, self.story.faults.len());
         self.story.faults.push(Fault {
             kind,
@@ -494,8 +500,29 @@ impl Teller {
         });
     }
 
+    /// Finds what in a plan makes this happen: what begins at the same time, or is what it was made of before, and
+    /// concerns these nodes. The two are one fault, by the name it has in the plan.
+    fn plan_of(&self, open: Open, at: Moment, kind: FaultKind, nodes: &[u32]) -> Option<usize> {
+        if matches!(open, Open::Planned(_)) {
+            return None;
+        }
+        let planned = self.open.range(Open::Planned(0)..).map(|(_, fault)| *fault);
+        planned.rev().find(|planned| {
+            let fault = &self.story.faults[*planned];
+            let made_of_it = match fault.kind {
+                FaultKind::Planned => self.story.at(fault.at) == self.story.at(at),
+                made_of => made_of == kind,
+            };
+            made_of_it && nodes.iter().all(|node| fault.nodes.contains(node))
+        })
+    }
+
     fn end(&mut self, open: Open, at: Moment) {
-        if let Some(fault) = self.open.remove(&open) {
+        let Some(fault) = self.open.remove(&open) else {
+            return;
+        };
+        let goes_on = self.open.values().any(|other| *other == fault);
+        if !goes_on || matches!(open, Open::Planned(_)) {
             self.story.faults[fault].until = Some(at);
         }
     }
@@ -576,6 +603,56 @@ pub(crate) fn place(place: Place) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A plan's partition flaps: each time two nodes are cut it is the partition.
+    #[test]
+    fn what_a_plan_does_is_one_fault_by_its_name_in_the_plan() {
+        let recorder = monofil_transport::record::Recorder::new(100);
+        for name in ["a", "b", "c"] {
+            recorder.add_node(name);
+        }
+        let add = |millis: u64, node: u32, what| {
+            let at = Instant::from_nanos(millis * 1_000_000);
+            recorder.of(node).add(at, what);
+        };
+        let began = |fault, name: &str, nodes: &[u32]| What::FaultBegan {
+            fault,
+            name: name.into(),
+            nodes: nodes.into(),
+        };
+        add(1, 0, began(0, "slow a", &[0]));
+        add(2, 0, began(1, "partition a | b,c", &[0, 1, 2]));
+        add(2, 0, What::Cut { to: 1 });
+        add(2, 0, What::Cut { to: 2 });
+        add(3, 0, What::Healed { to: 1 });
+        add(3, 0, What::Healed { to: 2 });
+        add(4, 0, What::Cut { to: 1 });
+        // By hand, meanwhile.
+        add(5, 1, What::NodeCrashed);
+        add(6, 0, What::Healed { to: 1 });
+        add(7, 0, What::FaultEnded { fault: 1 });
+        add(8, 1, What::NodeStarted { incarnation: 2 });
+        let story = Story::of(&recorder.recording());
+        let millis = |moment| story.at(moment).as_nanos() / 1_000_000;
+        let faults: Vec<_> = story
+            .faults
+            .iter()
+            .map(|fault| {
+                (
+                    &*fault.name,
+                    fault.kind,
+                    millis(fault.at),
+                    fault.until.map(millis),
+                )
+            })
+            .collect();
+        let expected = [
+            ("slow a", FaultKind::Planned, 1, None),
+            ("partition a | b,c", FaultKind::Cut, 2, Some(7)),
+            ("down", FaultKind::Down, 5, Some(8)),
+        ];
+        assert_eq!(faults, expected);
+    }
 
     #[test]
     fn what_each_node_knew_is_put_together() {

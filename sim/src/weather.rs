@@ -1,7 +1,7 @@
 //! Faults of a plan: they come, and they go again.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub(crate) struct Weather {
     pauses: BTreeMap<NodeKey, u32>,
     slow: BTreeMap<NodeKey, u32>,
     drifting: BTreeMap<NodeKey, u32>,
+    /// Events of the plan that are not over.
+    open: BTreeSet<u32>,
     /// All is healed: what was planned for later does not happen.
     pub(crate) calm: Rc<Cell<bool>>,
     /// When the last fault began or ended.
@@ -71,6 +73,9 @@ impl Sim {
                 world.apply(Fault::Restart(node));
             }
         }
+        for fault in std::mem::take(&mut self.weather.open) {
+            self.note(|_| What::FaultEnded { fault });
+        }
         let calm = self.weather.calm.clone();
         self.weather = Weather {
             calm,
@@ -97,6 +102,7 @@ impl Sim {
             name: event.what.to_string().into(),
             nodes: sim.concerned(&event.what),
         });
+        self.weather.open.insert(number);
         let lasts = event.lasts.unwrap_or_default();
         self.change(&event.what, true, lasts);
         let until = self.elapsed().0.saturating_add(lasts.0);
@@ -111,6 +117,7 @@ impl Sim {
             if !sim.weather.calm.get() {
                 sim.change(&what, false, lasts);
                 sim.weather.changed = sim.elapsed();
+                sim.weather.open.remove(&number);
                 sim.note(|_| What::FaultEnded { fault: number });
             }
         });

@@ -134,11 +134,11 @@ function drawFaults() {
       if (F.until[f] >= 0) cx.fillRect(x1 - 1.5, y, 1.5, share);
       cx.globalAlpha = 1;
     }
-    if (F.kind[f] === 2 && rows.length === 2 && x0 > GUTTER - 20) {
+    if (F.kind[f] === 2 && rows.length > 1 && x0 > GUTTER - 20) {
       cx.strokeStyle = color;
       cx.globalAlpha = 0.6;
       cx.lineWidth = 1.5;
-      line(x0 + 0.75, rowY(rows[0]), x0 + 0.75, rowY(rows[1]));
+      line(x0 + 0.75, rowY(Math.min(...rows)), x0 + 0.75, rowY(Math.max(...rows)));
       cx.globalAlpha = 1;
     }
     const row = everywhere ? 0 : Math.min(...rows);
