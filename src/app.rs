@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::process::ExitCode;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::Args;
+use monofil_sim::{Sim, Simulate};
 
 use crate::job::JobDefinition;
 use crate::{
@@ -18,7 +19,7 @@ use crate::{cli, exit::Failure};
 pub struct App {
     pub(crate) name: String,
     pub(crate) about: Option<String>,
-    pub(crate) components: Rc<[Definition]>,
+    pub(crate) components: Arc<[Definition]>,
     pub(crate) job: Option<JobDefinition>,
     mistakes: Vec<String>,
 }
@@ -31,12 +32,12 @@ pub(crate) struct Definition {
     pub(crate) interfaces: Vec<&'static Interface>,
     pub(crate) subscriptions: Vec<Subscription>,
     pub(crate) limits: InstanceLimits,
-    build: Rc<dyn Fn() -> Box<dyn Component>>,
+    build: Arc<dyn Fn() -> Box<dyn Component> + Send + Sync>,
 }
 
 impl Definition {
-    fn new<C: Component>(name: &str, build: impl Fn() -> C + 'static) -> Self {
-        let build = Rc::new(build);
+    fn new<C: Component>(name: &str, build: impl Fn() -> C + Send + Sync + 'static) -> Self {
+        let build = Arc::new(build);
         let factory = build.clone();
         let spec = ComponentSpec::new(name, move || factory());
         Self {
@@ -44,7 +45,7 @@ impl Definition {
             interfaces: spec.interfaces,
             subscriptions: spec.subscriptions,
             limits: spec.limits,
-            build: Rc::new(move || Box::new(build())),
+            build: Arc::new(move || Box::new(build())),
         }
     }
 
@@ -71,7 +72,7 @@ impl App {
         let mut app = Self {
             name: name.clone(),
             about: None,
-            components: Rc::new([]),
+            components: Arc::new([]),
             job: None,
             mistakes: Vec::new(),
         };
@@ -86,12 +87,13 @@ impl App {
         self
     }
 
-    /// Adds a component. `build` makes an instance, and makes another each time it is to start anew.
+    /// Adds a component. `build` makes an instance, and makes another each time it is to start anew. It may be asked on
+    /// any thread, since simulated runs have threads of their own; what it makes stays on one.
     #[must_use]
     pub fn component<C: Component>(
         mut self,
         name: impl AsRef<str>,
-        build: impl Fn() -> C + 'static,
+        build: impl Fn() -> C + Send + Sync + 'static,
     ) -> Self {
         let name = name.as_ref();
         self.check_name("component", name);
@@ -131,7 +133,7 @@ impl App {
     pub fn job<A: Args + 'static>(
         mut self,
         name: impl AsRef<str>,
-        run: impl Fn(&mut Context, &Job<A>) -> Result<(), Status> + 'static,
+        run: impl Fn(&mut Context, &Job<A>) -> Result<(), Status> + Send + Sync + 'static,
     ) -> Self {
         let name = name.as_ref();
         self.check_name("job", name);
@@ -189,6 +191,25 @@ impl App {
         Err(mistakes
             .into_iter()
             .fold(Failure::usage(what), Failure::note))
+    }
+}
+
+impl Simulate for App {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// # Panics
+    ///
+    /// When the app is not put together right.
+    fn join(&self, sim: &mut Sim) {
+        if let Err(mistakes) = self.check() {
+            panic!("{mistakes}");
+        }
+        for definition in self.components.iter() {
+            let (app, of_it) = (self.name.clone(), definition.clone());
+            sim.component(&definition.name, move || of_it.spec(&app, of_it.limits));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::{ArgMatches, Args};
 
@@ -83,9 +84,10 @@ impl<A> Job<A> {
 /// A job with its arguments, ready to run once.
 pub(crate) type Task = Box<dyn FnOnce(&mut Context) -> Result<(), Status>>;
 
-type Bind = Box<dyn Fn(&ArgMatches, Told) -> Result<Task, clap::Error>>;
+type Bind = Arc<dyn Fn(&ArgMatches, Told) -> Result<Task, clap::Error> + Send + Sync>;
 
 /// A job as an app declares it, without the type of its arguments.
+#[derive(Clone)]
 pub(crate) struct JobDefinition {
     pub(crate) name: String,
     /// Adds the job's arguments to a command.
@@ -96,13 +98,13 @@ pub(crate) struct JobDefinition {
 impl JobDefinition {
     pub(crate) fn new<A: Args + 'static>(
         name: String,
-        run: impl Fn(&mut Context, &Job<A>) -> Result<(), Status> + 'static,
+        run: impl Fn(&mut Context, &Job<A>) -> Result<(), Status> + Send + Sync + 'static,
     ) -> Self {
-        let run = Rc::new(run);
+        let run = Arc::new(run);
         Self {
             name,
             augment: A::augment_args,
-            bind: Box::new(move |matches, told| {
+            bind: Arc::new(move |matches, told| {
                 let args = A::from_arg_matches(matches)?;
                 let (run, job) = (run.clone(), Job { args, told });
                 Ok(Box::new(move |cx: &mut Context| run(cx, &job)))

@@ -14,7 +14,7 @@ mod up;
 mod watch;
 mod world;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::app::Definition;
 use crate::config::Settings;
@@ -31,7 +31,7 @@ pub(crate) use up::run as up;
 #[derive(Clone)]
 pub(crate) struct Run {
     pub(crate) app: Name,
-    pub(crate) components: Rc<[Definition]>,
+    pub(crate) components: Arc<[Definition]>,
     pub(crate) settings: Settings,
     pub(crate) seed: u64,
     pub(crate) layout: Layout,

@@ -20,7 +20,7 @@ pub struct NodeDef {
     name: String,
     reachable: bool,
     places: Vec<(Name, Vec<Subscription>)>,
-    configure: Configure,
+    pub(crate) configure: Configure,
     before_turn: Option<BeforeTurn>,
 }
 

@@ -1,15 +1,19 @@
 //! Many runs of a scenario, and what they say together.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::file::{self, CaseFile};
+use crate::report::{self, Report as Told, Style};
 use crate::shrink::{Shrunk, shrink};
 use crate::workers::{self, Worker};
-use crate::{Case, Failure, Keep, Ran, Scenario, Strategy};
+use crate::{Case, Failure, Keep, Ran, Scenario, Story, Strategy, perfetto, view};
 
 /// Runs a scenario many times.
 #[derive(Clone, Debug)]
@@ -20,6 +24,20 @@ pub struct Explore {
     jobs: Option<usize>,
     budget: Option<Duration>,
     shrink: Duration,
+    program: Option<Program>,
+    folder: Option<PathBuf>,
+    pinned: Option<PathBuf>,
+}
+
+/// A program that explores, not a test.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// What people call it: `orders sim`.
+    pub called: String,
+    /// What starts it again to do the same: itself, and what it was given.
+    pub command: Vec<OsString>,
+    /// What a file of a failing run is to say that it was given.
+    pub args: Vec<String>,
 }
 
 /// What one run says.
@@ -64,6 +82,12 @@ pub struct Found {
     pub shrunk: Shrunk,
     /// How often the shrunk case failed in the same way, of how many times.
     pub reproduced: (u32, u32),
+    /// The families of faults that were on in it, before it was shrunk.
+    pub families: Vec<String>,
+    /// What is told about it.
+    pub told: Told,
+    /// Where it was written to.
+    pub files: Vec<PathBuf>,
 }
 
 /// How often a shrunk case is run again.
@@ -78,7 +102,32 @@ impl Explore {
             jobs: None,
             budget: None,
             shrink: Duration::from_secs(30),
+            program: None,
+            folder: None,
+            pinned: None,
         }
+    }
+
+    /// Says that a program explores, not a test: how it is started again, and what its commands are.
+    #[must_use]
+    pub fn of_program(mut self, program: Program) -> Self {
+        self.program = Some(program);
+        self
+    }
+
+    /// Writes what fails into this folder. Default: `sim` in the build folder of the program.
+    #[must_use]
+    pub fn files_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// First runs the failing runs that were put into this folder, which must not fail any more. A path that is not
+    /// absolute is one in the package of the test.
+    #[must_use]
+    pub fn pinned(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.pinned = Some(folder.into());
+        self
     }
 
     /// Says how runs differ from one another. Default: by their seeds.
@@ -131,9 +180,11 @@ impl Explore {
 
     /// Runs the exploration. It ends with the first run that fails, which is shrunk then.
     ///
+    /// If the environment has a `SIM_REPLAY`, the file there is run instead of all others.
+    ///
     /// # Panics
     ///
-    /// When processes cannot be started.
+    /// When processes cannot be started, and when a run that was pinned fails.
     #[must_use]
     pub fn run(&self) -> Report {
         let began = Instant::now();
@@ -147,8 +198,19 @@ impl Explore {
             Worker::Idle => BTreeMap::new(),
             Worker::Share { index, of } => workers::work(&explore, index, of),
             Worker::None => {
+                match std::env::var_os(workers::REPLAY) {
+                    Some(path) => {
+                        explore.replay(&[path.into()]);
+                        return explore.report(BTreeMap::new(), began);
+                    }
+                    None => explore.replay(&explore.pinned_files()),
+                }
                 let jobs = explore.processes();
-                match workers::command().filter(|_| jobs > 1) {
+                let program = explore
+                    .program
+                    .as_ref()
+                    .map(|program| program.command.clone());
+                match program.or_else(workers::command).filter(|_| jobs > 1) {
                     Some(command) => workers::share_out(&explore, &command, jobs, until),
                     None => explore.here(until),
                 }
@@ -226,11 +288,157 @@ impl Explore {
         let same = |ran: &Ran| ran.hash == shrunk.ran.hash && ran.failure == shrunk.ran.failure;
         let again = || self.scenario.run(&shrunk.case, Keep::default());
         let reproduced = (0..REPRODUCE).filter(|_| same(&again())).count();
-        Found {
+        let keep = Keep {
+            records: RECORDS,
+            ..Keep::default()
+        };
+        let story = Story::of(&self.scenario.run(&shrunk.case, keep).recording);
+        let mut found = Found {
             run,
             failure,
             reproduced: (u32::try_from(reproduced).unwrap_or(0), REPRODUCE),
+            families: self.families(case.seed),
             shrunk,
+            told: Told::default(),
+            files: Vec::new(),
+        };
+        found.told = found.tell(&story);
+        self.write(&mut found, &story);
+        found
+    }
+
+    fn families(&self, seed: u64) -> Vec<String> {
+        let on = self.scenario.faults.on(seed);
+        on.iter().map(ToString::to_string).collect()
+    }
+
+    /// Writes what was found, and notes what to do with it.
+    fn write(&self, found: &mut Found, story: &Story) {
+        let file = CaseFile {
+            scenario: self.scenario.name.clone(),
+            run: found.run,
+            hash: found.shrunk.ran.hash.to_string(),
+            args: self
+                .program
+                .as_ref()
+                .map_or_else(Vec::new, |it| it.args.clone()),
+            failure: found
+                .shrunk
+                .ran
+                .failure
+                .clone()
+                .unwrap_or_else(|| found.failure.clone()),
+            case: found.shrunk.case.clone(),
+        };
+        let folder = self.folder.clone().unwrap_or_else(file::folder);
+        let at = |ending: &str| folder.join(format!("{}.{ending}", file.name()));
+        let about = [
+            ("property", file.failure.property.clone()),
+            ("seed", file.case.seed.to_string()),
+        ];
+        let title = format!("{}: {}", file.scenario, file.failure.property);
+        let page = view::page(story, &title, &about);
+        let written = file
+            .write(&at("toml"))
+            .and_then(|()| file::write(&at("html"), &page))
+            .and_then(|()| file::write(&at("trace.json"), &perfetto::trace(story)));
+        let commands = &mut found.told.commands;
+        if let Err(error) = written {
+            commands.push(("not written".to_owned(), error.to_string()));
+            return;
+        }
+        found.files = ["toml", "html", "trace.json"].map(at).to_vec();
+        let path = at("toml").display().to_string();
+        match &self.program {
+            Some(program) => {
+                commands.push((
+                    "replay".to_owned(),
+                    format!("{} replay {path}", program.called),
+                ));
+                commands.push(("pin".to_owned(), format!("{} pin {path}", program.called)));
+            }
+            None => {
+                let thread = std::thread::current();
+                let test = thread.name().unwrap_or_default();
+                commands.push((
+                    "replay".to_owned(),
+                    format!("{}={path} cargo test -- --exact {test}", workers::REPLAY),
+                ));
+                let folder = self.pinned.clone().unwrap_or_else(|| "tests/pinned".into());
+                let pin = format!("cp {path} {}/", folder.display());
+                commands.push(("pin".to_owned(), pin));
+            }
+        }
+        commands.push(("view".to_owned(), at("html").display().to_string()));
+        commands.push(("trace".to_owned(), at("trace.json").display().to_string()));
+    }
+
+    /// Runs the cases of files, which must not fail.
+    fn replay(&self, files: &[PathBuf]) {
+        for path in files {
+            let file = CaseFile::read(path).unwrap_or_else(|error| panic!("{error}"));
+            if file.scenario != self.scenario.name {
+                continue;
+            }
+            let keep = Keep {
+                records: RECORDS,
+                ..Keep::default()
+            };
+            let ran = self.scenario.run(&file.case, keep);
+            if let Some(failure) = &ran.failure {
+                let events = report::events(&Story::of(&ran.recording), 1_000);
+                let told = Told {
+                    property: failure.property.clone(),
+                    text: failure.text.clone(),
+                    at: monofil_transport::Instant::ZERO + failure.at.0,
+                    seed: file.case.seed,
+                    events,
+                    ..Told::default()
+                };
+                let text = told.text(&Style::default());
+                panic!("{} fails\n{text}", path.display());
+            }
+        }
+    }
+
+    fn pinned_files(&self) -> Vec<PathBuf> {
+        let Some(folder) = &self.pinned else {
+            return Vec::new();
+        };
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|it| it == "toml"))
+            .collect();
+        files.sort();
+        files
+    }
+}
+
+/// How many records of what happened are kept of a run that is looked at.
+pub(crate) const RECORDS: usize = 200_000;
+
+impl Found {
+    fn tell(&self, story: &Story) -> Told {
+        let shrunk = &self.shrunk;
+        let failure = shrunk.ran.failure.as_ref().unwrap_or(&self.failure);
+        let (from, to) = (shrunk.from, shrunk.to);
+        let frames = to
+            .frames
+            .map_or_else(String::new, |frames| format!(", {frames} late frames"));
+        Told {
+            property: failure.property.clone(),
+            text: failure.text.clone(),
+            at: monofil_transport::Instant::ZERO + failure.at.0,
+            seed: shrunk.case.seed,
+            faults: self.families.clone(),
+            events: report::events(story, 1_000),
+            shrunk: Some(format!(
+                "{} faults of {}, {} choices of {}{frames}, after {} tries",
+                to.faults, from.faults, to.draws, from.draws, shrunk.tries
+            )),
+            reproduced: Some(self.reproduced),
+            commands: Vec::new(),
         }
     }
 }
@@ -288,26 +496,6 @@ impl fmt::Display for Report {
         let Some(found) = &self.found else {
             return Ok(());
         };
-        let (shrunk, case) = (&found.shrunk, &found.shrunk.case);
-        writeln!(f, "run {} FAILED: {}", found.run, found.failure)?;
-        let (from, to) = (shrunk.from, shrunk.to);
-        writeln!(
-            f,
-            "shrunk in {} tries from {} faults and {} draws to {} and {}; fails in {} of {} runs",
-            shrunk.tries,
-            from.faults,
-            from.draws,
-            to.faults,
-            to.draws,
-            found.reproduced.0,
-            found.reproduced.1
-        )?;
-        if let Some(failure) = &shrunk.ran.failure {
-            writeln!(f, "{failure}")?;
-        }
-        match toml::to_string(case) {
-            Ok(text) => f.write_str(&text),
-            Err(error) => write!(f, "{case:?} ({error})"),
-        }
+        write!(f, "{}", found.told.text(&Style::default()))
     }
 }

@@ -360,6 +360,16 @@ impl Faults {
         Family::ALL.into_iter().filter(has).collect()
     }
 
+    /// Returns which families are on in the run of a seed.
+    #[must_use]
+    pub fn on(&self, seed: u64) -> Vec<Family> {
+        let is_on = |family: &Family| {
+            let mut stream = Stream::new(seed, &format!("swarm/{family}"));
+            !self.swarm || stream.chance(Probability::percent(50))
+        };
+        self.families().into_iter().filter(is_on).collect()
+    }
+
     /// Draws what goes wrong in the run of a seed, with these nodes. Each family has a stream of its own: one more,
     /// or one more node for another, changes nothing about it.
     #[must_use]
@@ -370,12 +380,9 @@ impl Faults {
             nodes,
             plan: Plan::default(),
         };
-        for family in self.families() {
+        for family in self.on(seed) {
             let mut stream = Stream::new(seed, &format!("faults/{family}"));
-            let half = Probability::percent(50);
-            if !self.swarm || stream.chance(half) {
-                drawing.family(family, &mut stream);
-            }
+            drawing.family(family, &mut stream);
         }
         let mut plan = drawing.plan;
         plan.events.sort_by_key(|event| event.at);

@@ -49,6 +49,7 @@
 mod cluster;
 mod explore;
 mod faults;
+mod file;
 mod gatekeeper;
 mod history;
 mod injection;
@@ -74,8 +75,9 @@ mod weather;
 mod workers;
 
 pub use cluster::{Cluster, NodeDef};
-pub use explore::{Explore, Found, Report};
+pub use explore::{Explore, Found, Program, Report};
 pub use faults::{Episodes, Family, Faults, Nodes};
+pub use file::{CaseFile, CaseFileError};
 pub use gatekeeper::Received;
 pub use history::{History, Operation, OperationId, SharedHistory};
 pub use injection::{Deed, Injection, Leg};
@@ -85,7 +87,7 @@ pub use plan::{
 pub use property::{Failure, Verdict, always, sometimes};
 pub use scenario::{Case, Keep, Ran, Scenario};
 pub use shrink::{Shrunk, Size};
-pub use sim::Sim;
+pub use sim::{Sim, Simulate};
 pub use span::{Chance, Span, SpanError, SpanRange};
 pub use story::Story;
 pub use strategy::{Schedule, Strategy, StrategyError};

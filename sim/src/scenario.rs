@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::property::Failure;
 use crate::strategy::Latencies;
 use crate::tape::{Drawn, Fixed, Tape};
-use crate::{Explore, Faults, Plan, Schedule, Sim, Span, panics, property};
+use crate::{Explore, Faults, Plan, Schedule, Sim, Simulate, Span, panics, property};
 
 /// What is run again and again: nodes, work, faults, properties.
 ///
@@ -140,6 +140,19 @@ impl Scenario {
             liveness: Duration::from_secs(120),
             may_panic: false,
         }
+    }
+
+    /// Makes a scenario of an app: what it has is there when `build` is called.
+    pub fn of<A: Simulate>(
+        name: impl Into<String>,
+        app: impl Fn() -> A + Send + Sync + 'static,
+        build: impl Fn(&mut Sim) + Send + Sync + 'static,
+    ) -> Self {
+        let called = app().name().to_owned();
+        Self::new(name, called, move |sim| {
+            app().join(sim);
+            build(sim);
+        })
     }
 
     /// Says what may go wrong. Without it nothing does but that messages take their time.

@@ -90,7 +90,23 @@ impl Ord for At {
     }
 }
 
+/// Something whose components can be simulated: an app.
+pub trait Simulate {
+    /// Returns its name.
+    fn name(&self) -> &str;
+
+    /// Adds its components to a run, each on a node of its own, which has the component's name.
+    fn join(&self, sim: &mut Sim);
+}
+
 impl Sim {
+    /// Makes a world with the components of an app, each on a node of its own.
+    pub fn of(app: &impl Simulate, seed: u64) -> Self {
+        let mut sim = Self::new(app.name(), seed);
+        app.join(&mut sim);
+        sim
+    }
+
     /// Makes an empty world for an app's components, with a latency of one to two milliseconds.
     pub fn new(app: impl Into<Name>, seed: u64) -> Self {
         let link = LinkModel::with_latency(Latency::Uniform {
@@ -166,7 +182,16 @@ impl Sim {
     }
 
     /// Adds a node that was described in full.
-    pub fn node(&mut self, node: NodeDef) -> &mut Self {
+    pub fn node(&mut self, mut node: NodeDef) -> &mut Self {
+        let configure = node.configure;
+        let (gate, service) = (self.gatekeeper.clone(), self.service.clone());
+        node.configure = Rc::new(move |start| {
+            let mut config = configure(start);
+            let timed = |spec| service.slow_down(spec, start.incarnation);
+            config.components = config.components.into_iter().map(timed).collect();
+            config.gate = Some(Box::new(gate.clone()));
+            config
+        });
         self.described.push(node);
         self
     }
@@ -174,14 +199,10 @@ impl Sim {
     fn describe(&self, name: &str, specs: Vec<Rc<dyn Fn() -> ComponentSpec>>) -> NodeDef {
         let places: Vec<_> = specs.iter().map(|spec| spec()).collect();
         let (app, adjust, node) = (self.app.clone(), self.adjust.clone(), name.to_owned());
-        let (gate, service) = (self.gatekeeper.clone(), self.service.clone());
         let configure = move |start: &NodeStart| {
             let mut config = ContainerConfig::new(&app, node.as_str());
             config.incarnation = start.incarnation;
-            let timed =
-                |spec: &Rc<dyn Fn() -> ComponentSpec>| service.slow_down(spec(), start.incarnation);
-            config.components = specs.iter().map(timed).collect();
-            config.gate = Some(Box::new(gate.clone()));
+            config.components = specs.iter().map(|spec| spec()).collect();
             adjust(&mut config);
             config
         };
@@ -291,6 +312,14 @@ impl Sim {
     }
 
     // ── Time ─────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Says that in an exploration something has to be done once all is healed, as a client's work has.
+    pub fn must_end(&mut self, what: impl Into<String>, is_done: impl Fn() -> bool + 'static) {
+        self.work.push(Work {
+            client: what.into(),
+            is_done: Box::new(is_done),
+        });
+    }
 
     /// Returns the virtual time.
     #[must_use]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use monofil_transport::{Probability, Stream};
 use serde::{Deserialize, Serialize};
 
-/// A duration that is written as `250ms`: a whole number and `ns`, `us`, `ms`, `s`, `m` or `h`.
+/// A duration that is written as `250ms`: a whole number and `ns`, `us`, `ms`, `s`, `min` or `h`.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -39,7 +39,7 @@ pub struct SpanError {
 
 const UNITS: [(&str, u64); 6] = [
     ("h", 3_600_000_000_000),
-    ("m", 60_000_000_000),
+    ("min", 60_000_000_000),
     ("s", 1_000_000_000),
     ("ms", 1_000_000),
     ("us", 1_000),
@@ -87,7 +87,7 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, SpanError> {
         let wrong = || SpanError {
             text: text.to_owned(),
-            expected: "duration: write 250ms, with ns, us, ms, s, m or h",
+            expected: "duration: write 250ms, with ns, us, ms, s, min or h",
         };
         let digits = text.find(|c: char| !c.is_ascii_digit());
         let (number, unit) = text.split_at(digits.ok_or_else(wrong)?);
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        for text in ["0s", "1ns", "250ms", "90s", "2m", "1h", "1500us"] {
+        for text in ["0s", "1ns", "250ms", "90s", "2min", "1h", "1500us"] {
             let span: Span = text.parse().expect("it can be read");
             assert_eq!(span.to_string().parse(), Ok(span), "{text}");
         }

@@ -17,7 +17,10 @@ use crate::explore::{Explore, Line};
 use crate::{Failure, Span};
 
 /// What a process is told: `INDEX/OF/ORDINAL/SCENARIO`.
-const VARIABLE: &str = "MONOFIL_SIM_WORKER";
+const VARIABLE: &str = "SIM_WORKER";
+
+/// Names a file to run instead of an exploration.
+pub(crate) const REPLAY: &str = "SIM_REPLAY";
 
 /// What its lines begin with; everything else on its standard output is not ours.
 const PREFIX: &str = "\u{1e}monofil-sim ";
