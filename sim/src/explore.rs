@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::file::{self, CaseFile};
-use crate::report::{self, Report as Told, Style};
+use crate::report::{self, FailureReport as Told, Style};
 use crate::shrink::{Shrunk, shrink};
 use crate::workers::{self, Worker};
 use crate::{Case, Failure, Keep, Ran, Scenario, Story, Strategy, perfetto, view};

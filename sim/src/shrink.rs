@@ -119,6 +119,14 @@ fn longer(plan: &mut Plan) {
     }
 }
 
+/// Has faults last from the beginning until their end.
+fn from_the_beginning(plan: &mut Plan) {
+    for event in &mut plan.events {
+        let at = std::mem::take(&mut event.at);
+        event.lasts = event.lasts.map(|lasts| Span(lasts.0 + at.0));
+    }
+}
+
 impl Shrinker<'_> {
     fn has_time(&self) -> bool {
         Instant::now() < self.until
@@ -160,6 +168,10 @@ impl Shrinker<'_> {
                 || self.try_plan(|plan| {
                     calm(&mut plan.link);
                     longer(plan);
+                })
+                || self.try_plan(|plan| {
+                    calm(&mut plan.link);
+                    from_the_beginning(plan);
                 });
         }
         self.lists();
@@ -174,6 +186,12 @@ impl Shrinker<'_> {
         self.fewer(all, |case, events: Vec<Event>| {
             case.plan.get_or_insert_default().events = events;
         });
+        for index in (0..self.plan().events.len()).rev() {
+            self.try_plan(|plan| {
+                plan.events.remove(index);
+                longer(plan);
+            });
+        }
     }
 
     fn lists(&mut self) {
@@ -278,9 +296,10 @@ impl Shrinker<'_> {
         (link.latency, link.stalls, link.bandwidth) = (None, None, None);
         let mut written = calm.clone();
         calm.schedule = Schedule::Links;
-        let mut long = calm.clone();
+        let (mut long, mut early) = (calm.clone(), calm.clone());
         longer(long.plan.get_or_insert_default());
-        if calm == self.best || self.try_case(calm) || self.try_case(long) {
+        from_the_beginning(early.plan.get_or_insert_default());
+        if calm == self.best || self.try_case(calm) || self.try_case(long) || self.try_case(early) {
             return;
         }
         if !matches!(self.best.schedule, Schedule::Fixed { .. }) {

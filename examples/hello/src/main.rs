@@ -2,6 +2,9 @@
 
 use monofil::prelude::*;
 
+#[cfg(test)]
+mod tests;
+
 mod proto {
     monofil::include_proto!();
 }
@@ -17,8 +20,10 @@ impl Greeter for Hello {
     }
 }
 
+fn app() -> App {
+    App::new("hello").component("greeter", || GreeterServer::new(Hello))
+}
+
 fn main() -> ExitCode {
-    App::new("hello")
-        .component("greeter", || GreeterServer::new(Hello))
-        .main()
+    app().main()
 }
