@@ -80,12 +80,12 @@ impl Core {
         });
     }
 
+    /// A handler is about to wait: this is its stack.
     #[inline]
     pub(crate) fn record_suspended(&self, task: TaskId, place: Place) {
-        self.record(|_| What::Suspended {
-            task: task.0,
-            place,
-        });
+        if let Some(recorder) = &self.recorder {
+            recorder.suspended(self.now, task.0, place);
+        }
     }
 
     #[inline]

@@ -66,6 +66,7 @@ mod service;
 mod shrink;
 mod sim;
 mod span;
+pub mod stacks;
 pub mod story;
 mod strategy;
 mod tape;

@@ -21,7 +21,7 @@ mod recorder;
 use std::panic::Location;
 use std::sync::Arc;
 
-pub use recorder::{Recorder, Recording};
+pub use recorder::{Recorder, Recording, Stack};
 
 use crate::Instant;
 

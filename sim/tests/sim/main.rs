@@ -4,3 +4,4 @@ mod counter;
 mod explore;
 mod inject;
 mod nodes;
+mod stacks;

@@ -1,12 +1,13 @@
 //! Where records are kept.
 
+use std::backtrace::Backtrace;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Record, What};
+use super::{Place, Record, What};
 use crate::Instant;
 
 /// Keeps records; a clone keeps them in the same place.
@@ -32,6 +33,24 @@ pub struct Recording {
     pub dropped: u64,
 }
 
+/// A handler that waits, and where.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Stack {
+    /// On which node, by its number.
+    pub node: u32,
+    /// Whose: `app/name`.
+    pub component: Arc<str>,
+    /// The method; the topic of something published.
+    pub method: Arc<str>,
+    /// Since when.
+    pub since: Instant,
+    /// Where it waits.
+    pub place: Place,
+    /// How it got there. To be written once more only by those who show it: that takes long.
+    pub backtrace: Arc<Backtrace>,
+}
+
 struct Log {
     records_max: usize,
     last: VecDeque<Record>,
@@ -40,9 +59,18 @@ struct Log {
     next_sequence: u64,
     nodes: Vec<Arc<str>>,
     names: BTreeSet<Arc<str>>,
-    /// Handlers under way and calls without an answer, by node.
-    tasks: BTreeSet<(u32, u64)>,
+    /// Handlers under way, by node: whose, and which.
+    tasks: BTreeMap<(u32, u64), (Arc<str>, Arc<str>)>,
+    /// Calls without an answer, by node.
     calls: BTreeSet<(u32, u64)>,
+    /// Handlers that wait, if their stacks are wanted.
+    stacks: Option<BTreeMap<(u32, u64), Waiting>>,
+}
+
+struct Waiting {
+    since: Instant,
+    place: Place,
+    backtrace: Arc<Backtrace>,
 }
 
 /// Names that are shared; more are not.
@@ -59,8 +87,9 @@ impl Recorder {
             next_sequence: 1,
             nodes: Vec::new(),
             names: BTreeSet::new(),
-            tasks: BTreeSet::new(),
+            tasks: BTreeMap::new(),
             calls: BTreeSet::new(),
+            stacks: None,
         };
         Self {
             log: Rc::new(RefCell::new(log)),
@@ -83,6 +112,12 @@ impl Recorder {
         self.log.borrow_mut().nodes.push(name);
     }
 
+    /// Returns what nodes are called, by their numbers.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Arc<str>> {
+        self.log.borrow().nodes.clone()
+    }
+
     /// Returns a text that is shared with others like it.
     #[must_use]
     pub fn name(&self, text: &str) -> Arc<str> {
@@ -100,6 +135,49 @@ impl Recorder {
     /// Keeps a record; returns its sequence.
     pub fn add(&self, at: Instant, what: What) -> u64 {
         self.log.borrow_mut().add(at, self.node, what)
+    }
+
+    /// Keeps the stacks of handlers that begin to wait from now on, as long as they wait. It takes some microseconds
+    /// each time.
+    pub fn keep_stacks(&self) {
+        self.log.borrow_mut().stacks.get_or_insert_default();
+    }
+
+    /// Notes that a handler is about to wait; to be called on its stack, which is kept if it is wanted.
+    pub fn suspended(&self, at: Instant, task: u64, place: Place) {
+        self.add(at, What::Suspended { task, place });
+        let mut log = self.log.borrow_mut();
+        if let (Some(stacks), Some(node)) = (&mut log.stacks, self.node) {
+            let waiting = Waiting {
+                since: at,
+                place,
+                backtrace: Arc::new(Backtrace::force_capture()),
+            };
+            stacks.insert((node, task), waiting);
+        }
+    }
+
+    /// Returns the handlers that wait, by node and by their beginning; none unless
+    /// [`keep_stacks`](Self::keep_stacks) asked for them.
+    #[must_use]
+    pub fn stacks(&self) -> Vec<Stack> {
+        let log = self.log.borrow();
+        let stacks = log.stacks.iter().flatten();
+        let mut stacks: Vec<_> = stacks
+            .filter_map(|(key, waiting)| {
+                let (component, method) = log.tasks.get(key)?.clone();
+                Some(Stack {
+                    node: key.0,
+                    component,
+                    method,
+                    since: waiting.since,
+                    place: waiting.place,
+                    backtrace: waiting.backtrace.clone(),
+                })
+            })
+            .collect();
+        stacks.sort_by_key(|stack| (stack.node, stack.since));
+        stacks
     }
 
     /// Returns what was kept until now.
@@ -152,18 +230,34 @@ impl Log {
             What::CallEnded { call, .. } => {
                 self.calls.remove(&(node, *call));
             }
-            What::Began { task, .. } => {
-                self.tasks.insert((node, *task));
+            What::Began {
+                task,
+                component,
+                method,
+                ..
+            } => {
+                let names = (component.clone(), method.clone());
+                self.tasks.insert((node, *task), names);
             }
+            What::Resumed { task } => self.goes_on((node, *task)),
             What::Ended { task, .. } => {
+                self.goes_on((node, *task));
                 self.tasks.remove(&(node, *task));
             }
             What::NodeCrashed | What::NodeEnded => {
-                for open in [&mut self.calls, &mut self.tasks] {
-                    open.retain(|(of, _)| *of != node);
+                self.calls.retain(|(of, _)| *of != node);
+                self.tasks.retain(|(of, _), _| *of != node);
+                if let Some(stacks) = &mut self.stacks {
+                    stacks.retain(|(of, _), _| *of != node);
                 }
             }
             _ => {}
+        }
+    }
+
+    fn goes_on(&mut self, task: (u32, u64)) {
+        if let Some(stacks) = &mut self.stacks {
+            stacks.remove(&task);
         }
     }
 
@@ -189,7 +283,7 @@ impl Log {
         match &record.what {
             What::Sent(sent) => self.calls.contains(&(node, sent.call)),
             What::Began { task, .. } | What::Suspended { task, .. } => {
-                self.tasks.contains(&(node, *task))
+                self.tasks.contains_key(&(node, *task))
             }
             what => what.is_landmark(),
         }
