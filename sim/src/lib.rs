@@ -48,6 +48,7 @@
 
 mod cluster;
 mod explore;
+mod farewell;
 mod faults;
 mod file;
 mod gatekeeper;

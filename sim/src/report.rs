@@ -271,6 +271,14 @@ pub fn events(story: &Story, events_max: usize) -> Vec<ReportEvent> {
         all.push((message.at, importance, told(story, number, is_failing)));
     }
     for fault in &story.faults {
+        // A program that is started anew is not down for any time.
+        if fault.kind == FaultKind::Down
+            && fault
+                .until
+                .is_some_and(|until| story.at(until) == story.at(fault.at))
+        {
+            continue;
+        }
         let until = match fault.until {
             Some(until) => format!("until {}", story.at(until)),
             None => "until the end".to_owned(),

@@ -107,7 +107,8 @@ impl Sim {
         sim
     }
 
-    /// Makes an empty world for an app's components, with a latency of one to two milliseconds.
+    /// Makes an empty world for an app's components, with a latency of one to two milliseconds. It remembers what
+    /// happened last, to tell and draw it when the test fails.
     pub fn new(app: impl Into<Name>, seed: u64) -> Self {
         let link = LinkModel::with_latency(Latency::Uniform {
             min: Duration::from_millis(1),
@@ -117,6 +118,7 @@ impl Sim {
             app,
             WorldConfig {
                 link,
+                records_max: crate::farewell::RECORDS,
                 ..WorldConfig::with_seed(seed)
             },
         )

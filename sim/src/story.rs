@@ -427,7 +427,13 @@ impl Teller {
             }
             _ => {}
         }
-        self.last = Some((at, handler.message));
+        // A client handles no message. What it goes on with is an answer that has just come.
+        let message = handler.message.or_else(|| {
+            let (before, message) = self.last?;
+            let moments = &self.story.moments;
+            message.filter(|_| moments[before] == moments[at])
+        });
+        self.last = Some((at, message));
     }
 
     fn packet(&mut self, at: Moment, record: &Record) {

@@ -2,6 +2,7 @@
 
 mod counter;
 mod explore;
+mod farewell;
 mod inject;
 mod nodes;
 mod stacks;

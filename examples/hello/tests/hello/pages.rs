@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const PAGES: [&str; 2] = ["README.md", "docs/getting-started.md"];
+const PAGES: [&str; 3] = ["README.md", "docs/getting-started.md", "docs/simulation.md"];
 
 fn path(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

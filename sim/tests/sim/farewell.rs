@@ -1,0 +1,52 @@
+//! What a test that fails leaves behind.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use monofil_sim::Sim;
+
+use crate::counter::{ask, counter};
+
+/// Fails as a test would, on a thread with the name of one, and returns the page that it leaves.
+fn page_of(test: &str, fails: fn(&mut Sim)) -> String {
+    let builder = std::thread::Builder::new().name(test.to_owned());
+    let thread = builder.spawn(move || {
+        let failed = catch_unwind(AssertUnwindSafe(|| {
+            let mut sim = Sim::new("counters", 7);
+            counter(&mut sim);
+            assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(1));
+            fails(&mut sim);
+        }));
+        assert!(failed.is_err());
+    });
+    thread.expect("a thread").join().expect("it fails in there");
+    let program = std::env::current_exe().expect("a test");
+    let is_build_folder = |folder: &&Path| folder.join("CACHEDIR.TAG").exists();
+    let build = program.ancestors().find(is_build_folder);
+    let name = test.replace(':', "-");
+    let path = build
+        .expect("a build folder")
+        .join(format!("sim/{name}.html"));
+    let page = std::fs::read_to_string(&path).expect("a picture");
+    std::fs::remove_file(path).expect("it is there");
+    page
+}
+
+#[test]
+fn an_assertion_that_fails_leaves_a_picture() {
+    let page = page_of("farewell::of_an_assertion", |_| panic!("no"));
+    assert!(page.contains("the test passes") && page.contains("\"counter\""));
+    assert!(
+        page.contains("sim/tests/sim/counter.rs:"),
+        "where messages were sent"
+    );
+}
+
+#[test]
+fn a_property_that_is_broken_leaves_a_picture_with_its_name() {
+    let page = page_of("farewell::of_a_property", |sim| {
+        sim.always("nobody adds twice", |sim| sim.received("counter").len() < 2);
+        _ = sim.run("ada", |cx| ask(cx, "Add", 1));
+    });
+    assert!(page.contains("nobody adds twice") && !page.contains("the test passes"));
+}
