@@ -210,7 +210,7 @@ function sideStart(side) {
     for (let f = 0; f < Math.min(F.at.length, 40); f++) {
       const li = el("li"), button = el("button"), dot = el("span", undefined, "dot");
       dot.style.background = colors[FAULTS[F.kind[f]]];
-      const on = F.kind[f] < 2 ? D.nodes[F.nodes[f][0]] + " " : "";
+      const node = D.nodes[F.nodes[f][0]] ?? "", on = F.kind[f] < 2 && !T(F.name[f]).includes(node) ? node + " " : "";
       button.append(dot, el("span", on + T(F.name[f]), "what"), el("span", clock(F.at[f]), "when"));
       button.onclick = () => bring(F.at[f], F.until[f]);
       li.append(button);

@@ -106,7 +106,7 @@ function drawLabels(from, until, arrows, taken) {
     // Along an arrow that is flat, beside one that is steep.
     const steep = Math.abs(angle) > 0.7, full = cx.measureText(text).width;
     const label = fitted(text, steep ? 110 : across);
-    if (!label || (steep && label.length < 3)) return;
+    if (!label || (label !== text && label.length < 3)) return;
     const half = Math.min(full, steep ? 110 : across) / 2;
     let x = (x0 + x1) / 2, y = (y0 + y1) / 2;
     if (steep) {
@@ -129,13 +129,19 @@ function drawLabels(from, until, arrows, taken) {
   };
   arrowsBetween(requests, from, until, (i) => {
     const m = requests.of[i];
-    if (requestShown(m)) one(requests, i, short(T(M.method[m])), requests.bad[i] ? colors.bad : colorOf(M.kind[m]));
+    if (requestShown(m)) one(requests, i, labelOf(m, arrows), requests.bad[i] ? colors.bad : colorOf(M.kind[m]));
   });
   if (arrows < 90) arrowsBetween(replies, from, until, (i) => {
     const m = replies.of[i];
     const text = M.late[m] >= 0 ? "late answer" : M.ok[m] === 1 ? (M.out[m] >= 0 && T(M.out[m])) || "ok" : T(M.out[m]) || "…";
     if (replyShown(m)) one(replies, i, text, replies.bad[i] ? colors.bad : colors.reply);
   });
+}
+
+// What a message asks, where there is room for that.
+function labelOf(m, arrows) {
+  const method = short(T(M.method[m])), payload = T(M.payload[m]);
+  return arrows < 60 && payload && payload.length <= 24 ? `${method} ${payload}` : method;
 }
 
 const short = (method) => method.slice(method.lastIndexOf("/") + 1) || method;

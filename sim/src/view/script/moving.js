@@ -90,7 +90,7 @@ function resize() {
   map.width = Math.round(map.clientWidth * dpr);
   map.height = Math.round(map.clientHeight * dpr);
   const fit = (height - RULER) / Math.max(1, D.nodes.length);
-  state.rowHeight = Math.max(22, Math.min(190, fit));
+  state.rowHeight = Math.max(22, Math.min(230, fit));
   if (before && before !== width) state.scale *= (width - GUTTER) / Math.max(50, before - GUTTER);
   mapImage = null;
   limit();

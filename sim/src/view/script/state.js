@@ -82,7 +82,7 @@ function filter() {
   const all = state.component < 0 && state.flow < 0;
   const number = (n) => n.toLocaleString("en");
   $("counts").textContent =
-    (all ? "" : `${number(left.messages)} of `) + `${number(messages)} messages` +
+    (all ? "" : `${number(left.messages)} of `) + `${number(messages)} message${messages === 1 ? "" : "s"}` +
     (D.dropped ? `, ${number(D.dropped)} earlier records not kept` : "");
   mapImage = null;
 }
