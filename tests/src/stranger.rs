@@ -44,6 +44,11 @@ impl Stranger {
         }
     }
 
+    /// Goes on along another connection, and returns the one before.
+    pub const fn switch(&mut self, connection: ConnectionId) -> ConnectionId {
+        std::mem::replace(&mut self.connection, connection)
+    }
+
     /// Forgets the link and begins another, as a node that may be another.
     pub fn begin_anew(&mut self, node: [u8; 16], incarnation: u64, epoch: u64) {
         (self.node, self.incarnation, self.epoch) = (node, incarnation, epoch);

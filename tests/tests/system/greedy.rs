@@ -1,4 +1,5 @@
-//! Strangers that want more than is theirs: answers that they never take, endpoints, connections.
+//! Strangers that want more than is theirs: answers that they never take, endpoints, connections; and one that comes
+//! along two of them.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -378,4 +379,48 @@ fn endpoints_that_strangers_claim_are_dialed_64_at_a_time_and_given_up() {
     // Nobody was there for a minute.
     world.run_for(Duration::from_secs(100));
     assert_eq!(dials.borrow().open, BTreeSet::new());
+}
+
+/// What a node that was stopped meets when it goes on: greetings along connections that were made meanwhile, and
+/// last one along a connection that is gone. Nobody greets again after that.
+#[test]
+fn a_way_back_that_is_gone_is_found_again_where_the_other_side_speaks() {
+    let mut field = Field::new(|_| {});
+    field.run(100);
+    let mut stranger = field.stranger();
+    // Where it says that it is nobody gets through to it.
+    let hello = Hello {
+        application: field.one.as_str().replace("one", "elsewhere"),
+        ..Hello::default()
+    };
+    let greet = |field: &mut Field, stranger: &mut Stranger| {
+        stranger.greet(&mut field.net.world().io(field.bare), hello.clone());
+        field.run(10);
+        field.listen(stranger);
+        assert!(stranger.is_linked());
+    };
+    greet(&mut field, &mut stranger);
+    let last = {
+        let mut io = field.net.world().io(field.bare);
+        io.connect(Plane::Application, &field.one)
+            .expect("connects")
+    };
+    let first = stranger.switch(last);
+    greet(&mut field, &mut stranger);
+    stranger.switch(first);
+    greet(&mut field, &mut stranger);
+    stranger.switch(last);
+    field.net.world().io(field.bare).disconnect(first);
+    field.run(10);
+
+    let mut answers = BTreeSet::new();
+    for id in 1..=3 {
+        let frame = stranger.frame(vec![call(id, "test/mirror", 1)]);
+        field.send(&mut stranger, &frame);
+        field.run(10);
+        let frames = field.listen(&mut stranger);
+        answers.extend(frames.iter().flat_map(|it| &it.records).map(|it| it.id));
+    }
+    assert_eq!(answers, BTreeSet::from([1, 2, 3]));
+    assert_eq!(field.counter("one", Counter::LinksEnded), 0);
 }
