@@ -32,4 +32,4 @@ mod forward;
 mod traced;
 
 pub use faulty::{Defect, Defects, Faulty};
-pub use traced::{Answer, Call, Record, Records, Traced};
+pub use traced::{Answer, Call, Traced};

@@ -17,6 +17,7 @@
 //! ```
 
 mod recorder;
+mod text;
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 pub use recorder::{Recorder, Recording, Stack};
 
 use crate::Instant;
+use crate::decorator::Call;
 
 /// A place in somebody's source.
 pub type Place = &'static Location<'static>;
@@ -127,6 +129,8 @@ pub enum What {
         /// The sequence of the record of its sending; 0 when that was not recorded.
         sent: u64,
     },
+    /// Something passed between the node and its backend, as a [tracer](crate::decorator::Traced) saw it.
+    Passed(Box<Call>),
     /// A fault of a plan begins.
     FaultBegan {
         /// Its number in the plan.

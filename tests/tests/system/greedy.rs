@@ -12,6 +12,7 @@ use monofil_proto::wire::{Closing, Frame, Hello, Kind, Record};
 use monofil_proto::{VERSION, encode};
 use monofil_tests::{Net, SimNet, Stranger, component};
 use monofil_transport::decorator::{Call, Traced};
+use monofil_transport::record::{Recorder, What};
 use monofil_transport::{Endpoint, Io, Next, Node, Plane, Route, Transport as _};
 
 use super::traffic::{self, Traffic};
@@ -301,11 +302,14 @@ struct Counted {
 
 impl Node for Counted {
     fn turn(&mut self, io: &mut dyn Io) -> Next {
-        let mut io = Traced::new(io, 10_000);
-        let next = self.container.turn(&mut io);
+        let recorder = Recorder::new(10_000);
+        let next = self.container.turn(&mut Traced::new(io, recorder.clone()));
         let mut dials = self.dials.borrow_mut();
-        for record in io.records().iter() {
-            match &record.call {
+        for record in recorder.recording().records {
+            let What::Passed(call) = record.what else {
+                continue;
+            };
+            match *call {
                 Call::Connect(Plane::Application, _, Some(connection)) => {
                     dials.open.insert(connection.0);
                     dials.all += 1;

@@ -1,16 +1,15 @@
 //! A backend that writes down what passes.
 
-use std::collections::VecDeque;
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::forward::pass_on;
+use crate::record::{Recorder, What};
 use crate::{
-    ConnectError, ConnectionId, DatagramError, Datagrams, Driver, Endpoint, Event, Inbox, Instant,
-    Io, JobId, Limits, LocalEndpoints, Next, Plane, Route, SendError, Shutdown, Transport,
+    ConnectError, ConnectionId, DatagramError, Datagrams, Driver, Endpoint, Event, Inbox, Io,
+    JobId, Limits, LocalEndpoints, Next, Plane, Route, SendError, Shutdown, Transport,
 };
 
 /// What `send` answered.
@@ -69,85 +68,29 @@ impl Call {
     }
 }
 
-/// A [`Call`] and its time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// When.
-    pub at: Instant,
-    /// What.
-    pub call: Call,
-}
-
-impl fmt::Display for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}", self.at, self.call)
-    }
-}
-
-/// The last records of one backend.
-#[derive(Clone, Debug, Default)]
-pub struct Records {
-    last: VecDeque<Record>,
-    records_max: usize,
-}
-
-impl Records {
-    /// Makes room for so many; when it is full, the oldest go.
-    #[must_use]
-    pub fn new(records_max: usize) -> Self {
-        Self {
-            last: VecDeque::new(),
-            records_max,
-        }
-    }
-
-    /// Returns what was recorded, the oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Record> {
-        self.last.iter()
-    }
-
-    fn add(&mut self, at: Instant, call: Call) {
-        if self.records_max == 0 {
-            return;
-        }
-        if self.last.len() == self.records_max {
-            self.last.pop_front();
-        }
-        self.last.push_back(Record { at, call });
-    }
-}
-
-/// A backend with [`Records`].
+/// A backend that has a [`Recorder`] write down what passes, as [`What::Passed`].
 #[derive(Debug)]
 pub struct Traced<T> {
     inner: T,
-    records: Records,
+    recorder: Recorder,
 }
 
 impl<T> Traced<T> {
-    /// Records what passes to and from a backend, the last `records_max` of it.
-    pub fn new(inner: T, records_max: usize) -> Self {
-        Self::resume(inner, Records::new(records_max))
-    }
-
-    /// Records what passes to and from a backend, after what was recorded before.
-    pub fn resume(inner: T, records: Records) -> Self {
-        Self { inner, records }
-    }
-
-    /// Takes the records out.
-    pub fn into_records(self) -> Records {
-        self.records
-    }
-
-    /// Returns the records.
-    pub fn records(&self) -> &Records {
-        &self.records
+    /// Records what passes to and from a backend.
+    pub const fn new(inner: T, recorder: Recorder) -> Self {
+        Self { inner, recorder }
     }
 
     /// Returns the backend inside.
     pub fn inner(&mut self) -> &mut T {
         &mut self.inner
+    }
+}
+
+impl<T: Io> Traced<T> {
+    fn add(&self, call: Call) {
+        let what = What::Passed(Box::new(call));
+        self.recorder.add(self.inner.now(), what);
     }
 }
 
@@ -164,14 +107,14 @@ impl<T: Io> Transport for Traced<T> {
         let result = self.inner.connect(plane, endpoint);
         let connection = result.as_ref().ok().copied();
         let call = Call::Connect(plane, endpoint.clone(), connection);
-        self.records.add(self.inner.now(), call);
+        self.add(call);
         result
     }
 
     fn disconnect(&mut self, connection: ConnectionId) {
         self.inner.disconnect(connection);
         let call = Call::Disconnect(connection);
-        self.records.add(self.inner.now(), call);
+        self.add(call);
     }
 
     fn send(&mut self, to: &Route, frame: Bytes) -> Result<(), SendError> {
@@ -184,16 +127,15 @@ impl<T: Io> Transport for Traced<T> {
             Err(SendError::Gone(_)) => Answer::Gone,
         };
         let call = Call::Send(to.clone(), bytes, answer);
-        self.records.add(self.inner.now(), call);
+        self.add(call);
         result
     }
 
     fn receive(&mut self, inbox: &mut Inbox) {
         let mut arrived = Inbox::new();
         self.inner.receive(&mut arrived);
-        let now = self.inner.now();
         while let Some(event) = arrived.pop() {
-            self.records.add(now, Call::of(&event));
+            self.add(Call::of(&event));
             inbox.push(event);
         }
     }
@@ -203,7 +145,7 @@ impl<T: Io> Datagrams for Traced<T> {
     fn send_datagram(&mut self, to: SocketAddr, payload: &[u8]) -> Result<(), DatagramError> {
         let result = self.inner.send_datagram(to, payload);
         let call = Call::SendDatagram(to, payload.len(), result.is_ok());
-        self.records.add(self.inner.now(), call);
+        self.add(call);
         result
     }
 }
