@@ -18,7 +18,7 @@ use crate::layout::{self, Run};
 use crate::{Layout, commands, logging, suggest};
 
 pub(crate) use args::{
-    CallArgs, Common, DescribeArgs, Order, PictureArgs, Place, RunArgs, SimArgs, UpArgs,
+    CallArgs, Common, DescribeArgs, Order, PictureArgs, Place, ReplayArgs, RunArgs, SimArgs, UpArgs,
 };
 
 /// Reads the command line and does what it says.
@@ -232,18 +232,62 @@ impl Invocation<'_> {
     }
 
     fn sim(&self, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+        if let Some((name, matches)) = matches.subcommand() {
+            return self.look_into(name, matches);
+        }
         let args: SimArgs = parsed(matches)?;
         if let Some(transport) = self.common.transport {
             let what = format!("a simulated world has no transport, and so not {transport}");
             return Err(Failure::usage(what).note("leave --transport out, or use `run` or `up`"));
         }
-        if self.app.job.is_none() && args.duration.is_none() {
+        if args.explore.is_meant() {
+            self.log("off")?;
+            return layout::explore(&self.scenario(matches)?, &args, self.common.seed);
+        }
+        if self.app.job.is_none() && args.until.is_none() {
             let what = format!("`{}` has no job that would end the run", self.app.name);
-            return Err(Failure::usage(what).note("say how much simulated time passes: --for 60s"));
+            return Err(
+                Failure::usage(what).note("say how much simulated time passes: --until 60s")
+            );
         }
         let job = self.bind(self.app.job.is_some(), matches, Layout::Sim)?;
         self.log(if job.is_some() { "warn" } else { "info" })?;
         layout::sim(&self.setup(Layout::Sim, job), &args)
+    }
+
+    /// Returns what is run again and again.
+    fn scenario(&self, matches: &ArgMatches) -> Result<monofil_sim::Scenario, Failure> {
+        // Whether the job's arguments make sense is seen before the first run.
+        self.bind(self.app.job.is_some(), matches, Layout::Sim)?;
+        layout::scenario(layout::Simulated {
+            app: self.app.name.clone().into(),
+            components: self.app.components.clone(),
+            job: self.app.job.clone(),
+            settings: self.settings.clone(),
+            json: self.common.json,
+            matches: matches.clone(),
+            args: parsed(matches)?,
+        })
+    }
+
+    /// Looks into failing runs: each file says with which arguments it was found.
+    fn look_into(&self, name: &str, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+        self.log("off")?;
+        let scenario = |args: &[String]| -> Result<monofil_sim::Scenario, Failure> {
+            let words = std::iter::once(self.app.name.clone()).chain(args.iter().cloned());
+            let command = pages::command(self.app)?;
+            let again = command
+                .try_get_matches_from(words)
+                .map_err(|error| usage(&error))?;
+            let again = again.subcommand_matches("sim");
+            let again = again.ok_or_else(|| Failure::usage("the file is of another command"))?;
+            self.scenario(again)
+        };
+        match name {
+            "diff" => commands::diff(matches, &scenario),
+            "pin" => commands::pin(&self.app.name, matches),
+            _ => commands::replay(name, &parsed(matches)?, &scenario),
+        }
     }
 
     /// Makes the job ready, if it is to run.

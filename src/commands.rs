@@ -3,6 +3,7 @@
 mod call;
 mod components;
 mod describe;
+mod replay;
 mod show;
 
 use std::io::{IsTerminal, Write};
@@ -20,6 +21,7 @@ use crate::{Client, Endpoint, Layout};
 pub(crate) use call::call;
 pub(crate) use components::components;
 pub(crate) use describe::describe;
+pub(crate) use replay::{diff, pin, replay};
 pub(crate) use show::config;
 
 /// Makes a client that knows one component: at its well-known address, or where it was said to be.

@@ -179,6 +179,11 @@ impl JobRun {
         self.interrupted.set(self.ended.borrow().is_none());
     }
 
+    /// Tells whether it is over, in whatever way.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted.get()
     }

@@ -3,6 +3,7 @@
 mod address;
 mod alias;
 mod ending;
+mod explore;
 mod memory;
 mod pacer;
 mod pictures;
@@ -22,6 +23,7 @@ use crate::exit::Failure;
 use crate::job::JobRun;
 use crate::{ComponentSpec, Container, ContainerConfig, Layout, Name, NodeId, StaticDirectory};
 
+pub(crate) use explore::{Simulated, explore, quietly, scenario};
 pub(crate) use memory::run as memory;
 pub(crate) use process::{client, places, run as process};
 pub(crate) use sim::run as sim;

@@ -17,8 +17,8 @@ type BeforeTurn = Rc<dyn Fn(&mut Container)>;
 /// A node to put into a cluster: what its container is made of each time it starts, and what others may call there.
 #[derive(Clone)]
 pub struct NodeDef {
-    name: String,
-    reachable: bool,
+    pub(crate) name: String,
+    pub(crate) reachable: bool,
     places: Vec<(Name, Vec<Subscription>)>,
     pub(crate) configure: Configure,
     before_turn: Option<BeforeTurn>,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::file::{self, CaseFile};
+use crate::replay::{difference_of, line};
 use crate::report::{self, FailureReport as Told, Style};
 use crate::shrink::{Shrunk, shrink};
 use crate::workers::{self, Worker};
@@ -27,6 +28,8 @@ pub struct Explore {
     program: Option<Program>,
     folder: Option<PathBuf>,
     pinned: Option<PathBuf>,
+    /// Whether runs go on after one that fails.
+    pub(crate) to_the_end: bool,
 }
 
 /// A program that explores, not a test.
@@ -105,6 +108,7 @@ impl Explore {
             program: None,
             folder: None,
             pinned: None,
+            to_the_end: false,
         }
     }
 
@@ -219,6 +223,74 @@ impl Explore {
         explore.report(lines, began)
     }
 
+    /// Runs each seed twice, in different processes, and compares everything that happens. Runs that fail are compared as
+    /// others are. Returns how many runs were the same.
+    ///
+    /// # Errors
+    ///
+    /// Where the first two runs part that are not the same: what they have in common last, and what comes then in each.
+    ///
+    /// # Panics
+    ///
+    /// When processes cannot be started.
+    pub fn check_determinism(&self) -> Result<u64, String> {
+        let mut explore = self.clone();
+        explore.to_the_end = true;
+        let until = self.budget.map(|budget| Instant::now() + budget);
+        match workers::role(&explore.scenario.name) {
+            Worker::Idle => return Ok(0),
+            Worker::Share { index, of } => workers::work(&explore, index, of),
+            Worker::None => {}
+        }
+        let program = explore
+            .program
+            .as_ref()
+            .map(|program| program.command.clone());
+        let command = program.or_else(workers::command);
+        let all = || match &command {
+            Some(command) => workers::share_out(&explore, command, explore.processes(), until),
+            None => explore.here(until),
+        };
+        let (first, second) = (all(), all());
+        let mut same = 0;
+        for (run, line) in &first {
+            match second.get(run) {
+                Some(other) if other == line => same += 1,
+                Some(_) => return Err(explore.parts(*run, command.as_deref())),
+                // There was no time for it.
+                None => {}
+            }
+        }
+        Ok(same)
+    }
+
+    fn parts(&self, run: u64, command: Option<&[OsString]>) -> String {
+        let records = || match command {
+            Some(command) => workers::records(self, command, run),
+            None => self.records(run),
+        };
+        // What differs once may be the same the next time.
+        let difference = (0..10).find_map(|_| difference_of(&records(), &records()));
+        let difference = difference.unwrap_or_else(|| {
+            "it was the same in ten more pairs of processes, so it is rare\n".to_owned()
+        });
+        let scenario = &self.scenario.name;
+        format!("run {run} of `{scenario}` is not the same twice\n{difference}")
+    }
+
+    /// Returns what happens in a run, line by line.
+    pub(crate) fn records(&self, run: u64) -> Vec<String> {
+        let keep = Keep {
+            records: RECORDS,
+            ..Keep::default()
+        };
+        let recording = self.scenario.run(&self.case(run), keep).recording;
+        let records = recording.records.iter();
+        records
+            .map(|record| line(&recording.nodes, record))
+            .collect()
+    }
+
     fn processes(&self) -> usize {
         const ENOUGH: u64 = 64;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -238,7 +310,7 @@ impl Explore {
             let line = self.line(run);
             let failed = line.failure.is_some();
             lines.insert(run, line);
-            if failed {
+            if failed && !self.to_the_end {
                 break;
             }
         }

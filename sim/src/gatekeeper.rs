@@ -39,6 +39,8 @@ struct Rules {
     /// Opens what was held until now.
     open: Rc<Cell<bool>>,
     received: VecDeque<Received>,
+    /// How many requests there were.
+    count: u64,
 }
 
 struct Rule {
@@ -54,6 +56,7 @@ impl Gatekeeper {
             rules: Vec::new(),
             open: Rc::default(),
             received: VecDeque::new(),
+            count: 0,
         })))
     }
 
@@ -80,6 +83,15 @@ impl Gatekeeper {
         open.set(true);
     }
 
+    pub(crate) fn count(&self) -> u64 {
+        self.0.borrow().count
+    }
+
+    /// Returns the last request.
+    pub(crate) fn last(&self) -> Option<Received> {
+        self.0.borrow().received.back().cloned()
+    }
+
     pub(crate) fn received(&self, component: &str) -> Vec<Received> {
         let rules = self.0.borrow();
         let for_it = |it: &&Received| is_named(&it.component, component);
@@ -93,6 +105,7 @@ impl Gate for Gatekeeper {
         if rules.received.len() == RECEIVED_MAX {
             rules.received.pop_front();
         }
+        rules.count += 1;
         rules.received.push_back(Received {
             at: now,
             from: message.source().clone(),

@@ -61,6 +61,7 @@ mod panics;
 pub mod perfetto;
 mod plan;
 mod property;
+mod replay;
 pub mod report;
 mod scenario;
 mod service;
@@ -87,6 +88,7 @@ pub use plan::{
     BandwidthPlan, BurstPlan, Event, Happening, LinkPlan, Plan, ServiceTime, Shape, StallPlan,
 };
 pub use property::{Failure, Verdict, always, sometimes};
+pub use replay::{StopAt, Stopped, difference, stacks};
 pub use scenario::{Case, Keep, Ran, Scenario};
 pub use shrink::{Shrunk, Size};
 pub use sim::{Sim, Simulate};
@@ -95,3 +97,4 @@ pub use story::Story;
 pub use strategy::{Schedule, Strategy, StrategyError};
 pub use tape::{Drawn, Fixed, Tape};
 pub use task::Task;
+pub use workers::WORKER;

@@ -190,16 +190,32 @@ impl Scenario {
     /// When no thread can be had.
     #[must_use]
     pub fn run(&self, case: &Case, keep: Keep) -> Ran {
-        let (scenario, case) = (self.clone(), case.clone());
-        let run = std::thread::Builder::new()
-            .name(format!("sim {}", self.name))
-            .stack_size(STACK_BYTES)
-            .spawn(move || scenario.run_here(&case, keep));
-        let ran = run.expect("a thread for a simulated run").join();
+        self.watch(case, keep, |_| true)
+    }
+
+    /// Runs a case and has it watched: after each step `go_on` looks at it, and ends it by saying false.
+    ///
+    /// # Panics
+    ///
+    /// When no thread can be had.
+    pub fn watch(
+        &self,
+        case: &Case,
+        keep: Keep,
+        mut go_on: impl FnMut(&Sim) -> bool + Send,
+    ) -> Ran {
+        let run = || self.run_here(case, keep, &mut go_on);
+        let ran = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new()
+                .name(format!("sim {}", self.name))
+                .stack_size(STACK_BYTES)
+                .spawn_scoped(scope, run);
+            thread.expect("a thread for a simulated run").join()
+        });
         ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    fn run_here(&self, case: &Case, keep: Keep) -> Ran {
+    fn run_here(&self, case: &Case, keep: Keep, go_on: &mut dyn FnMut(&Sim) -> bool) -> Ran {
         panics::listen();
         property::listen();
         let mut config = WorldConfig::with_seed(case.seed);
@@ -209,7 +225,7 @@ impl Scenario {
         sim.tape = Tape::new(case.seed, case.fixed.clone());
         let mut ran = None;
         let ended = catch_unwind(AssertUnwindSafe(|| {
-            ran = Some(self.play(&mut sim, case, keep.choices));
+            ran = Some(self.play(&mut sim, case, keep.choices, go_on));
         }));
         let panicked = panics::heard();
         let said = property::heard();
@@ -238,7 +254,13 @@ impl Scenario {
         }
     }
 
-    fn play(&self, sim: &mut Sim, case: &Case, note: bool) -> (Plan, Latencies) {
+    fn play(
+        &self,
+        sim: &mut Sim,
+        case: &Case,
+        note: bool,
+        go_on: &mut dyn FnMut(&Sim) -> bool,
+    ) -> (Plan, Latencies) {
         sim.may_panic = self.may_panic;
         (self.build)(sim);
         sim.start();
@@ -250,29 +272,40 @@ impl Scenario {
         let world = sim.cluster.world_mut();
         let latencies = case.schedule.install(world, case.seed, &calm, note);
         sim.follow(&plan);
-        self.go_wrong(sim);
-        sim.heal_all();
-        self.come_right(sim);
-        if sim.failure.is_none() {
-            sim.judge_end();
+        if self.go_wrong(sim, go_on) {
+            sim.heal_all();
+            if self.come_right(sim, go_on) && sim.failure.is_none() {
+                sim.judge_end();
+            }
         }
         (plan, latencies)
     }
 
-    /// The phase of faults. When clients have nothing to do any more, it need not go on.
-    fn go_wrong(&self, sim: &mut Sim) {
+    /// The phase of faults. When clients have nothing to do any more, it need not go on. Returns false if the run was
+    /// ended by who watches it.
+    fn go_wrong(&self, sim: &mut Sim, go_on: &mut dyn FnMut(&Sim) -> bool) -> bool {
         let limit = sim.now() + self.faults.lasts.0;
         let mut steps = Steps::default();
-        while !sim.is_worked_off() && steps.take(sim, limit) {}
+        while !sim.is_worked_off() && steps.take(sim, limit) {
+            if !go_on(sim) {
+                return false;
+            }
+        }
+        true
     }
 
-    fn come_right(&self, sim: &mut Sim) {
+    fn come_right(&self, sim: &mut Sim, go_on: &mut dyn FnMut(&Sim) -> bool) -> bool {
         let limit = sim.now() + self.liveness;
         let mut steps = Steps::default();
-        while !sim.is_all_right() && steps.take(sim, limit) {}
+        while !sim.is_all_right() && steps.take(sim, limit) {
+            if !go_on(sim) {
+                return false;
+            }
+        }
         if let Some((property, text)) = sim.not_yet() {
             sim.fail(&property, text);
         }
+        true
     }
 }
 

@@ -1,7 +1,7 @@
 //! One run.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -40,6 +40,8 @@ pub struct Sim {
     adjust: Adjust,
     actions: BinaryHeap<Reverse<At>>,
     clients: BTreeMap<String, Client>,
+    /// Nodes that only call.
+    callers: BTreeSet<String>,
     pub(crate) seed: u64,
     pub(crate) tape: Tape,
     pub(crate) gatekeeper: Gatekeeper,
@@ -140,6 +142,7 @@ impl Sim {
             adjust: Rc::new(|_| {}),
             actions: BinaryHeap::new(),
             clients: BTreeMap::new(),
+            callers: BTreeSet::new(),
             seed,
             tape: Tape::new(seed, Fixed::new()),
             gatekeeper: Gatekeeper::new(seed),
@@ -185,6 +188,9 @@ impl Sim {
 
     /// Adds a node that was described in full.
     pub fn node(&mut self, mut node: NodeDef) -> &mut Self {
+        if !node.reachable {
+            self.callers.insert(node.name.clone());
+        }
         let configure = node.configure;
         let (gate, service) = (self.gatekeeper.clone(), self.service.clone());
         node.configure = Rc::new(move |start| {
@@ -247,7 +253,7 @@ impl Sim {
         let (clients, members) = world
             .names()
             .map(str::to_owned)
-            .partition(|name| self.clients.contains_key(name));
+            .partition(|name| self.callers.contains(name));
         Nodes { members, clients }
     }
 
@@ -504,6 +510,12 @@ impl Sim {
     pub fn world_mut(&mut self) -> &mut World {
         self.start();
         self.cluster.world_mut()
+    }
+
+    /// Returns how many requests came to components until now.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.gatekeeper.count()
     }
 
     /// Returns the requests that came to a component, the first one first, whether they were handled or not.

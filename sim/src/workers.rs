@@ -17,7 +17,10 @@ use crate::explore::{Explore, Line};
 use crate::{Failure, Span};
 
 /// What a process is told: `INDEX/OF/ORDINAL/SCENARIO`.
-const VARIABLE: &str = "SIM_WORKER";
+pub const WORKER: &str = "SIM_WORKER";
+
+/// Names a run whose records a process is to write, a line for each, instead of doing a share.
+const RECORDS: &str = "SIM_RECORDS";
 
 /// Names a file to run instead of an exploration.
 pub(crate) const REPLAY: &str = "SIM_REPLAY";
@@ -44,7 +47,7 @@ thread_local! {
 pub(crate) fn role(scenario: &str) -> Worker {
     let ordinal = ORDINAL.get() + 1;
     ORDINAL.set(ordinal);
-    let Ok(told) = env::var(VARIABLE) else {
+    let Ok(told) = env::var(WORKER) else {
         return Worker::None;
     };
     let mut parts = told.splitn(4, '/');
@@ -60,6 +63,15 @@ pub(crate) fn role(scenario: &str) -> Worker {
 
 /// Does a share of an exploration, and ends the process.
 pub(crate) fn work(explore: &Explore, index: u64, of: u64) -> ! {
+    if let Some(run) = env::var(RECORDS).ok().and_then(|run| run.parse().ok()) {
+        let said: String = explore
+            .records(run)
+            .iter()
+            .map(|line| format!("{PREFIX}{line}\n"))
+            .collect();
+        let written = std::io::stdout().write_all(said.as_bytes());
+        exit(i32::from(written.is_err()))
+    }
     let first = explore.runs.start.saturating_add(index);
     let step = usize::try_from(of).unwrap_or(usize::MAX);
     for run in (first..explore.runs.end).step_by(step) {
@@ -69,7 +81,7 @@ pub(crate) fn work(explore: &Explore, index: u64, of: u64) -> ! {
         };
         let mut out = std::io::stdout().lock();
         let said = writeln!(out, "{PREFIX}{text}").and_then(|()| out.flush());
-        if said.is_err() || line.failure.is_some() {
+        if said.is_err() || (line.failure.is_some() && !explore.to_the_end) {
             break;
         }
     }
@@ -124,7 +136,7 @@ pub(crate) fn share_out(
             Ok((index, Some(line))) => {
                 let slot = usize::try_from(index).unwrap_or(0);
                 at[slot] = line.run.saturating_add(of);
-                if line.failure.is_some() {
+                if line.failure.is_some() && !explore.to_the_end {
                     failed = failed.min(line.run);
                 }
                 lines.insert(line.run, line);
@@ -159,6 +171,32 @@ pub(crate) fn share_out(
     lines
 }
 
+/// Has a process of its own do a run, and returns what happened there, line by line.
+pub(crate) fn records(explore: &Explore, command: &[OsString], run: u64) -> Vec<String> {
+    let output = again(explore, command, 0, 1)
+        .env(RECORDS, run.to_string())
+        .stderr(Stdio::inherit())
+        .output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let ours = text.lines().filter_map(|line| line.split_once(PREFIX));
+    ours.map(|(_, line)| line.to_owned()).collect()
+}
+
+/// Describes a process of this program that does a share.
+fn again(explore: &Explore, command: &[OsString], index: u64, of: u64) -> Command {
+    let (ordinal, scenario) = (ORDINAL.get(), &explore.scenario.name);
+    let (program, words) = command
+        .split_first()
+        .expect("invariant: a command has a program");
+    let mut command = Command::new(program);
+    command
+        .args(words)
+        .env(WORKER, format!("{index}/{of}/{ordinal}/{scenario}"))
+        .stdin(Stdio::null());
+    command
+}
+
 fn start(
     explore: &Explore,
     command: &[OsString],
@@ -166,17 +204,10 @@ fn start(
     of: u64,
     sender: &mpsc::Sender<Said>,
 ) -> Child {
-    let (ordinal, scenario) = (ORDINAL.get(), &explore.scenario.name);
-    let (program, words) = command
-        .split_first()
-        .expect("invariant: a command has a program");
-    let child = Command::new(program)
-        .args(words)
-        .env(VARIABLE, format!("{index}/{of}/{ordinal}/{scenario}"))
-        .stdin(Stdio::null())
+    let child = again(explore, command, index, of)
         .stdout(Stdio::piped())
         .spawn();
-    let mut child = child.unwrap_or_else(|error| panic!("{program:?} cannot be started: {error}"));
+    let mut child = child.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
     let out = child.stdout.take().expect("invariant: it was asked for");
     let sender = sender.clone();
     std::thread::spawn(move || {

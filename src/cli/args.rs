@@ -1,9 +1,13 @@
 //! The flags and arguments of each command.
 
+use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use monofil_sim::Strategy;
 use monofil_transport::Endpoint;
 
 use crate::Layout;
@@ -135,8 +139,8 @@ pub(crate) struct SimArgs {
     #[arg(long, value_name = "MIN..MAX", default_value = "200us..2ms", value_parser = parse_range)]
     pub(crate) latency: (Duration, Duration),
     /// End when so much simulated time has passed; for a job, fail then
-    #[arg(long = "for", value_name = "DURATION", value_parser = parse_time)]
-    pub(crate) duration: Option<Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = parse_time)]
+    pub(crate) until: Option<Duration>,
     /// Print a hash of everything that happened: equal seeds give equal hashes
     #[arg(long)]
     pub(crate) trace_hash: bool,
@@ -145,6 +149,78 @@ pub(crate) struct SimArgs {
     pub(crate) patience: Duration,
     #[command(flatten)]
     pub(crate) pictures: PictureArgs,
+    #[command(flatten)]
+    pub(crate) explore: ExploreArgs,
+}
+
+/// Many simulated runs instead of one.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Many runs")]
+pub(crate) struct ExploreArgs {
+    /// Run once for each of these seeds, and stop at the first run that fails
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    pub(crate) seeds: Option<Range<u64>>,
+    /// What goes wrong: none, network, all, or a file in TOML
+    #[arg(long, value_name = "FAULTS")]
+    pub(crate) faults: Option<String>,
+    /// How runs differ: random, pct:d=3, dfs:depth=10
+    #[arg(long, value_name = "STRATEGY", default_value_t, value_parser = Strategy::from_str)]
+    pub(crate) strategy: Strategy,
+    /// Begin no more runs after so long, in real time; without --seeds, run until then
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_time)]
+    pub(crate) budget: Option<Duration>,
+    /// In so many processes, with the same result; as many as there are cores
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Make a failing run smaller for so long, in real time
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_time)]
+    pub(crate) shrink: Duration,
+    /// Run each seed twice, in two processes, and show where they part if they do
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+impl ExploreArgs {
+    /// Tells whether there are to be many runs, or one with faults.
+    pub(crate) const fn is_meant(&self) -> bool {
+        self.seeds.is_some() || self.faults.is_some() || self.budget.is_some() || self.check
+    }
+
+    /// Returns the numbers of the runs; the one of `seed` if none are given, or all from it if there is a budget.
+    pub(crate) fn runs(&self, seed: u64) -> Range<u64> {
+        let end = match self.budget {
+            Some(_) => u64::MAX,
+            None => seed.saturating_add(1),
+        };
+        self.seeds.clone().unwrap_or(seed..end)
+    }
+}
+
+/// Looks into a failing run.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ReplayArgs {
+    /// The file of a failing run
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Stop when so much simulated time has passed, and show what waits where
+    #[arg(long, value_name = "DURATION", value_parser = parse_time)]
+    pub(crate) until: Option<Duration>,
+    /// Stop when a request comes to this component, or this COMPONENT/METHOD; may be given several times
+    #[arg(long = "break", value_name = "COMPONENT")]
+    pub(crate) requests: Vec<String>,
+}
+
+fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+    let read = |text: &str| text.replace('_', "").parse::<u64>().ok();
+    match text
+        .split_once("..")
+        .map(|(first, end)| (read(first), read(end)))
+    {
+        Some((Some(first), Some(end))) if first < end => Ok(first..end),
+        _ => Err(format!(
+            "`{text}` is no range of seeds: write 0..1000; the last is not in it"
+        )),
+    }
 }
 
 /// What is written of a simulated run.

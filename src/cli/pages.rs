@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, Args, Command};
 
-use super::args::{CallArgs, Common, DescribeArgs, RunArgs, SimArgs, UpArgs};
+use super::args::{CallArgs, Common, DescribeArgs, ReplayArgs, RunArgs, SimArgs, UpArgs};
 use crate::app::App;
 use crate::exit::Failure;
 use monofil_container::Method;
@@ -70,10 +70,18 @@ fn pages(app: &App) -> Vec<Result<Command, Failure>> {
         ),
     );
     let sim = page(
-        with_job(app, SimArgs::augment_args(Command::new("sim"))),
+        with_job(app, SimArgs::augment_args(Command::new("sim"))).map(|page| {
+            let looking = looking().into_iter();
+            looking.fold(
+                page.args_conflicts_with_subcommands(true),
+                Command::subcommand,
+            )
+        }),
         "Run everything in a simulated world with virtual time",
         format!(
-            "  {it} sim --seed 7 --trace-hash\n  {it} sim --latency 1ms..50ms\n  {it} sim --view run.html"
+            "  {it} sim --seed 7 --trace-hash\n  {it} sim --latency 1ms..50ms\n  {it} sim --view run.html\n  \
+             {it} sim --seeds 0..1000 --faults all\n  {it} sim --faults all --for 5min --jobs 2\n  \
+             {it} sim replay FILE --until 3s"
         ),
     );
     let call = page(
@@ -122,6 +130,32 @@ fn page(
         .about(about)
         .long_about(None)
         .after_help(format!("Examples:\n{examples}")))
+}
+
+/// The commands that look into a failing run.
+fn looking() -> [Command; 5] {
+    let replay = |name: &'static str| ReplayArgs::augment_args(Command::new(name)).long_about(None);
+    let file = |name: &'static str| {
+        let path = clap::value_parser!(std::path::PathBuf);
+        Arg::new(name)
+            .required(true)
+            .value_name("FILE")
+            .value_parser(path)
+    };
+    [
+        replay("replay").about("Run a failing run again, and stop where asked"),
+        replay("step")
+            .about("Run it step by step: Enter goes on, `stacks` shows what waits, `quit` ends"),
+        replay("stacks")
+            .about("Show every handler that is under way where it stops, and where it waits"),
+        Command::new("diff")
+            .about("Show where two runs part")
+            .arg(file("one"))
+            .arg(file("other")),
+        Command::new("pin")
+            .about("Make a test of a failing run: tests/pinned.rs, which runs all of tests/pinned")
+            .arg(file("file")),
+    ]
 }
 
 fn show() -> Command {

@@ -57,8 +57,8 @@ fn live(
         })
     });
     let limit = args
-        .duration
-        .map_or(Instant::FAR_FUTURE, |duration| Instant::ZERO + duration);
+        .until
+        .map_or(Instant::FAR_FUTURE, |until| Instant::ZERO + until);
     let (world, nodes) = (inhabited.cluster.world_mut(), &inhabited.components);
     work(run, world, inhabited.job, limit, &mut steps)?;
     let mut ending = Ending::begin(world, nodes, run.settings.drain_deadline);
@@ -86,7 +86,7 @@ fn work(
                 return Ok(());
             };
             let what = format!("{} was not done at {} of simulated time", job.name(), limit);
-            return Err(Failure::new(EXIT_FAILED, what).note("give it longer: --for DURATION"));
+            return Err(Failure::new(EXIT_FAILED, what).note("give it longer: --until DURATION"));
         }
         steps.take(world)?;
     }

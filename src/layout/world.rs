@@ -24,6 +24,19 @@ pub(super) fn inhabit(
     components: &[usize],
     process: u32,
 ) -> Result<Inhabited, Failure> {
+    let nodes = nodes(run, components, process);
+    let mut cluster = Cluster::new(config);
+    let added = cluster.add(nodes);
+    let mut keys = added.map_err(|error| Failure::cannot_start(error.to_string()))?;
+    Ok(Inhabited {
+        cluster,
+        job: run.job.as_ref().and_then(|_| keys.pop()),
+        components: keys,
+    })
+}
+
+/// Describes the nodes of components, and of the job.
+pub(super) fn nodes(run: &Run, components: &[usize], process: u32) -> Vec<NodeDef> {
     let mut nodes: Vec<_> = components
         .iter()
         .map(|index| {
@@ -40,14 +53,7 @@ pub(super) fn inhabit(
             node.before_turn(move |container| interrupted.cancel_where_interrupted(container)),
         );
     }
-    let mut cluster = Cluster::new(config);
-    let added = cluster.add(nodes);
-    let mut keys = added.map_err(|error| Failure::cannot_start(error.to_string()))?;
-    Ok(Inhabited {
-        cluster,
-        job: run.job.as_ref().and_then(|_| keys.pop()),
-        components: keys,
-    })
+    nodes
 }
 
 /// Describes the node of a component, or of the job.

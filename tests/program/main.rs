@@ -1,6 +1,7 @@
 //! The program of an app, as its users meet it.
 
 mod ends;
+mod explore;
 mod handlers;
 mod layouts;
 mod logs;

@@ -180,6 +180,23 @@ impl Recorder {
         stacks
     }
 
+    /// Returns the records after one that are still kept among the last, by its sequence.
+    #[must_use]
+    pub fn since(&self, sequence: u64) -> Vec<Record> {
+        let log = self.log.borrow();
+        let new = log.last.iter().rev();
+        let new = new.take_while(|record| record.sequence > sequence);
+        let mut new: Vec<_> = new.cloned().collect();
+        new.reverse();
+        new
+    }
+
+    /// Returns the names of nodes, by their numbers.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Arc<str>> {
+        self.log.borrow().nodes.clone()
+    }
+
     /// Returns what was kept until now.
     #[must_use]
     pub fn recording(&self) -> Recording {

@@ -1,0 +1,187 @@
+//! Looking into a run: stopping where asked, step by step, what waits where, where two runs part.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use monofil_transport::Instant;
+use monofil_transport::record::{Record, Recording};
+
+use crate::explore::RECORDS;
+use crate::gatekeeper::is_named;
+use crate::{Case, Keep, Ran, Scenario, Sim, Span, Story};
+
+/// Where a run is to stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StopAt {
+    /// When so much virtual time has passed.
+    pub time: Option<Span>,
+    /// When a request comes to one of these: a component, or a component and a method as `payments/Charge`.
+    pub requests: Vec<String>,
+}
+
+/// A run that was looked into.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// What is known of it; without a failure if it was stopped before.
+    pub ran: Ran,
+    /// Why it stopped, if it was not over.
+    pub why: Option<String>,
+}
+
+impl Scenario {
+    /// Runs a case again, with records, and stops it where asked.
+    ///
+    /// # Panics
+    ///
+    /// When no thread can be had.
+    #[must_use]
+    pub fn replay(&self, case: &Case, stop: &StopAt) -> Stopped {
+        let mut why = None;
+        let mut seen = 0;
+        let ran = self.watch(case, recorded(), |sim| {
+            why = stop.reached(sim, &mut seen);
+            why.is_none()
+        });
+        Stopped { ran, why }
+    }
+
+    /// Runs a case again, and has each step shown: `show` is given what has happened in it, as lines of text, and
+    /// ends the run by saying false. Steps in which nothing happens are passed over.
+    ///
+    /// # Panics
+    ///
+    /// When no thread can be had.
+    pub fn step(&self, case: &Case, mut show: impl FnMut(&Sim, &str) -> bool + Send) -> Ran {
+        let mut shown = 0;
+        self.watch(case, recorded(), |sim| {
+            let recorder = sim.world().recorder();
+            let new = recorder.map_or_else(Vec::new, |recorder| recorder.since(shown));
+            let nodes = recorder.map_or_else(Vec::new, |recorder| recorder.nodes());
+            let text: String = new.iter().map(|it| line(&nodes, it) + "\n").collect();
+            shown = new.last().map_or(shown, |record| record.sequence);
+            text.is_empty() || show(sim, &text)
+        })
+    }
+}
+
+fn recorded() -> Keep {
+    Keep {
+        records: RECORDS,
+        ..Keep::default()
+    }
+}
+
+impl StopAt {
+    fn reached(&self, sim: &Sim, seen: &mut u64) -> Option<String> {
+        let now = sim.now();
+        if let Some(time) = self.time
+            && now >= Instant::ZERO + time.0
+        {
+            return Some(format!("it is {now}"));
+        }
+        let requests = sim.requests();
+        if requests == *seen || self.requests.is_empty() {
+            return None;
+        }
+        *seen = requests;
+        let last = sim.gatekeeper.last()?;
+        let is_it = |wanted: &&String| match wanted.rsplit_once('/') {
+            Some((component, method)) if is_named(&last.component, component) => {
+                is_named(&last.method, method)
+            }
+            _ => is_named(&last.component, wanted),
+        };
+        let wanted = self.requests.iter().find(is_it)?;
+        let (method, from) = (&last.method, &last.from);
+        Some(format!(
+            "`{method}` from `{from}` comes to `{wanted}` at {now}"
+        ))
+    }
+}
+
+/// Describes every handler that is under way at the end of a recording: where it waits in its source, since when, and
+/// because of which messages it runs.
+#[must_use]
+pub fn stacks(recording: &Recording) -> String {
+    let story = Story::of(recording);
+    let mut text = String::new();
+    for handler in story
+        .handlers
+        .iter()
+        .filter(|handler| handler.ended.is_none())
+    {
+        let began = story.at(handler.at);
+        let node = story.node(handler.at);
+        let _ = writeln!(
+            text,
+            "{} {} on {node}, since {began}",
+            handler.component, handler.method
+        );
+        if let Some(wait) = handler.waits.last().filter(|wait| wait.until.is_none()) {
+            let since = story.at(wait.at);
+            let _ = writeln!(text, "    waits at {}, since {since}", wait.place);
+        }
+        let causes = handler.message.into_iter().flat_map(|it| story.causes(it));
+        for cause in causes {
+            let sent = &story.messages[cause].sent;
+            let place = sent
+                .place
+                .map_or_else(String::new, |place| format!(" ({place})"));
+            let (from, to, method) = (&sent.from, &sent.to, &sent.method);
+            let _ = writeln!(text, "    for {from} → {to} {method}{place}");
+        }
+    }
+    if text.is_empty() {
+        text.push_str("no handler is under way\n");
+    }
+    text
+}
+
+/// How many records are shown before two runs part.
+const CONTEXT: usize = 6;
+
+/// Says where two runs part: what they have in common last, and what comes then in each. `None` if they are the same.
+#[must_use]
+pub fn difference(one: &Recording, other: &Recording) -> Option<String> {
+    let lines = |recording: &Recording| -> Vec<String> {
+        let records = recording.records.iter();
+        records
+            .map(|record| line(&recording.nodes, record))
+            .collect()
+    };
+    difference_of(&lines(one), &lines(other))
+}
+
+pub(crate) fn difference_of(one: &[String], other: &[String]) -> Option<String> {
+    let same = one
+        .iter()
+        .zip(other)
+        .take_while(|(one, other)| one == other)
+        .count();
+    if same == one.len() && same == other.len() {
+        return None;
+    }
+    let mut text = format!("the first {same} events are the same; the last of these:\n");
+    for line in &one[same.saturating_sub(CONTEXT)..same] {
+        let _ = writeln!(text, "    {line}");
+    }
+    for (name, lines) in [("one", one), ("the other", other)] {
+        let _ = writeln!(text, "then, in {name}:");
+        let rest = &lines[same..];
+        for line in rest.iter().take(CONTEXT) {
+            let _ = writeln!(text, "    {line}");
+        }
+        if rest.is_empty() {
+            let _ = writeln!(text, "    nothing any more");
+        }
+    }
+    Some(text)
+}
+
+/// Writes a record as a line.
+pub(crate) fn line(nodes: &[Arc<str>], record: &Record) -> String {
+    let name = |node: u32| nodes.get(node as usize).map_or("?", |name| &**name);
+    let node = record.node.map_or("the world", name);
+    format!("{} {node}: {:?}", record.at, record.what)
+}

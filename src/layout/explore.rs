@@ -1,0 +1,205 @@
+//! An app in many simulated worlds.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use monofil_sim::{Faults, Program, Report, Scenario, Shape, SpanRange, junit};
+
+use super::{Run, world};
+use crate::app::Definition;
+use crate::cli::SimArgs;
+use crate::config::Settings;
+use crate::exit::{EXIT_FAILED, Failure};
+use crate::job::{JobDefinition, Told};
+use crate::{Layout, Name};
+
+/// What a scenario of an app is made of.
+pub(crate) struct Simulated {
+    pub(crate) app: Name,
+    pub(crate) components: Arc<[Definition]>,
+    pub(crate) job: Option<JobDefinition>,
+    pub(crate) settings: Settings,
+    pub(crate) json: bool,
+    /// What was given on the command line, for the job.
+    pub(crate) matches: ArgMatches,
+    pub(crate) args: SimArgs,
+}
+
+/// How long it may take, once all is healed, until the job is done.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Makes a scenario: all components, and the job, which has to succeed.
+pub(crate) fn scenario(it: Simulated) -> Result<Scenario, Failure> {
+    let mut faults = faults(&it.args)?;
+    if let (None, Some(until)) = (&it.job, it.args.until) {
+        faults.lasts = until.into();
+    }
+    let app = it.app.to_string();
+    let scenario = Scenario::new(&app, &app, move |sim| {
+        let told = Told {
+            layout: Layout::Sim,
+            seed: sim.seed(),
+            json: it.json,
+        };
+        let job = it.job.as_ref().map(|job| job.bind(&it.matches, told));
+        let job = job.map(|job| job.expect("invariant: it could be bound before"));
+        let run = Run {
+            app: it.app.clone(),
+            components: it.components.clone(),
+            settings: it.settings.clone(),
+            seed: sim.seed(),
+            layout: Layout::Sim,
+            job: job.clone(),
+        };
+        let all: Vec<usize> = (0..run.components.len()).collect();
+        for node in world::nodes(&run, &all, 0) {
+            sim.node(node);
+        }
+        if let Some(job) = job {
+            let over = job.clone();
+            sim.must_end(job.name(), move || over.is_over());
+            sim.at_end(&format!("the job {} succeeds", job.name()), move |_| {
+                job.verdict().map_err(|failure| failure.what().to_owned())
+            });
+        }
+    });
+    Ok(scenario.faults(faults).within(PATIENCE))
+}
+
+/// Reads what may go wrong. Without faults messages take as long as `--latency` says.
+fn faults(args: &SimArgs) -> Result<Faults, Failure> {
+    let Some(given) = &args.explore.faults else {
+        let (min, max) = args.latency;
+        let range = SpanRange {
+            min: min.into(),
+            max: max.into(),
+        };
+        return Ok(Faults {
+            swarm: false,
+            latency: Some(vec![Shape::Uniform { range }]),
+            ..Faults::none()
+        });
+    };
+    match given.as_str() {
+        "none" => Ok(Faults::none()),
+        "network" => Ok(Faults::network()),
+        "all" => Ok(Faults::all()),
+        path => {
+            let text = fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format!("--faults {path}: {error}"))
+                    .note("it is none, network, all, or a file")
+            })?;
+            toml::from_str(&text)
+                .map_err(|error| Failure::usage(format!("{path} has no faults in it:\n{error}")))
+        }
+    }
+}
+
+/// Runs the app once for each seed, and says what came of it.
+pub(crate) fn explore(scenario: &Scenario, args: &SimArgs, seed: u64) -> Result<ExitCode, Failure> {
+    let given: Vec<_> = std::env::args_os().collect();
+    let program = Program {
+        called: format!("{} sim", called(&given[0])),
+        args: given[1..]
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect(),
+        command: std::env::current_exe()
+            .map(std::path::PathBuf::into_os_string)
+            .into_iter()
+            .chain(given[1..].iter().cloned())
+            .collect(),
+    };
+    let explore = &args.explore;
+    let mut exploration = scenario
+        .clone()
+        .explore(explore.runs(seed))
+        .strategy(explore.strategy)
+        .shrink_for(explore.shrink)
+        .of_program(program);
+    if let Some(jobs) = explore.jobs {
+        exploration = exploration.jobs(jobs.get());
+    }
+    if let Some(budget) = explore.budget {
+        exploration = exploration.for_time(budget);
+    }
+    if explore.check {
+        return checked(&exploration);
+    }
+    let report = quietly(|| exploration.run())?;
+    say(&report.to_string())?;
+    if let Some(file) = &args.pictures.junit {
+        let text = junit::xml(&format!("{} sim", report.scenario), &[result(&report)]);
+        fs::write(file, text).map_err(|error| {
+            let what = format!("{} cannot be written: {error}", file.display());
+            Failure::new(EXIT_FAILED, what)
+        })?;
+    }
+    match report.is_good() {
+        true => Ok(ExitCode::SUCCESS),
+        false => Ok(ExitCode::from(EXIT_FAILED)),
+    }
+}
+
+fn checked(exploration: &monofil_sim::Explore) -> Result<ExitCode, Failure> {
+    match quietly(|| exploration.check_determinism())? {
+        Ok(runs) => {
+            say(&format!("{runs} runs are the same in two processes\n"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(difference) => Err(Failure::new(EXIT_FAILED, difference)),
+    }
+}
+
+fn result(report: &Report) -> junit::Case {
+    junit::Case {
+        name: format!("{} runs", report.runs),
+        took: report.took,
+        failure: report
+            .found
+            .as_ref()
+            .map(|found| (found.failure.property.clone(), report.to_string())),
+        output: String::new(),
+    }
+}
+
+fn called(program: &std::ffi::OsStr) -> String {
+    program.to_string_lossy().into_owned()
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let said = io::stdout().write_all(text.as_bytes());
+    said.map_err(|error| Failure::new(EXIT_FAILED, format!("standard output is gone: {error}")))
+}
+
+/// Does something without what jobs write to standard output: it would be there once for each run.
+pub(crate) fn quietly<R>(run: impl FnOnce() -> R) -> Result<R, Failure> {
+    // A worker says on its standard output what came of its runs.
+    if std::env::var_os(monofil_sim::WORKER).is_some() {
+        return Ok(run());
+    }
+    let redirected = || -> io::Result<_> {
+        let kept = rustix::io::dup(rustix::stdio::stdout())?;
+        let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
+        io::stdout().flush()?;
+        rustix::stdio::dup2_stdout(&nowhere)?;
+        Ok(kept)
+    };
+    let failed = |error: io::Error| {
+        Failure::new(
+            EXIT_FAILED,
+            format!("standard output cannot be redirected: {error}"),
+        )
+    };
+    let kept = redirected().map_err(failed)?;
+    let result = run();
+    let restored = io::stdout()
+        .flush()
+        .and_then(|()| Ok(rustix::stdio::dup2_stdout(&kept)?));
+    restored.map_err(failed)?;
+    Ok(result)
+}

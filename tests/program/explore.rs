@@ -1,0 +1,74 @@
+//! Many simulated runs, and looking into one that fails.
+
+use std::fs;
+
+use crate::support::place;
+
+/// Returns the word that follows `replay` in what was said.
+fn file_of(out: &str) -> &str {
+    let line = out.lines().find(|line| line.contains("sim replay "));
+    let word = line.and_then(|line| line.split_whitespace().last());
+    word.unwrap_or_else(|| panic!("no file is named:\n{out}"))
+}
+
+#[test]
+fn many_runs_are_one_line_and_are_the_same_in_two_processes() {
+    let place = place();
+    for strategy in ["", "--strategy pct:d=2", "--strategy dfs:depth=2"] {
+        let ran = place.run(&format!("sim --seeds 0..4 {strategy}"));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.out.starts_with("app: 4 runs, "), "{ran:?}");
+        assert_eq!(
+            ran.out.lines().count(),
+            1,
+            "what jobs write is not to be seen: {ran:?}"
+        );
+    }
+    let ran = place.run("sim --seeds 0..8 --faults network --check --jobs 2");
+    assert_eq!(ran.out, "8 runs are the same in two processes\n", "{ran:?}");
+    let ran = place.run("sim --faults none --for 200ms --jobs 2");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[test]
+fn a_run_that_fails_is_written_down_replayed_stopped_compared_and_pinned() {
+    let place = place();
+    let found = place.run("sim --then fail --seeds 3..9 --faults all --junit result.xml");
+    assert_eq!(found.code, Some(1), "{found:?}");
+    assert!(found.out.contains("✗ the job work succeeds"), "{found:?}");
+    assert!(found.out.contains("failed 10 of 10 times"), "{found:?}");
+    let junit = fs::read_to_string(place.path().join("result.xml")).expect("a result");
+    assert!(junit.contains("the job work succeeds"), "{junit}");
+    let file = file_of(&found.out);
+
+    let again = place.run(&format!("sim replay {file}"));
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.out.contains("not today"), "{again:?}");
+    let stopped = place.run(&format!("sim replay {file} --break worker"));
+    assert!(stopped.out.starts_with("stopped: `"), "{stopped:?}");
+    assert!(
+        stopped.out.contains("waits at tests/program/app.rs:"),
+        "{stopped:?}"
+    );
+    let stopped = place.run(&format!("sim stacks {file} --until 1ms"));
+    assert!(
+        stopped.out.contains("app/work start on work"),
+        "{stopped:?}"
+    );
+    let same = place.run(&format!("sim diff {file} {file}"));
+    assert_eq!(same.out, "they are the same\n", "{same:?}");
+
+    let other = place.path().join("other.toml");
+    let text = fs::read_to_string(file).expect("the file of the run");
+    fs::write(&other, text.replace("seed = 3", "seed = 4")).expect("another file");
+    let parts = place.run(&format!("sim diff {file} {}", other.display()));
+    assert!(parts.out.contains("then, in the other:"), "{parts:?}");
+
+    let pinned = place.run(&format!("sim pin {file}"));
+    assert_eq!(pinned.code, Some(0), "{pinned:?}");
+    let test = fs::read_to_string(place.path().join("tests/pinned.rs")).expect("a test");
+    assert!(test.contains("CARGO_BIN_EXE_app"), "{test}");
+    assert!(place.path().join("tests/pinned/app-3.toml").exists());
+    let refused = place.run("sim replay tests/pinned.rs");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+}
