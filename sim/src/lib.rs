@@ -88,7 +88,7 @@ pub use plan::{
     BandwidthPlan, BurstPlan, Event, Happening, LinkPlan, Plan, ServiceTime, Shape, StallPlan,
 };
 pub use property::{Failure, Verdict, always, sometimes};
-pub use replay::{StopAt, Stopped, difference, stacks};
+pub use replay::{StopAt, Stopped, difference};
 pub use scenario::{Case, Keep, Ran, Scenario};
 pub use shrink::{Shrunk, Size};
 pub use sim::{Sim, Simulate};

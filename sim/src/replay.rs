@@ -8,7 +8,7 @@ use monofil_transport::record::{Record, Recording};
 
 use crate::explore::RECORDS;
 use crate::gatekeeper::is_named;
-use crate::{Case, Keep, Ran, Scenario, Sim, Span, Story};
+use crate::{Case, Keep, Ran, Scenario, Sim, Span};
 
 /// Where a run is to stop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +68,7 @@ impl Scenario {
 fn recorded() -> Keep {
     Keep {
         records: RECORDS,
+        stacks: true,
         ..Keep::default()
     }
 }
@@ -98,44 +99,6 @@ impl StopAt {
             "`{method}` from `{from}` comes to `{wanted}` at {now}"
         ))
     }
-}
-
-/// Describes every handler that is under way at the end of a recording: where it waits in its source, since when, and
-/// because of which messages it runs.
-#[must_use]
-pub fn stacks(recording: &Recording) -> String {
-    let story = Story::of(recording);
-    let mut text = String::new();
-    for handler in story
-        .handlers
-        .iter()
-        .filter(|handler| handler.ended.is_none())
-    {
-        let began = story.at(handler.at);
-        let node = story.node(handler.at);
-        let _ = writeln!(
-            text,
-            "{} {} on {node}, since {began}",
-            handler.component, handler.method
-        );
-        if let Some(wait) = handler.waits.last().filter(|wait| wait.until.is_none()) {
-            let since = story.at(wait.at);
-            let _ = writeln!(text, "    waits at {}, since {since}", wait.place);
-        }
-        let causes = handler.message.into_iter().flat_map(|it| story.causes(it));
-        for cause in causes {
-            let sent = &story.messages[cause].sent;
-            let place = sent
-                .place
-                .map_or_else(String::new, |place| format!(" ({place})"));
-            let (from, to, method) = (&sent.from, &sent.to, &sent.method);
-            let _ = writeln!(text, "    for {from} → {to} {method}{place}");
-        }
-    }
-    if text.is_empty() {
-        text.push_str("no handler is under way\n");
-    }
-    text
 }
 
 /// How many records are shown before two runs part.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::property::Failure;
 use crate::strategy::Latencies;
 use crate::tape::{Drawn, Fixed, Tape};
-use crate::{Explore, Faults, Plan, Schedule, Sim, Simulate, Span, panics, property};
+use crate::{Explore, Faults, Plan, Schedule, Sim, Simulate, Span, panics, property, stacks};
 
 /// What is run again and again: nodes, work, faults, properties.
 ///
@@ -92,6 +92,8 @@ pub struct Keep {
     pub records: usize,
     /// The draws and the latencies, for those who want to shrink it.
     pub choices: bool,
+    /// Where handlers wait when it is over; needs records.
+    pub stacks: bool,
 }
 
 /// A run that is over.
@@ -116,6 +118,8 @@ pub struct Ran {
     pub latencies: Vec<(String, Span)>,
     /// What happened, if that was to be kept.
     pub recording: Recording,
+    /// Where handlers waited when it was over, as [`stacks::text`] writes it, if that was to be kept.
+    pub stacks: String,
 }
 
 /// The longest that a run may take without letting time pass, in steps.
@@ -222,6 +226,10 @@ impl Scenario {
         config.records_max = keep.records;
         let mut sim = Sim::with(self.app.as_str(), config);
         sim.judged = true;
+        let recorder = sim.world().recorder().cloned().filter(|_| keep.stacks);
+        if let Some(recorder) = &recorder {
+            recorder.keep_stacks();
+        }
         sim.tape = Tape::new(case.seed, case.fixed.clone());
         let mut ran = None;
         let ended = catch_unwind(AssertUnwindSafe(|| {
@@ -251,6 +259,7 @@ impl Scenario {
             },
             latencies: latencies.take(),
             recording: sim.world().recording(),
+            stacks: recorder.as_ref().map_or_else(String::new, stacks::text),
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn replay(how: &str, args: &ReplayArgs, again: &Again<'_>) -> Result<
         print(&format!("stopped: {why}"))?;
     }
     if how == "stacks" || stopped.why.is_some() {
-        print(stacks(recording).trim_end())?;
+        print(stopped.ran.stacks.trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(failure) = stopped.ran.failure else {
@@ -76,7 +76,8 @@ fn step(file: &CaseFile, scenario: &Scenario) -> Result<ExitCode, Failure> {
                 Ok("") => return true,
                 Ok("stacks") => {
                     // Nobody to tell is seen at the next step.
-                    let _ = out.write_all(stacks(&sim.world().recording()).as_bytes());
+                    let text = sim.world().recorder().map(stacks::text);
+                    let _ = out.write_all(text.unwrap_or_default().as_bytes());
                 }
                 _ => return false,
             }

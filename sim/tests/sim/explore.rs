@@ -145,6 +145,7 @@ fn records_change_nothing() {
     let keep = Keep {
         records: 100_000,
         choices: true,
+        stacks: true,
     };
     let (bare, kept) = (
         needs_a_cut().run(&case, Keep::default()),

@@ -191,12 +191,6 @@ impl Recorder {
         new
     }
 
-    /// Returns the names of nodes, by their numbers.
-    #[must_use]
-    pub fn nodes(&self) -> Vec<Arc<str>> {
-        self.log.borrow().nodes.clone()
-    }
-
     /// Returns what was kept until now.
     #[must_use]
     pub fn recording(&self) -> Recording {
