@@ -10,6 +10,7 @@ use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 use std::str::FromStr;
 
+use monofil_sim::report::Style;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -32,6 +33,15 @@ pub(crate) fn is_json(format: LogFormat) -> bool {
 /// and who did not ask otherwise (<https://no-color.org>).
 pub(crate) fn is_coloured() -> bool {
     std::io::stderr().is_terminal() && shows_colours(|name| std::env::var_os(name))
+}
+
+/// Returns how a report is written on standard output.
+pub(crate) fn report_style() -> Style {
+    let coloured = std::io::stdout().is_terminal();
+    Style {
+        color: coloured && shows_colours(|name| std::env::var_os(name)),
+        ..Style::default()
+    }
 }
 
 fn shows_colours(variable: impl Fn(&str) -> Option<OsString>) -> bool {

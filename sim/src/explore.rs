@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::file::{self, CaseFile};
-use crate::replay::{difference_of, line};
+use crate::replay::difference_of;
 use crate::report::{self, FailureReport as Told, Style};
 use crate::shrink::{Shrunk, shrink};
 use crate::workers::{self, Worker};
@@ -287,7 +287,7 @@ impl Explore {
         let recording = self.scenario.run(&self.case(run), keep).recording;
         let records = recording.records.iter();
         records
-            .map(|record| line(&recording.nodes, record))
+            .map(|record| record.line(&recording.nodes))
             .collect()
     }
 
@@ -549,8 +549,17 @@ impl Explore {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Report {
+    /// Writes it, with what failed as a [`FailureReport`](crate::report::FailureReport) in this style.
+    #[must_use]
+    pub fn text(&self, style: &Style) -> String {
+        let mut text = String::new();
+        // A string takes everything.
+        let _ = self.write(&mut text, style);
+        text
+    }
+
+    fn write(&self, f: &mut impl fmt::Write, style: &Style) -> fmt::Result {
         let seconds = self.took.as_secs_f64();
         writeln!(
             f,
@@ -568,6 +577,12 @@ impl fmt::Display for Report {
         let Some(found) = &self.found else {
             return Ok(());
         };
-        write!(f, "{}", found.told.text(&Style::default()))
+        f.write_str(&found.told.text(style))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, &Style::default())
     }
 }

@@ -1,10 +1,9 @@
 //! Looking into a run: stopping where asked, step by step, what waits where, where two runs part.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use monofil_transport::Instant;
-use monofil_transport::record::{Record, Recording};
+use monofil_transport::record::Recording;
 
 use crate::explore::RECORDS;
 use crate::gatekeeper::is_named;
@@ -58,7 +57,7 @@ impl Scenario {
             let recorder = sim.world().recorder();
             let new = recorder.map_or_else(Vec::new, |recorder| recorder.since(shown));
             let nodes = recorder.map_or_else(Vec::new, |recorder| recorder.nodes());
-            let text: String = new.iter().map(|it| line(&nodes, it) + "\n").collect();
+            let text: String = new.iter().map(|it| it.line(&nodes) + "\n").collect();
             shown = new.last().map_or(shown, |record| record.sequence);
             text.is_empty() || show(sim, &text)
         })
@@ -110,7 +109,7 @@ pub fn difference(one: &Recording, other: &Recording) -> Option<String> {
     let lines = |recording: &Recording| -> Vec<String> {
         let records = recording.records.iter();
         records
-            .map(|record| line(&recording.nodes, record))
+            .map(|record| record.line(&recording.nodes))
             .collect()
     };
     difference_of(&lines(one), &lines(other))
@@ -140,11 +139,4 @@ pub(crate) fn difference_of(one: &[String], other: &[String]) -> Option<String> 
         }
     }
     Some(text)
-}
-
-/// Writes a record as a line.
-pub(crate) fn line(nodes: &[Arc<str>], record: &Record) -> String {
-    let name = |node: u32| nodes.get(node as usize).map_or("?", |name| &**name);
-    let node = record.node.map_or("the world", name);
-    format!("{} {node}: {:?}", record.at, record.what)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use monofil_sim::report::{self, FailureReport, Style};
+use monofil_sim::report::{self, FailureReport};
 use monofil_sim::{CaseFile, Scenario, StopAt, Story, difference, stacks};
 
 use super::print;
@@ -14,6 +14,7 @@ use crate::Instant;
 use crate::cli::ReplayArgs;
 use crate::exit::{EXIT_FAILED, Failure};
 use crate::layout::quietly;
+use crate::logging;
 
 /// Makes the scenario that a file is of, from the arguments it was found with.
 type Again<'a> = dyn Fn(&[String]) -> Result<Scenario, Failure> + 'a;
@@ -54,7 +55,7 @@ pub(crate) fn replay(how: &str, args: &ReplayArgs, again: &Again<'_>) -> Result<
         events: report::events(&Story::of(recording), 1_000),
         ..FailureReport::default()
     };
-    print(&told.text(&Style::default()))?;
+    print(&told.text(&logging::report_style()))?;
     if stopped.ran.hash.to_string() != file.hash {
         print("another run than the one that was found: the program has changed")?;
     }

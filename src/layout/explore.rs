@@ -15,7 +15,7 @@ use crate::cli::SimArgs;
 use crate::config::Settings;
 use crate::exit::{EXIT_FAILED, Failure};
 use crate::job::{JobDefinition, Told};
-use crate::{Layout, Name};
+use crate::{Layout, Name, logging};
 
 /// What a scenario of an app is made of.
 pub(crate) struct Simulated {
@@ -131,7 +131,7 @@ pub(crate) fn explore(scenario: &Scenario, args: &SimArgs, seed: u64) -> Result<
         return checked(&exploration);
     }
     let report = quietly(|| exploration.run())?;
-    say(&report.to_string())?;
+    say(&report.text(&logging::report_style()))?;
     if let Some(file) = &args.pictures.junit {
         let text = junit::xml(&format!("{} sim", report.scenario), &[result(&report)]);
         fs::write(file, text).map_err(|error| {

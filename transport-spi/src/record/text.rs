@@ -1,4 +1,4 @@
-//! Records as lines, for people.
+//! Records as lines: for people, and to see where two runs part. So they say what tells one record from another.
 
 use std::sync::Arc;
 
@@ -36,23 +36,38 @@ impl What {
             Self::FrameSent { to, bytes } => {
                 format!("sends a frame of {bytes} bytes to {}", or_nobody(*to))
             }
-            Self::FrameArrived { from, .. } => format!("gets a frame of {}", name(*from)),
+            Self::FrameArrived { from, sent } => format!("gets frame {sent} of {}", name(*from)),
             Self::FramesLost { from, frames } => {
                 format!("{frames} frames of {} are lost", name(*from))
             }
             Self::DatagramSent { to, bytes } => {
                 format!("sends a datagram of {bytes} bytes to {}", name(*to))
             }
-            Self::DatagramArrived { from, .. } => format!("gets a datagram of {}", name(*from)),
-            Self::DatagramLost { to, .. } => format!("a datagram to {} is lost", or_nobody(*to)),
+            Self::DatagramArrived { from, sent } => {
+                format!("gets datagram {sent} of {}", name(*from))
+            }
+            Self::DatagramLost { to, sent } => {
+                format!("datagram {sent} to {} is lost", or_nobody(*to))
+            }
             Self::Passed(call) => format!("{call:?}"),
             Self::FaultBegan { name, .. } => format!("fault: {name}"),
             Self::FaultEnded { fault } => format!("fault {fault} is over"),
             Self::Sent(sent) => sent.told(),
-            Self::Queued { component, .. } => format!("a message is queued for {component}"),
+            Self::Queued {
+                message,
+                component,
+                instance,
+            } => format!("message {message:x} is queued for {component} #{instance}"),
             Self::Began {
-                component, method, ..
-            } => format!("{component} begins {method}"),
+                task,
+                message,
+                component,
+                instance,
+                method,
+            } => {
+                let who = format!("handler {task} of {component} #{instance}");
+                format!("{who} begins {method} for message {message:x}")
+            }
             Self::Suspended { task, place } => {
                 format!("handler {task} waits at {}:{}", place.file(), place.line())
             }
@@ -91,6 +106,8 @@ impl Sent {
             method,
             payload,
             call,
+            message,
+            cause,
             ..
         } = self;
         let from = match &**from {
@@ -100,7 +117,13 @@ impl Sent {
         let place = self.place.map_or_else(String::new, |place| {
             format!(", at {}:{}", place.file(), place.line())
         });
-        format!("{manner} {call} of {from} to {to}: {method} {payload}{place}")
+        let why = match cause {
+            0 => String::new(),
+            cause => format!(" because of {cause:x}"),
+        };
+        format!(
+            "{manner} {call} of {from} to {to}: {method} {payload}; message {message:x}{why}{place}"
+        )
     }
 }
 
@@ -136,7 +159,7 @@ mod tests {
         }));
         assert_eq!(
             line(Some(0), sent),
-            "0.001500s orders: call 3 of shop/orders to shop/payments: Charge 1: 7"
+            "0.001500s orders: call 3 of shop/orders to shop/payments: Charge 1: 7; message 9"
         );
         assert_eq!(
             line(Some(0), What::Cut { to: 1 }),

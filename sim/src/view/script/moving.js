@@ -83,6 +83,7 @@ function setMode(mode) {
 function resize() {
   const dpr = devicePixelRatio || 1;
   const before = width;
+  if (canvas.clientWidth === width && canvas.clientHeight === height && canvas.width === Math.round(width * dpr)) return;
   width = canvas.clientWidth;
   height = canvas.clientHeight;
   canvas.width = Math.round(width * dpr);
@@ -94,5 +95,6 @@ function resize() {
   if (before && before !== width) state.scale *= (width - GUTTER) / Math.max(50, before - GUTTER);
   mapImage = null;
   limit();
-  redraw();
+  // A canvas of another size is empty: there is nothing to be seen until it is drawn.
+  draw();
 }
