@@ -197,12 +197,15 @@ impl Invocation<'_> {
                 _ => Layout::Ipc,
             });
         // Whoever names what is to run here has the rest elsewhere.
-        let usual = if args.names.is_empty() {
+        let usual = if self.settings.has_seeds() {
+            Layout::Tcp
+        } else if args.names.is_empty() {
             Layout::Memory
         } else {
             Layout::Ipc
         };
         let layout = self.settings.transport.or(listen).unwrap_or(usual);
+        self.check_seeds(layout)?;
         if listen.is_some_and(|listen| listen != layout) {
             return Err(Failure::usage(format!(
                 "--listen does not go with the transport {layout}"
@@ -218,9 +221,26 @@ impl Invocation<'_> {
         }
     }
 
+    /// Refuses seeds where nobody could be found by them.
+    fn check_seeds(&self, layout: Layout) -> Result<(), Failure> {
+        if !self.settings.has_seeds() || layout == Layout::Tcp {
+            return Ok(());
+        }
+        let what = format!("`network.seeds` does not go with the transport {layout}");
+        Err(Failure::usage(what).note("leave the transport out: with seeds it is tcp"))
+    }
+
     fn up(&self, matches: &ArgMatches) -> Result<ExitCode, Failure> {
         let args: UpArgs = parsed(matches)?;
-        let layout = self.settings.transport.unwrap_or(Layout::Ipc);
+        let layout = self
+            .settings
+            .transport
+            .unwrap_or(if self.settings.has_seeds() {
+                Layout::Tcp
+            } else {
+                Layout::Ipc
+            });
+        self.check_seeds(layout)?;
         if layout == Layout::Memory {
             return Err(Failure::usage("processes share no memory")
                 .note("`up` takes --transport ipc or tcp; `run` has everything in one process"));

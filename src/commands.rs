@@ -47,6 +47,7 @@ fn looked_at(
 fn setup(invocation: &Invocation<'_>) -> Run {
     let layout = match invocation.settings.transport {
         Some(Layout::Tcp) => Layout::Tcp,
+        None if invocation.settings.has_seeds() => Layout::Tcp,
         _ => Layout::Ipc,
     };
     invocation.setup(layout, None)

@@ -53,10 +53,10 @@ pub use job::{Job, Layout};
 pub use monofil_container::{
     Bounds, CallError, Caller, Client, Code, Component, ComponentSpec, Container, ContainerConfig,
     Context, Counter, Current, Directory, Executed, HandlerError, Health, InstanceLimits,
-    Interface, LinkConfig, Message, MessageKind, Method, Name, NodeId, NodeLimits, Payload,
-    Pending, RawPending, RawReplies, Rejection, Replies, Reply, ReplySource, ReplyStream, Request,
-    StartReason, StaticDirectory, Status, Subscription, Trace, Undelivered, codegen, control,
-    current, name,
+    Interface, LinkConfig, MemberInfo, MemberState, MembershipConfig, Message, MessageKind, Method,
+    Name, NodeId, NodeLimits, Payload, Pending, RawPending, RawReplies, Rejection, Replies, Reply,
+    ReplySource, ReplyStream, Request, StartReason, StaticDirectory, Status, Subscription, Trace,
+    Undelivered, codegen, control, current, name,
 };
 /// Simulated runs: worlds where a seed decides what happens, faults, properties, exploration.
 pub use monofil_sim as sim;

@@ -1,11 +1,14 @@
 //! The control plane: commands from operators and programs, and the answers.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use monofil_proto::control::{
-    Accepted, ComponentDescription, ControlFrame, Description, NodeState, PeerDescription,
-    PeerHealth, Pong, Refused, Request, Response, control_frame::Body, request::Verb, response,
+    self, Accepted, ComponentDescription, ControlFrame, Description, MemberDescription, NodeState,
+    PeerDescription, PeerHealth, Pong, Refused, Request, Response, control_frame::Body,
+    request::Verb, response,
 };
 use monofil_proto::{VERSION, decode_control, encode};
 use monofil_transport::{Endpoint, Io, Plane, Route, Shutdown};
@@ -19,7 +22,7 @@ use crate::instance::State;
 use crate::link::Link;
 use crate::name;
 use crate::peers::{Health, Peer};
-use crate::{CallError, NodeId, Payload};
+use crate::{CallError, MemberInfo, MemberState, Name, NodeId, Payload};
 
 impl Core {
     pub(crate) fn handle_control(&mut self, io: &mut dyn Io, from: &Route, bytes: &Bytes) {
@@ -37,12 +40,23 @@ impl Core {
         match frame.body {
             Some(Body::Request(request)) => {
                 self.counters.add(Counter::ControlRequests);
+                let foreign = matches!(request.verb, Some(Verb::Directory(_)))
+                    && frame.network != self.network;
+                if foreign {
+                    self.counters.add(Counter::FramesForeignNetwork);
+                    return;
+                }
                 let response = Response {
                     result: Some(self.obey(io, request)),
                 };
                 let answer = self.control_frame(frame.request_id, Body::Response(response));
                 // Whoever asked asks again.
                 let _ = io.send(from, encode(&answer));
+            }
+            Some(Body::Response(Response {
+                result: Some(response::Result::Entries(entries)),
+            })) => {
+                self.entries_arrived(io, frame.request_id, &frame.sender, frame.network, entries);
             }
             Some(Body::Response(response)) => {
                 let is_ours = self
@@ -53,7 +67,10 @@ impl Core {
                     let bytes = encode(&response);
                     self.end_call(
                         frame.request_id,
-                        Ok(Payload::new(crate::Name::empty(), bytes)),
+                        Ok(Payload {
+                            content_type: crate::Name::empty(),
+                            bytes,
+                        }),
                     );
                 }
             }
@@ -61,7 +78,7 @@ impl Core {
         }
     }
 
-    fn control_frame(&self, request_id: u64, body: Body) -> ControlFrame {
+    pub(crate) fn control_frame(&self, request_id: u64, body: Body) -> ControlFrame {
         ControlFrame {
             version: VERSION,
             network: self.network,
@@ -102,8 +119,10 @@ impl Core {
                 });
                 response::Result::Accepted(Accepted {})
             }
+            Some(Verb::Directory(asked)) => response::Result::Entries(self.entries(&asked)),
             None => response::Result::Refused(Refused {
-                reason: "this node does not know that verb; it knows ping, describe, drain, stop"
+                reason:
+                    "this node does not know that verb; it knows ping, describe, drain, stop, directory"
                     .into(),
             }),
         }
@@ -145,7 +164,42 @@ impl Core {
             counters,
             peers: self.describe_peers(),
             process: self.process,
+            members: self.describe_members(),
+            not_joined: self
+                .membership
+                .as_ref()
+                .and_then(|membership| membership.problem.clone())
+                .unwrap_or_default(),
         }
+    }
+
+    fn describe_members(&self) -> Vec<MemberDescription> {
+        let describe = |(info, since, address, load): (MemberInfo, Duration, SocketAddr, u16)| {
+            let (state, handler) = match info.state {
+                MemberState::Up => (control::MemberState::Up, Name::empty()),
+                MemberState::Busy { handler } => (control::MemberState::Occupied, handler),
+                MemberState::Suspect => (control::MemberState::Suspect, Name::empty()),
+                MemberState::Down => (control::MemberState::Down, Name::empty()),
+                MemberState::Unreachable => (control::MemberState::Unreachable, Name::empty()),
+            };
+            MemberDescription {
+                node: info.node.0.to_vec(),
+                incarnation: info.incarnation,
+                name: info.name.as_str().to_owned(),
+                datagram: address.to_string(),
+                state: state.into(),
+                since_micros: micros(since),
+                components: info
+                    .components
+                    .iter()
+                    .map(|name| name.as_str().to_owned())
+                    .collect(),
+                load: load.into(),
+                handler: handler.as_str().to_owned(),
+            }
+        };
+        let members = self.members().into_iter();
+        members.take(self.bounds.components).map(describe).collect()
     }
 
     /// Says how much of everything there is right now.
@@ -329,7 +383,7 @@ impl Core {
 
 /// Reads the answer to a command.
 pub(crate) fn response_of(payload: &Payload) -> Result<response::Result, CallError> {
-    Response::decode(payload.to_bytes())
+    Response::decode(payload.bytes.clone())
         .ok()
         .and_then(|response| response.result)
         .ok_or_else(|| CallError::Malformed("the answer to a command makes no sense".into()))

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use monofil_proto::Bounds;
 
-use crate::{ComponentSpec, Directory, Gate, LinkConfig, Name, NodeId, StaticDirectory};
+use crate::{
+    ComponentSpec, Directory, Gate, LinkConfig, MembershipConfig, Name, NodeId, StaticDirectory,
+};
 
 /// The bounds of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub struct ContainerConfig {
     pub components: Vec<ComponentSpec>,
     /// Who else runs what.
     pub directory: Box<dyn Directory>,
+    /// How it finds the other members of its network by itself; `None`: it only knows those that `directory` knows.
+    pub membership: Option<MembershipConfig>,
     /// Its bounds.
     pub limits: NodeLimits,
     /// The bounds of what it decodes.
@@ -99,6 +103,7 @@ impl ContainerConfig {
             network: String::new(),
             components: Vec::new(),
             directory: Box::new(StaticDirectory::new()),
+            membership: None,
             limits: NodeLimits::default(),
             bounds: Bounds::DEFAULT,
             link: LinkConfig::default(),

@@ -25,7 +25,7 @@ use crate::counters::Counter;
 use crate::current;
 use crate::fiber::{Pause, Suspender, Worker, WorkerPool, current_span, panic_message};
 use crate::liveness::BusyAnswer;
-use crate::{CallError, ContainerConfig, Health, Name, work};
+use crate::{CallError, ContainerConfig, Health, MemberInfo, Name, work};
 
 /// What has been waiting in the outbox for so long leaves between two handlers.
 const FLUSH_WITHIN: Duration = Duration::from_micros(100);
@@ -102,6 +102,14 @@ impl Container {
             .collect()
     }
 
+    /// Returns the members of the network that this node knows of, itself excepted.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberInfo> {
+        let core = self.core.borrow();
+        let members = core.members().into_iter();
+        members.map(|(info, ..)| info).collect()
+    }
+
     /// Tells whether every instance's `start` is done.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -132,6 +140,7 @@ impl Container {
         core.progress = Some(progress);
         core.recorder = io.recorder();
         core.connect_all(io);
+        core.start_membership(io);
     }
 
     // ── 1: what arrived ──────────────────────────────────────────────────────────────────────────────
@@ -406,6 +415,7 @@ impl Container {
         if core.stage == Stage::Ended && !self.left {
             self.left = true;
             core.leave(io);
+            core.leave_network(io);
             core.report_unreceived();
         }
     }
@@ -437,6 +447,7 @@ impl Node for Container {
             let mut core = self.core.borrow_mut();
             core.fire_timers();
             core.probe(io);
+            core.tend_membership(io);
         }
         self.drop_discarded();
         self.drain(io, budget);

@@ -26,14 +26,15 @@ use crate::environment::Environment;
 use crate::gate::Gated;
 use crate::hash::{Table, seeded};
 use crate::instance::Instance;
+use crate::membership::{Membership, SwimTimer};
 use crate::names::ByAddress;
 use crate::peers::Peers;
 use crate::slab::Slab;
 use crate::streams::ServedStream;
 use crate::timers::{TimerKey, Timers};
 use crate::{
-    CallError, ContainerConfig, Directory, Gate, LinkConfig, Message, Name, NodeId, Request,
-    Subscription, Trace,
+    CallError, ContainerConfig, Directory, Gate, LinkConfig, MembershipConfig, Message, Name,
+    NodeId, Request, Subscription, Trace,
 };
 
 pub(crate) type Shared = Rc<RefCell<Core>>;
@@ -63,6 +64,16 @@ pub(crate) enum Timer {
     Sweep,
     /// Other nodes are asked whether they live.
     Probe,
+    /// Something of the membership protocol was due then; `put_off`: and had to wait once.
+    Swim {
+        at: Instant,
+        event: Box<SwimTimer>,
+        put_off: bool,
+    },
+    /// Seeds are tried.
+    Join,
+    /// What other members run is looked at.
+    Refresh,
     /// The orderly end has taken too long.
     DrainDeadline,
     /// Peers that have not acknowledged everything are spoken to.
@@ -327,6 +338,10 @@ pub(crate) struct Core {
     pub(crate) peers: Peers,
     pub(crate) directory: Box<dyn Directory>,
     pub(crate) gate: Option<Box<dyn Gate>>,
+    /// Until it has begun.
+    pub(crate) membership_config: Option<MembershipConfig>,
+    /// `None` where nodes are told of each other by configuration alone.
+    pub(crate) membership: Option<Box<Membership>>,
 }
 
 impl Core {
@@ -398,6 +413,8 @@ impl Core {
             peers: Peers::default(),
             directory: config.directory,
             gate: config.gate,
+            membership_config: config.membership,
+            membership: None,
         };
         for spec in config.components {
             core.add_instance(spec);
@@ -593,6 +610,9 @@ impl Core {
                 Timer::Greet(peer) => self.greeting_due(peer),
                 Timer::Sweep => self.sweep_requests(),
                 Timer::Probe => self.peers.probe_due = true,
+                Timer::Swim { at, event, put_off } => self.swim_due(at, event, put_off),
+                Timer::Join => self.join_due(),
+                Timer::Refresh => self.refresh_due(),
                 Timer::DrainDeadline => self.drain_deadline_passed(),
                 // The turn does it, as it ends.
                 Timer::Poke => {}

@@ -89,6 +89,12 @@ counters! {
     PeersRefused = "monofil_peers_refused_total",
     /// Datagrams received.
     DatagramsReceived = "monofil_datagrams_received_total",
+    /// Membership packets received and read.
+    MembershipReceived = "monofil_membership_packets_received_total",
+    /// Membership packets sent.
+    MembershipSent = "monofil_membership_packets_sent_total",
+    /// Membership packets, and entries of members, that were refused.
+    MembershipRefused = "monofil_membership_packets_refused_total",
     /// Commands received.
     ControlRequests = "monofil_control_requests_total",
     /// Jobs handed to helper threads.

@@ -15,6 +15,7 @@ use monofil_transport::{Io, Running, WatchAnswer};
 use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::error::micros;
+use crate::membership::answer_alive;
 use crate::peers::{Health, Peer, Watch};
 use crate::{Name, NodeId};
 
@@ -71,7 +72,7 @@ impl Core {
         }
     }
 
-    fn datagram(&self, body: Body) -> Datagram {
+    pub(crate) fn datagram(&self, body: Body) -> Datagram {
         Datagram {
             version: VERSION,
             network: self.network,
@@ -90,14 +91,28 @@ impl Core {
                 return;
             }
         };
+        if self.membership.is_some() && matches!(datagram.body, Some(Body::Alive(_))) {
+            self.seed_answers(io, from, &datagram);
+        }
         if self.network != 0 && datagram.network != 0 && datagram.network != self.network {
             self.counters.add(Counter::FramesForeignNetwork);
             return;
         }
+        self.hear_of_member(from, &datagram);
         if let Some(Body::Probe(Probe { nonce })) = datagram.body {
             let alive = self.datagram(Body::Alive(Alive { nonce }));
             let _ = io.send_datagram(from, &encode(&alive));
             return;
+        }
+        match &datagram.body {
+            Some(Body::Membership(carried)) => {
+                self.handle_packet(io, &datagram, &carried.packet, None);
+                return;
+            }
+            Some(Body::Busy(busy)) if !busy.packet.is_empty() => {
+                self.handle_packet(io, &datagram, &busy.packet, Some(&busy.handler));
+            }
+            _ => {}
         }
         let known = NodeId::from_wire(&datagram.sender).and_then(|node| self.peers.by_node(&node));
         // An answer for an earlier incarnation says nothing of this one.
@@ -110,7 +125,7 @@ impl Core {
         match datagram.body {
             Some(Body::Alive(_)) => self.heard_of(index),
             Some(Body::Busy(busy)) => self.peer_busy(index, &busy),
-            Some(Body::Probe(_)) | None => {}
+            Some(Body::Probe(_) | Body::Membership(_)) | None => {}
         }
     }
 
@@ -174,8 +189,13 @@ impl WatchAnswer for BusyAnswer {
             return None;
         }
         let probe = decode_datagram(datagram, &Bounds::DEFAULT).ok()?;
-        let Some(Body::Probe(Probe { nonce })) = probe.body else {
-            return None;
+        let (nonce, packet) = match probe.body? {
+            Body::Probe(Probe { nonce }) => (nonce, Vec::new()),
+            Body::Membership(carried) if probe.network == self.network => {
+                let answer = answer_alive(&carried.packet, self.node, self.incarnation);
+                (0, answer?)
+            }
+            _ => return None,
         };
         let handler = Name::from(&*running.handler)
             .as_str()
@@ -191,6 +211,7 @@ impl WatchAnswer for BusyAnswer {
                 nonce,
                 handler,
                 since_micros: micros(since),
+                packet,
             })),
         };
         Some(encode(&busy).to_vec())

@@ -95,11 +95,11 @@ impl Core {
 
     /// Opens a connection to a node that said where it is.
     fn dial(&mut self, io: &mut dyn Io, index: usize) {
-        let Some(endpoint) = self
-            .peers
-            .get(index)
-            .and_then(|peer| peer.application.clone())
-        else {
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        peer.undialed = false;
+        let Some(endpoint) = peer.application.clone() else {
             return;
         };
         match io.connect(Plane::Application, &endpoint) {

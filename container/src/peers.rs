@@ -73,6 +73,10 @@ pub(crate) struct Peer {
     pub(crate) outdated: u64,
     /// The directory knows it: it is not forgotten.
     pub(crate) lasting: bool,
+    /// It is nobody yet: what is for whoever runs this component waits here until a member says that it does.
+    pub(crate) sought: Option<Name>,
+    /// A connection to it is opened with what leaves next.
+    pub(crate) undialed: bool,
     pub(crate) name: Name,
     pub(crate) application: Option<Endpoint>,
     /// What it calls its endpoint, if the directory calls it otherwise.
@@ -115,6 +119,8 @@ impl Peer {
             corrected: None,
             outdated: 0,
             lasting: false,
+            sought: None,
+            undialed: false,
             name: Name::empty(),
             application: None,
             alias: None,
@@ -166,6 +172,11 @@ impl Peer {
 
     /// Says why nothing that waited for it has left.
     pub(crate) fn absence(&self) -> String {
+        if let Some(component) = &self.sought {
+            return format!(
+                "no member of the network was found to run `{component}` before the deadline"
+            );
+        }
         let place = self.place();
         if self.connected {
             format!(

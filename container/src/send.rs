@@ -153,7 +153,10 @@ impl Core {
         check_name(topic)?;
         self.check_payload("a payload", payload)?;
         let mut subscribers = self.local_topics.get(topic).cloned().unwrap_or_default();
-        for subscriber in self.directory.subscribers(topic.as_str()) {
+        let others = self.directory.subscribers(topic.as_str()).iter();
+        let found = self.membership.iter();
+        let found = found.flat_map(|it| it.members.subscribers(topic.as_str()));
+        for subscriber in others.chain(found) {
             if !subscribers.contains(subscriber) {
                 subscribers.push(subscriber.clone());
             }
@@ -259,7 +262,7 @@ impl Core {
 
     /// Refuses what no frame holds, wherever it goes: what passes in one process passes between two.
     pub(crate) fn check_payload(&self, what: &str, payload: &Payload) -> Result<(), CallError> {
-        let (length, most) = (payload.len(), self.payload_bytes_max());
+        let (length, most) = (payload.bytes.len(), self.payload_bytes_max());
         check_name(&payload.content_type)?;
         if length > most {
             let text = format!("{what} of {length} bytes is longer than the {most} that travel");
@@ -284,10 +287,14 @@ impl Core {
         Ok(Destination::Local)
     }
 
-    fn choose_peer(&self, envelope: &Envelope) -> Result<usize, CallError> {
+    fn choose_peer(&mut self, envelope: &Envelope) -> Result<usize, CallError> {
         let target = &envelope.target;
+        let found = self.found(target.as_str());
         let endpoints = self.directory.locate(target.as_str());
-        if endpoints.is_empty() {
+        if endpoints.is_empty() && found.is_empty() {
+            if self.membership.is_some() {
+                return self.seek(target);
+            }
             let known = self.directory.components();
             let known: Vec<_> = known.iter().map(Name::as_str).collect();
             let known = if known.is_empty() {
@@ -302,13 +309,13 @@ impl Core {
         // The first that does not wait for this call and is there. One that is not may come up in time; and
         // where an instance waits another may be free: that node knows, and refuses a circle at once.
         let by_endpoint = |endpoint: &Endpoint| self.peers.by_endpoint(endpoint);
-        let candidates = endpoints.iter().filter_map(by_endpoint);
+        let candidates = endpoints.iter().filter_map(by_endpoint).chain(found);
         let chosen = candidates.min_by_key(|peer| {
             let waits = self.waits_for(*peer, envelope);
             (waits, !self.peers.is_established(*peer))
         });
         chosen.ok_or_else(|| {
-            let first = &endpoints[0];
+            let first = endpoints.first().map_or("", Endpoint::as_str);
             let text = format!("`{target}` is at {first}, which this node cannot connect to");
             CallError::Unreachable(text)
         })
@@ -361,7 +368,7 @@ impl Core {
         origin: Origin,
     ) -> Result<(), CallError> {
         self.check_manner(index, &envelope)?;
-        let bytes = envelope.payload.len();
+        let bytes = envelope.payload.bytes.len();
         if let Err(error) = self.check_room(index, bytes) {
             self.instances[index].rejected += 1;
             return Err(error);

@@ -227,6 +227,9 @@ mod schema {
     fn many(_: &Bounds) -> usize {
         4096
     }
+    fn entries(_: &Bounds) -> usize {
+        128
+    }
     fn long(b: &Bounds) -> usize {
         2 * b.name_bytes
     }
@@ -345,23 +348,60 @@ mod schema {
     };
     static REQUEST: Schema = Schema {
         name: "Request",
-        last: 4,
+        last: 5,
         fields: &[
             (1, Messages(&SCALARS, one)),
             (2, Messages(&SCALARS, one)),
             (3, Messages(&SCALARS, one)),
             (4, Messages(&SCALARS, one)),
+            (5, Messages(&DIRECTORY, one)),
         ],
+    };
+    static DIRECTORY: Schema = Schema {
+        name: "Directory",
+        last: 2,
+        fields: &[(1, Messages(&ENTRY_VERSION, many)), (2, Text(sixteen))],
+    };
+    static ENTRY_VERSION: Schema = Schema {
+        name: "EntryVersion",
+        last: 3,
+        fields: &[(1, Text(sixteen))],
     };
     static RESPONSE: Schema = Schema {
         name: "Response",
-        last: 4,
+        last: 5,
         fields: &[
             (1, Messages(&PONG, one)),
             (2, Messages(&DESCRIPTION, one)),
             (3, Messages(&SCALARS, one)),
             (4, Messages(&REFUSED, one)),
+            (5, Messages(&ENTRIES, one)),
         ],
+    };
+    static ENTRIES: Schema = Schema {
+        name: "Entries",
+        last: 2,
+        fields: &[(1, Messages(&ENTRY, entries))],
+    };
+    static ENTRY: Schema = Schema {
+        name: "Entry",
+        last: 5,
+        fields: &[
+            (1, Text(name)),
+            (3, Text(name)),
+            (4, Text(long)),
+            (5, Messages(&COMPONENT_ENTRY, components)),
+        ],
+    };
+    static COMPONENT_ENTRY: Schema = Schema {
+        name: "ComponentEntry",
+        last: 4,
+        fields: &[(1, Text(name)), (4, Messages(&SUBSCRIPTION_ENTRY, many))],
+    };
+    static SUBSCRIPTION_ENTRY: Schema = Schema {
+        name: "SubscriptionEntry",
+        last: 2,
+        fields: &[(1, Text(name)), (2, Text(name))],
     };
     static SCALARS: Schema = Schema {
         name: "verb",
@@ -380,7 +420,7 @@ mod schema {
     };
     static DESCRIPTION: Schema = Schema {
         name: "Description",
-        last: 10,
+        last: 12,
         fields: &[
             (1, Text(sixteen)),
             (3, Text(name)),
@@ -388,6 +428,19 @@ mod schema {
             (7, Messages(&COMPONENT, components)),
             (8, Messages(&COUNTER, many)),
             (9, Messages(&PEER, components)),
+            (11, Messages(&MEMBER, components)),
+            (12, Text(text)),
+        ],
+    };
+    static MEMBER: Schema = Schema {
+        name: "MemberDescription",
+        last: 9,
+        fields: &[
+            (1, Text(sixteen)),
+            (3, Text(name)),
+            (4, Text(name)),
+            (7, Texts(name, components)),
+            (9, Text(long)),
         ],
     };
     static COUNTER: Schema = Schema {
@@ -420,18 +473,24 @@ mod schema {
 
     pub(super) static DATAGRAM: Schema = Schema {
         name: "Datagram",
-        last: 7,
+        last: 8,
         fields: &[
             (3, Text(sixteen)),
             (5, Messages(&SCALARS, one)),
             (6, Messages(&SCALARS, one)),
             (7, Messages(&BUSY, one)),
+            (8, Messages(&MEMBERSHIP, one)),
         ],
+    };
+    static MEMBERSHIP: Schema = Schema {
+        name: "Membership",
+        last: 1,
+        fields: &[(1, Payload)],
     };
     static BUSY: Schema = Schema {
         name: "Busy",
-        last: 3,
-        fields: &[(2, Text(long))],
+        last: 4,
+        fields: &[(2, Text(long)), (4, Payload)],
     };
 }
 

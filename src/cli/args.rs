@@ -50,6 +50,9 @@ pub(crate) struct Common {
     /// Where a component is, if not at its well-known address
     #[arg(long, global = true, value_name = "NAME=ENDPOINT")]
     pub(crate) peer: Vec<String>,
+    /// Find the network by the node there; one is enough, and it need not stay. The transport is tcp then
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    pub(crate) join: Vec<String>,
 }
 
 impl Common {
@@ -78,6 +81,9 @@ impl Common {
             };
             layers.flag("--peer", &format!("peers.{name}"), endpoint)?;
         }
+        if !self.join.is_empty() {
+            layers.flag("--join", "network.seeds", &self.join.join(","))?;
+        }
         Ok(layers)
     }
 
@@ -89,6 +95,7 @@ impl Common {
         }
         flags.extend(self.set.iter().map(|it| format!("--set={it}")));
         flags.extend(self.peer.iter().map(|it| format!("--peer={it}")));
+        flags.extend(self.join.iter().map(|it| format!("--join={it}")));
         let usual = if quiet { "warn" } else { "info" };
         let level = settings.log_level.as_deref().unwrap_or(usual);
         flags.push(format!("--log-level={level}"));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use comfy_table::Table;
 use monofil_container::control::{
-    ComponentDescription, Description, NodeState, PeerDescription, PeerHealth,
+    ComponentDescription, Description, MemberDescription, MemberState, NodeState, PeerDescription,
+    PeerHealth,
 };
 use serde_json::{Value, json};
 
@@ -54,6 +55,12 @@ fn show(description: &Description) -> String {
     let mut parts = vec![who, components(&description.components).trim_fmt()];
     if !description.peers.is_empty() {
         parts.push(peers(&description.peers).trim_fmt());
+    }
+    if !description.members.is_empty() {
+        parts.push(members(&description.members).trim_fmt());
+    }
+    if !description.not_joined.is_empty() {
+        parts.push(format!("not joined: {}", description.not_joined));
     }
     let mut counters: Vec<_> = description.counters.iter().filter(|it| *it.1 > 0).collect();
     counters.sort();
@@ -109,6 +116,25 @@ fn peers(all: &[PeerDescription]) -> Table {
     table
 }
 
+fn members(all: &[MemberDescription]) -> Table {
+    let mut table = table(&["member", "state", "for", "at", "load", "runs"]);
+    for it in all {
+        let state = match member_state(it) {
+            "busy" => format!("busy in {}", it.handler),
+            word => word.to_owned(),
+        };
+        table.add_row([
+            it.name.clone(),
+            state,
+            since(it.since_micros),
+            it.datagram.clone(),
+            it.load.to_string(),
+            it.components.join(", "),
+        ]);
+    }
+    table
+}
+
 fn as_json(description: &Description) -> Value {
     let mut counters: Vec<_> = description.counters.iter().collect();
     counters.sort();
@@ -125,6 +151,8 @@ fn as_json(description: &Description) -> Value {
         "uptime_seconds": seconds(description.uptime_micros),
         "components": description.components.iter().map(component_json).collect::<Vec<_>>(),
         "peers": description.peers.iter().map(peer_json).collect::<Vec<_>>(),
+        "members": description.members.iter().map(member_json).collect::<Vec<_>>(),
+        "not_joined": description.not_joined,
         "counters": counters.collect::<serde_json::Map<_, _>>(),
     })
 }
@@ -159,6 +187,31 @@ fn peer_json(peer: &PeerDescription) -> Value {
         "components": peer.components,
         "unacknowledged": peer.unacknowledged,
     })
+}
+
+fn member_json(it: &MemberDescription) -> Value {
+    json!({
+        "name": it.name,
+        "node": hex(&it.node),
+        "incarnation": it.incarnation,
+        "datagram": it.datagram,
+        "state": member_state(it),
+        "handler": it.handler,
+        "for_seconds": seconds(it.since_micros),
+        "load": it.load,
+        "components": it.components,
+    })
+}
+
+fn member_state(it: &MemberDescription) -> &'static str {
+    match it.state() {
+        MemberState::Up => "up",
+        MemberState::Suspect => "suspect",
+        MemberState::Down => "down",
+        MemberState::Unreachable => "unreachable",
+        MemberState::Occupied => "busy",
+        MemberState::Unspecified => "unknown",
+    }
 }
 
 fn state(description: &Description) -> &'static str {

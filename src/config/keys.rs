@@ -6,7 +6,7 @@ use std::time::Duration;
 use monofil_transport::Endpoint;
 
 use super::settings::{LogFormat, Settings};
-use super::value::{parse_count, parse_size, parse_time, show_size, show_time};
+use super::value::{parse_count, parse_place, parse_size, parse_time, show_size, show_time};
 use crate::logging::parse_level;
 use crate::{InstanceLimits, Layout};
 
@@ -26,6 +26,7 @@ pub(crate) enum Slot<'a> {
     Transport(&'a mut Option<Layout>),
     Format(&'a mut LogFormat),
     Endpoints(&'a mut Vec<Endpoint>),
+    Places(&'a mut Vec<String>),
 }
 
 impl Slot<'_> {
@@ -66,6 +67,10 @@ impl Slot<'_> {
                 });
                 *slot = endpoints.collect::<Result<_, _>>()?;
             }
+            Self::Places(slot) => {
+                let places = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+                *slot = places.map(parse_place).collect::<Result<_, _>>()?;
+            }
         }
         Ok(())
     }
@@ -91,6 +96,7 @@ impl Slot<'_> {
                 let texts: Vec<_> = slot.iter().map(Endpoint::as_str).collect();
                 texts.join(",")
             }
+            Self::Places(slot) => slot.join(","),
         }
     }
 }
@@ -115,6 +121,7 @@ macro_rules! keys {
 
 keys! {
     "network.name" Text(network) "nodes of another name are not heard; empty: any";
+    "network.seeds" Places(membership.seeds) "HOST:PORT of nodes to find the network by, any one of them; unset: only [peers] are known";
     "network.transport" Transport(transport) "memory, ipc or tcp; unset: what the command uses by itself";
     "network.runtime_dir" Path(runtime_dir) "where ipc sockets are; unset: $XDG_RUNTIME_DIR/monofil or /tmp/monofil-UID";
     "network.host" Text(host) "what tcp sockets are bound to";
@@ -135,6 +142,16 @@ keys! {
     "node.probe_interval" Time(probe_interval) "how often other nodes are asked whether they live";
     "node.silent_after" Time(silent_after) "when a node that says nothing is reported";
     "node.busy_max" Time(busy_max) "when a handler that holds the thread is taken to be stuck";
+    "membership.probe_timeout" Time(membership.probe_timeout) "when a member that does not answer is asked by way of others";
+    "membership.indirect_probes" Count(membership.indirect_probes) "by way of how many";
+    "membership.suspicion" Small(membership.suspicion) "probe intervals until a suspect is down; more in large networks";
+    "membership.gossip_interval" Time(membership.gossip_interval) "how often changes are passed on";
+    "membership.gossip_to" Count(membership.gossip_to) "to how many each time";
+    "membership.join_interval" Time(membership.join_interval) "how often a node that is alone tries the seeds";
+    "membership.rejoin_interval" Time(membership.rejoin_interval) "how often others try seeds they do not see, and members that are down";
+    "membership.compare_interval" Time(membership.compare_interval) "how often what is known of the others is compared";
+    "membership.members_max" Count(membership.members_max) "members remembered, those that are down among them";
+    "membership.forget_after" Time(membership.forget_after) "when one that is down is forgotten";
     "link.window_records" Long(link.window_records) "requests under way unacknowledged, each way";
     "link.window_bytes" LongSize(link.window_bytes) "their payloads";
     "link.unsettled_max" Count(link.unsettled_max) "casts whose end is not known yet";

@@ -20,10 +20,16 @@ const FILE: &str = "monofil.toml";
 const PREFIX: &str = "MONOFIL_";
 /// Settings that must be more than 0. (A bound of 0 elsewhere only means that nothing is let in there, and
 /// whoever is rejected is told which bound it was.)
-const POSITIVE: [&str; 7] = [
+const POSITIVE: [&str; 13] = [
     "deadline.default",
     "node.handlers",
     "node.probe_interval",
+    "membership.probe_timeout",
+    "membership.suspicion",
+    "membership.gossip_interval",
+    "membership.join_interval",
+    "membership.rejoin_interval",
+    "membership.compare_interval",
     "link.window_records",
     "link.window_bytes",
     "link.frame_bytes",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use monofil_transport::Endpoint;
 
 use crate::app::Definition;
-use crate::{ContainerConfig, InstanceLimits, Layout, LinkConfig, NodeLimits};
+use crate::{ContainerConfig, InstanceLimits, Layout, LinkConfig, MembershipConfig, NodeLimits};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(crate) enum LogFormat {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) network: String,
+    /// Its `seeds`: with one, a node is a member of its network and finds the others by itself.
+    pub(crate) membership: MembershipConfig,
     pub(crate) transport: Option<Layout>,
     pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) host: String,
@@ -53,12 +55,18 @@ pub(crate) struct Supervision {
 }
 
 impl Settings {
+    /// Tells whether nodes find each other by themselves.
+    pub(crate) const fn has_seeds(&self) -> bool {
+        !self.membership.seeds.is_empty()
+    }
+
     /// Returns the defaults for an app.
     pub(crate) fn of(components: &[Definition]) -> Self {
         let container = ContainerConfig::new("", "");
         let limits = |definition: &Definition| (definition.name.clone(), definition.limits);
         Self {
             network: String::new(),
+            membership: MembershipConfig::new(Vec::new()),
             transport: None,
             runtime_dir: None,
             host: "127.0.0.1".into(),

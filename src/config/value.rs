@@ -38,6 +38,20 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     })
 }
 
+/// Reads `HOST:PORT`.
+pub(crate) fn parse_place(text: &str) -> Result<String, String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or_default();
+    let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+    // An address of IPv6 without brackets has colons itself.
+    let is_host = !host.is_empty() && (host.starts_with('[') || !host.contains([':', '/']));
+    if is_port && is_host {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "`{text}` is no place: write HOST:PORT, as in 10.0.0.7:7700 or [fd00::7]:7700"
+    ))
+}
+
 /// Reads a plain number.
 pub(crate) fn parse_count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     let number = text.trim().replace('_', "");

@@ -51,6 +51,17 @@ impl<'a> Addresses<'a> {
         }
     }
 
+    /// Tells whether somebody said where a component is.
+    pub(crate) fn is_set(&self, index: usize) -> bool {
+        let peers = self.settings.peers.get(&self.components[index].name);
+        peers.is_some_and(|set| !set.is_empty())
+    }
+
+    /// Returns the address to listen at on any port.
+    pub(crate) fn anywhere(&self) -> Result<Endpoint, Failure> {
+        endpoint(&format!("tcp://{}:*", bracketed(&self.settings.host)))
+    }
+
     /// Returns where a component listens by itself.
     pub(crate) fn listen(&self, index: usize) -> Result<Endpoint, Failure> {
         self.well_known(index, &self.settings.host)

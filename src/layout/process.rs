@@ -1,5 +1,6 @@
 //! One container over ZeroMQ in this process.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,12 +30,15 @@ pub(crate) fn run(run: &Run, components: &[usize], args: &RunArgs) -> Result<Exi
     let application = match (&args.listen, components.first()) {
         (Some(endpoint), _) => Some(endpoint.clone()),
         (None, Some(first)) => Some(addresses.listen(*first)?),
+        // Members of a network are found by where they listen.
+        (None, None) if run.settings.has_seeds() => Some(run.addresses().anywhere()?),
         (None, None) => None,
     };
     if run.layout == crate::Layout::Ipc {
         addresses.prepare()?;
     }
-    let mut io = bind(run, application.as_ref(), args.control.clone())?;
+    let signals = application.is_some() || run.job.is_some();
+    let mut io = bind(run, application.as_ref(), args.control.clone(), signals)?;
     let mut aliases = Vec::new();
     if let Some(target) =
         application.filter(|it| it.scheme() == Scheme::Ipc && args.listen.is_none())
@@ -90,6 +94,7 @@ fn container(run: &Run, components: &[usize], io: &ZmqIo) -> Result<Container, F
     };
     config.incarnation = super::wall_micros();
     config.process = std::process::id();
+    config.membership = membership(run);
     config.components = components.iter().map(|index| run.spec(*index)).collect();
     let job = run.job.iter().map(|job| job.spec(run.app.as_str()));
     config.components.extend(job);
@@ -99,11 +104,18 @@ fn container(run: &Run, components: &[usize], io: &ZmqIo) -> Result<Container, F
     Ok(Container::new(config))
 }
 
-/// Opens the sockets of a node; without an endpoint, of one that only speaks first.
+/// Says how a node finds the others by itself, if it is to.
+pub(super) fn membership(run: &Run) -> Option<crate::MembershipConfig> {
+    let settings = &run.settings;
+    settings.has_seeds().then(|| settings.membership.clone())
+}
+
+/// Opens the sockets of a node; without an endpoint, of one that only speaks first. `signals`: they end it.
 pub(super) fn bind(
     run: &Run,
     application: Option<&Endpoint>,
     control: Option<Endpoint>,
+    signals: bool,
 ) -> Result<ZmqIo, Failure> {
     let mut listen = Listen::default();
     if let Some(endpoint) = application {
@@ -111,7 +123,7 @@ pub(super) fn bind(
         listen = Listen {
             application: Some(endpoint.clone()),
             control: Some(control.map_or_else(|| control_beside(endpoint), Ok)?),
-            datagram: Some(datagram_address(endpoint)?),
+            datagram: Some(datagram_address(endpoint, run.settings.has_seeds())?),
             advertise: run.settings.advertise.clone(),
         };
         if endpoint.scheme() != Scheme::Tcp {
@@ -119,27 +131,30 @@ pub(super) fn bind(
         }
     }
     let options = Options {
-        signals: application.is_some() || run.job.is_some(),
+        signals,
         ..run.settings.zmq.clone()
     };
     ZmqIo::bind(options, listen).map_err(refused)
 }
 
-/// Datagrams are received on any port of the host that frames are.
-fn datagram_address(endpoint: &Endpoint) -> Result<SocketAddr, Failure> {
+/// Datagrams are received at the host that frames are: on the port of the same number, if it may be anybody's seed,
+/// or else on any.
+fn datagram_address(endpoint: &Endpoint, is_seed: bool) -> Result<SocketAddr, Failure> {
     if endpoint.scheme() != Scheme::Tcp {
         return Ok(SocketAddr::from(([127, 0, 0, 1], 0)));
     }
-    let host = endpoint
-        .address()
-        .rsplit_once(':')
-        .map_or("", |(host, _)| host);
+    let (host, port) = endpoint.address().rsplit_once(':').unwrap_or_default();
+    let port = if is_seed {
+        port.parse().unwrap_or(0)
+    } else {
+        0
+    };
     let host = match host.trim_matches(['[', ']']) {
         "*" => "0.0.0.0",
         host => host,
     };
     let cannot = |why: String| Failure::cannot_start(format!("the host `{host}` {why}"));
-    let found = (host, 0).to_socket_addrs();
+    let found = (host, port).to_socket_addrs();
     let mut found = found.map_err(|error| cannot(format!("cannot be resolved: {error}")))?;
     found.next().ok_or_else(|| cannot("has no address".into()))
 }
@@ -158,6 +173,12 @@ fn refused(error: BindError) -> Failure {
         }
         BindError::Ambiguous { .. } => Failure::cannot_start(error.to_string())
             .note("for example --set network.advertise=10.0.0.7"),
+        BindError::Datagram { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+            Failure::cannot_start(error.to_string()).note(
+                "a node that others find the network by needs the port for datagrams, too: choose another address: \
+                 --listen tcp://HOST:PORT",
+            )
+        }
         BindError::Datagram { .. } => Failure::cannot_start(error.to_string())
             .note("is that one of this machine's addresses?"),
         _ => Failure::cannot_start(error.to_string()),
@@ -196,6 +217,10 @@ impl Run {
         for index in components {
             let definition = &self.components[index];
             let name: crate::Name = format!("{}/{}", self.app, definition.name).into();
+            // Members find each other; only what is written down goes over that.
+            if self.settings.has_seeds() && !addresses.is_set(index) {
+                continue;
+            }
             for endpoint in addresses.of(index)? {
                 directory.add(&name, endpoint, &definition.subscriptions);
             }
@@ -236,7 +261,7 @@ pub(crate) fn client(
     config.node = super::random_node()?;
     config.incarnation = super::wall_micros();
     config.process = std::process::id();
-    let io = bind(run, None, None)?;
+    let io = bind(run, None, None, false)?;
     Ok(crate::Client::new(config, Box::new(io)))
 }
 

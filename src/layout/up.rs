@@ -115,9 +115,12 @@ impl Job {
         config.incarnation = super::wall_micros();
         config.process = std::process::id();
         config.components = vec![job.spec(run.app.as_str())];
-        let mut quiet = run.clone();
-        quiet.job = None;
-        let io = bind(&quiet, None, None)?;
+        config.membership = super::process::membership(run);
+        let listen = config
+            .membership
+            .is_some()
+            .then(|| run.addresses().anywhere());
+        let io = bind(run, listen.transpose()?.as_ref(), None, false)?;
         Ok(Some(Self {
             container: Container::new(config),
             io,

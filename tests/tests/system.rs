@@ -22,6 +22,8 @@ mod links;
 mod lives;
 #[path = "system/manners.rs"]
 mod manners;
+#[path = "system/membership/mod.rs"]
+mod membership;
 #[path = "system/outcomes.rs"]
 mod outcomes;
 #[path = "system/promises.rs"]

@@ -69,6 +69,19 @@ impl Datagrams for NodeIo<'_> {
     fn send_datagram(&mut self, to: SocketAddr, payload: &[u8]) -> Result<(), DatagramError> {
         self.fabric.send_datagram(self.node, to, payload)
     }
+
+    /// Knows the names of nodes: whatever the port, `NAME:PORT` is where that node receives datagrams.
+    fn lookup(&mut self, place: &str) -> Vec<SocketAddr> {
+        if let Ok(address) = place.parse() {
+            return vec![address];
+        }
+        let name = place.rsplit_once(':').map_or(place, |(name, _)| name);
+        let named = self.fabric.nodes.iter().find(|node| *node.name == *name);
+        named
+            .and_then(|node| node.local.datagram)
+            .into_iter()
+            .collect()
+    }
 }
 
 impl Clock for NodeIo<'_> {

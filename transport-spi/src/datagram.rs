@@ -28,4 +28,8 @@ pub trait Datagrams {
     ///
     /// See [`DatagramError`]. `Ok` says nothing about arrival.
     fn send_datagram(&mut self, to: SocketAddr, payload: &[u8]) -> Result<(), DatagramError>;
+
+    /// Returns the addresses that `host:port` stands for, as far as they are known by now, and has a name looked up
+    /// again for the next time. Never blocks: a name is asked for elsewhere, and the first answer is none.
+    fn lookup(&mut self, place: &str) -> Vec<SocketAddr>;
 }

@@ -153,6 +153,7 @@ impl ZmqIo {
             signals,
             shutdown_asked: false,
             pool,
+            resolver: crate::resolver::Resolver::default(),
             sentinel,
             alarm: crate::alarm::Alarm::new(waker),
             pending: VecDeque::new(),

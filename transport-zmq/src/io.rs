@@ -20,6 +20,7 @@ use crate::counters::Counters;
 use crate::datagram::DatagramSocket;
 use crate::monitor::Farewell;
 use crate::pool::Pool;
+use crate::resolver::Resolver;
 use crate::sentinel::Sentinel;
 use crate::sockets::{Ready, Sockets, plane_index};
 use crate::wait::Sweep;
@@ -43,6 +44,7 @@ pub struct ZmqIo {
     pub(crate) signals: Option<Signals>,
     pub(crate) shutdown_asked: bool,
     pub(crate) pool: Pool,
+    pub(crate) resolver: Resolver,
     pub(crate) sentinel: Sentinel,
     pub(crate) alarm: crate::Alarm,
     /// Events for the next `receive`. At most a few for each connection, because a node is turned
@@ -284,6 +286,10 @@ impl Datagrams for ZmqIo {
             Err(_) => self.counters.datagrams_refused += 1,
         }
         sent
+    }
+
+    fn lookup(&mut self, place: &str) -> Vec<SocketAddr> {
+        self.resolver.lookup(place)
     }
 }
 

@@ -85,6 +85,7 @@ mod port;
 mod process;
 mod raw;
 mod receive;
+mod resolver;
 mod sentinel;
 mod sockets;
 mod wait;

@@ -209,7 +209,7 @@ impl Core {
     }
 
     /// Lets what was meant for one entry and has not left go to another.
-    fn move_requests(&mut self, from: &mut crate::link::Link, old: usize, new: usize) {
+    pub(crate) fn move_requests(&mut self, from: &mut crate::link::Link, old: usize, new: usize) {
         for envelope in from.take_requests() {
             let moved = self.peers.get_mut(new).map(|peer| peer.offer(envelope));
             if let Some(Err(refused)) = moved {
@@ -263,7 +263,7 @@ impl Core {
     }
 
     /// Notes that others know a later life of this node: they do not listen to this one.
-    pub(super) fn outdated_by(&mut self, known: u64) {
+    pub(crate) fn outdated_by(&mut self, known: u64) {
         if !std::mem::replace(&mut self.outdated, true) {
             tracing::error!(
                 node = %self.name, incarnation = self.incarnation, known,

@@ -17,6 +17,9 @@ impl Core {
             self.acknowledge_all();
         }
         for index in self.peers.take_dirty() {
+            if self.peers.get(index).is_some_and(|peer| peer.undialed) {
+                self.dial(io, index);
+            }
             let Some(peer) = self.peers.get(index) else {
                 continue;
             };

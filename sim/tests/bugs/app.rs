@@ -80,8 +80,7 @@ fn encode(numbers: &[i64]) -> Payload {
 }
 
 fn decode(payload: &Payload) -> Vec<i64> {
-    let bytes = payload.to_bytes();
-    let (numbers, _) = bytes.as_chunks();
+    let (numbers, _) = payload.bytes.as_chunks();
     numbers.iter().map(|it| i64::from_le_bytes(*it)).collect()
 }
 

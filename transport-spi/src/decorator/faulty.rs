@@ -265,6 +265,10 @@ impl<T: Io> Transport for Faulty<T> {
 }
 
 impl<T: Io> Datagrams for Faulty<T> {
+    fn lookup(&mut self, place: &str) -> Vec<SocketAddr> {
+        self.inner.lookup(place)
+    }
+
     fn send_datagram(&mut self, to: SocketAddr, payload: &[u8]) -> Result<(), DatagramError> {
         self.inner.send_datagram(to, payload)
     }

@@ -50,6 +50,10 @@ macro_rules! forward {
             fn send_datagram(&mut self, to: SocketAddr, payload: &[u8]) -> Result<(), DatagramError> {
                 (**self).send_datagram(to, payload)
             }
+
+            fn lookup(&mut self, place: &str) -> Vec<SocketAddr> {
+                (**self).lookup(place)
+            }
         }
 
         impl<T: Clock + ?Sized> Clock for $pointer {

@@ -142,6 +142,10 @@ impl<T: Io> Transport for Traced<T> {
 }
 
 impl<T: Io> Datagrams for Traced<T> {
+    fn lookup(&mut self, place: &str) -> Vec<SocketAddr> {
+        self.inner.lookup(place)
+    }
+
     fn send_datagram(&mut self, to: SocketAddr, payload: &[u8]) -> Result<(), DatagramError> {
         let result = self.inner.send_datagram(to, payload);
         let call = Call::SendDatagram(to, payload.len(), result.is_ok());

@@ -7,5 +7,6 @@ mod feed;
 mod inputs;
 mod kills;
 mod layouts;
+mod members;
 mod shop;
 mod sim;

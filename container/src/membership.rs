@@ -1,0 +1,809 @@
+//! Who is there: nodes find each other from any one address, notice who comes, goes and dies, and know who runs
+//! what.
+//!
+//! ```text
+//!   seeds ──(lookup)──▶ addresses ── probe ──▶ alive: somebody is there ── announcement ──▶ feed: joined
+//!
+//!   members     SWIM over datagrams (`foca`): up, suspect, down; gossip carries changes and cards
+//!   cards       version of an entry, and load; by gossip
+//!   entries     components, subscriptions, endpoint; asked for over the control plane, by those who lack them
+//! ```
+//!
+//! The protocol is `foca`'s; time, randomness, datagrams and everything that comes from a network are ours: its
+//! timers are in the container's heap, its choices are drawn from the container's seed, and what it is given to read
+//! was read here first. Membership is a hint about who can be reached, never about data: no link ends because of it.
+
+mod config;
+mod directory;
+mod members;
+mod packet;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use foca::{BroadcastHandler, Foca, Invalidates, Notification, OwnedNotification, State};
+use monofil_proto::control::{Datagram, Membership as Carried, Probe, datagram::Body};
+use monofil_proto::encode;
+use monofil_transport::{Endpoint, Instant, Io, Stream};
+
+pub use self::config::MembershipConfig;
+use self::directory::Pulls;
+use self::members::Cards;
+pub(crate) use self::members::{Members, Place};
+pub(crate) use self::packet::answer_alive;
+use self::packet::{Bytes, Card, Identity, Packet, Refused};
+use crate::core::{Core, Timer};
+use crate::counters::Counter;
+use crate::timers::TimerKey;
+use crate::{Name, NodeId};
+
+/// What of a datagram is left to a packet by what is around it.
+const AROUND: usize = 64;
+/// Datagrams are no longer than this, whatever the backend could carry.
+const DATAGRAM_BYTES: usize = 1200;
+/// Two members with the longest endpoints fit into as many.
+const DATAGRAM_BYTES_LEAST: usize = 1024;
+/// Addresses of seeds that are asked at once.
+const SEEDS_MAX: usize = 32;
+/// Answers of seeds without a word at the advertised address until that is reported.
+const ANSWERS_IN_VAIN: u32 = 3;
+/// Rounds without an answer of any seed until that is reported.
+const ROUNDS_IN_VAIN: u32 = 5;
+
+/// A member, as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberInfo {
+    /// Who it is.
+    pub node: NodeId,
+    /// Its incarnation.
+    pub incarnation: u64,
+    /// What it calls itself; where it is, while that is not known.
+    pub name: Name,
+    /// How it is.
+    pub state: MemberState,
+    /// What it runs, as far as is known.
+    pub components: Vec<Name>,
+}
+
+/// How a member is, as one node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemberState {
+    /// It is there.
+    Up,
+    /// It is there, and a handler holds its thread.
+    Busy {
+        /// `component/method`
+        handler: Name,
+    },
+    /// Somebody got no answer from it. It counts as up until it has had time to speak.
+    Suspect,
+    /// It left, or did not speak.
+    Down,
+    /// It is held to be down, and is heard: nothing reaches it where it says that it is.
+    Unreachable,
+}
+
+impl MemberState {
+    /// Messages may be sent there.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        matches!(self, Self::Up | Self::Busy { .. } | Self::Suspect)
+    }
+}
+
+type Swim = Foca<Identity, Bytes, Draws, News>;
+/// An event of the protocol that is due at some time.
+pub(crate) type SwimTimer = foca::Timer<Identity>;
+
+/// The protocol's random choices.
+struct Draws(Stream);
+
+impl rand_core::TryRng for Draws {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok((self.0.bits() >> 32) as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0.bits())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.0.fill(bytes);
+        Ok(())
+    }
+}
+
+/// Cards that come with gossip, and are passed on if they are news.
+struct News(Rc<RefCell<Cards>>);
+
+/// Of two cards of a node the later one travels.
+struct OfNode(Card);
+
+impl Invalidates for OfNode {
+    fn invalidates(&self, other: &Self) -> bool {
+        self.0.node == other.0.node
+    }
+}
+
+impl BroadcastHandler<Identity> for News {
+    type Key = OfNode;
+    type Error = Refused;
+
+    fn receive_item(
+        &mut self,
+        data: &[u8],
+        _sender: Option<&Identity>,
+    ) -> Result<Option<OfNode>, Refused> {
+        let card = Card::read(data)?;
+        Ok(self.0.borrow_mut().take(card).then_some(OfNode(card)))
+    }
+}
+
+/// What the protocol wants done.
+#[derive(Default)]
+struct Outbox {
+    sends: Vec<(Identity, Vec<u8>)>,
+    timers: Vec<(Duration, SwimTimer)>,
+    news: Vec<OwnedNotification<Identity>>,
+}
+
+impl foca::Runtime<Identity> for Outbox {
+    fn notify(&mut self, notification: Notification<'_, Identity>) {
+        self.news.push(notification.to_owned());
+    }
+
+    fn send_to(&mut self, to: Identity, data: &[u8]) {
+        self.sends.push((to, data.to_vec()));
+    }
+
+    fn submit_after(&mut self, event: SwimTimer, after: Duration) {
+        self.timers.push((after, event));
+    }
+}
+
+/// This node as a member.
+pub(crate) struct Membership {
+    config: MembershipConfig,
+    probe_interval: Duration,
+    packet_bytes: usize,
+    foca: Swim,
+    out: Outbox,
+    due: Vec<SwimTimer>,
+    pub(crate) members: Members,
+    cards: Rc<RefCell<Cards>>,
+    /// Said with each probe to a seed, so that nobody else can answer.
+    nonce: u64,
+    random: Stream,
+    /// Somebody knows this node by its present name.
+    joined: bool,
+    join_due: bool,
+    join_timer: Option<(Instant, TimerKey)>,
+    /// Rounds in which no seed answered, since nobody was known.
+    rounds: u32,
+    /// Answers of seeds since nobody was known.
+    answers: u32,
+    /// Why this node is alone, if that is not in order.
+    pub(crate) problem: Option<String>,
+    refresh_due: bool,
+    refresh_timer: Option<(Instant, TimerKey)>,
+    pulls: Pulls,
+    application: Option<Endpoint>,
+    /// What this node says of itself.
+    own: monofil_proto::control::Entry,
+    card: Card,
+    /// Those who come into view now have not heard it.
+    say_again: bool,
+    /// When this node last came back after it was held to be down.
+    rejoined: Option<Instant>,
+    /// When what others know is compared next.
+    compare_at: Instant,
+}
+
+impl Core {
+    /// Makes this node a member of its network, if it is to be one.
+    pub(crate) fn start_membership(&mut self, io: &mut dyn Io) {
+        let Some(config) = self.membership_config.take() else {
+            return;
+        };
+        let local = io.local();
+        let Some(address) = local.datagram else {
+            tracing::error!(
+                node = %self.name,
+                "this node receives no datagrams and so cannot be a member of its network"
+            );
+            return;
+        };
+        let control = packet::fitting(local.control);
+        if control.is_none() {
+            tracing::error!(
+                node = %self.name,
+                "this node has no control endpoint of at most 200 bytes: others cannot ask what it runs"
+            );
+        }
+        let identity = Identity {
+            node: self.node,
+            life: self.incarnation,
+            renewal: 0,
+            address,
+            control,
+        };
+        let cards = Rc::new(RefCell::new(Cards::default()));
+        cards.borrow_mut().most = config.members_max;
+        let datagram_bytes = io.limits().datagram_bytes_max.min(DATAGRAM_BYTES);
+        if datagram_bytes < DATAGRAM_BYTES_LEAST {
+            tracing::error!(
+                node = %self.name, datagram_bytes, least = DATAGRAM_BYTES_LEAST,
+                "datagrams are too short here for a member of a network"
+            );
+            return;
+        }
+        let packet_bytes = datagram_bytes - AROUND;
+        let mut random = Stream::new(self.seed, "membership");
+        let foca = Foca::with_custom_broadcast(
+            identity,
+            config.of_size(1, self.probe_interval, packet_bytes),
+            Draws(Stream::new(self.seed, "membership/swim")),
+            Bytes,
+            News(cards.clone()),
+        );
+        let node = self.node;
+        self.membership = Some(Box::new(Membership {
+            config,
+            probe_interval: self.probe_interval,
+            packet_bytes,
+            foca,
+            out: Outbox::default(),
+            due: Vec::new(),
+            members: Members::new(node),
+            cards,
+            nonce: random.bits() | 1 << 63,
+            random,
+            joined: false,
+            join_due: true,
+            join_timer: None,
+            rounds: 0,
+            answers: 0,
+            problem: None,
+            refresh_due: true,
+            refresh_timer: None,
+            pulls: Pulls::default(),
+            application: local.application,
+            own: monofil_proto::control::Entry::default(),
+            card: Card {
+                node,
+                life: self.incarnation,
+                number: 0,
+                version: 0,
+                load: 0,
+            },
+            say_again: false,
+            rejoined: None,
+            compare_at: self.now,
+        }));
+    }
+
+    /// Does what is due, in a turn.
+    pub(crate) fn tend_membership(&mut self, io: &mut dyn Io) {
+        let Some(mut membership) = self.membership.take() else {
+            return;
+        };
+        if !self.outdated {
+            for event in std::mem::take(&mut membership.due) {
+                if let Err(error) = membership.foca.handle_timer(event, &mut membership.out) {
+                    tracing::debug!(node = %self.name, %error, "membership");
+                }
+                self.settle(io, &mut membership);
+            }
+            if std::mem::take(&mut membership.join_due) {
+                self.seek_seeds(io, &mut membership);
+            }
+            if std::mem::take(&mut membership.refresh_due) || membership.has_changed(self) {
+                self.refresh(io, &mut membership);
+            }
+        }
+        let is_new = std::mem::take(&mut membership.members.news);
+        self.membership = Some(membership);
+        if is_new {
+            self.settle_sought();
+        }
+    }
+
+    pub(crate) fn swim_due(&mut self, at: Instant, event: Box<SwimTimer>, put_off: bool) {
+        let now = self.now;
+        let Some(membership) = &mut self.membership else {
+            return;
+        };
+        // A node whose thread was held, or that was stopped, has not read yet what others answered meanwhile. Its own
+        // silence is nobody else's.
+        let timeout = membership.config.probe_timeout;
+        if !put_off && now.since(at) > timeout {
+            let at = now + timeout;
+            let put_off = true;
+            self.timers.set(at, Timer::Swim { at, event, put_off });
+        } else {
+            membership.due.push(*event);
+        }
+    }
+
+    fn join_soon(&mut self, membership: &mut Membership) {
+        let pause = membership.config.join_interval;
+        let pause = membership.random.between(pause / 2, pause);
+        self.timers
+            .hasten(&mut membership.join_timer, self.now + pause, Timer::Join);
+    }
+
+    pub(crate) fn join_due(&mut self) {
+        if let Some(membership) = &mut self.membership {
+            membership.join_timer = None;
+            membership.join_due = true;
+        }
+    }
+
+    pub(crate) fn refresh_due(&mut self) {
+        if let Some(membership) = &mut self.membership {
+            membership.refresh_timer = None;
+            membership.refresh_due = true;
+        }
+    }
+
+    /// Asks at the seeds' addresses whether somebody is there: often while this node is alone, and from time to time
+    /// afterwards, so that two parts of a network that have lost sight of each other find together.
+    fn seek_seeds(&mut self, io: &mut dyn Io, membership: &mut Membership) {
+        let alone = !membership.joined;
+        let pause = if alone {
+            membership.config.join_interval
+        } else {
+            membership.config.rejoin_interval
+        };
+        let pause = membership.random.between(pause / 2, pause + pause / 2);
+        let at = self.now + pause;
+        self.timers
+            .hasten(&mut membership.join_timer, at, Timer::Join);
+        if alone {
+            self.seek_members(io, membership);
+        }
+        let own = membership.foca.identity().address;
+        let is_met = |address: &SocketAddr| {
+            let mut up = membership.members.up();
+            up.any(|known| known.identity.address == *address)
+        };
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for seed in &membership.config.seeds {
+            for address in io.lookup(seed) {
+                if address != own && !addresses.contains(&address) && !is_met(&address) {
+                    addresses.push(address);
+                }
+            }
+        }
+        addresses.truncate(SEEDS_MAX);
+        if alone && !addresses.is_empty() {
+            membership.rounds += 1;
+            if membership.rounds == ROUNDS_IN_VAIN && membership.answers == 0 {
+                let text = format!(
+                    "none of the seeds {} answers; this node is alone",
+                    membership.config.seeds.join(", ")
+                );
+                tracing::warn!(node = %self.name, "{text}");
+                membership.problem = Some(text);
+            }
+        }
+        let probe = self.datagram(Body::Probe(Probe {
+            nonce: membership.nonce,
+        }));
+        let probe = encode(&probe);
+        for address in addresses {
+            let _ = io.send_datagram(address, &probe);
+        }
+    }
+
+    /// Speaks to some of those who were members once: the seeds may be gone for good.
+    fn seek_members(&mut self, io: &mut dyn Io, membership: &mut Membership) {
+        let known = membership.members.iter();
+        let mut known: Vec<Identity> = known.map(|known| known.identity.clone()).collect();
+        membership.random.shuffle(&mut known);
+        for identity in known.into_iter().take(membership.config.gossip_to) {
+            if let Err(error) = membership.foca.announce(identity, &mut membership.out) {
+                tracing::debug!(node = %self.name, %error, "membership");
+            }
+        }
+        self.settle(io, membership);
+    }
+
+    /// Somebody is at an address where a seed was sought.
+    pub(crate) fn seed_answers(&mut self, io: &mut dyn Io, from: SocketAddr, answer: &Datagram) {
+        let Some(mut membership) = self.membership.take() else {
+            return;
+        };
+        let is_ours =
+            matches!(answer.body, Some(Body::Alive(ref alive)) if alive.nonce == membership.nonce);
+        let node = NodeId::from_wire(&answer.sender).filter(|node| *node != self.node);
+        if let Some(node) = node.filter(|_| is_ours && !self.outdated) {
+            if answer.network == self.network {
+                self.announce(io, &mut membership, node, from, answer.sender_incarnation);
+            } else {
+                let text = format!("the node at {from} is of another network than this one");
+                if membership.problem.as_ref() != Some(&text) {
+                    tracing::error!(node = %self.name, "{text}: check `network.name` on both");
+                    membership.problem = Some(text);
+                }
+            }
+        }
+        self.membership = Some(membership);
+    }
+
+    fn announce(
+        &mut self,
+        io: &mut dyn Io,
+        membership: &mut Membership,
+        node: NodeId,
+        address: SocketAddr,
+        life: u64,
+    ) {
+        if !membership.joined {
+            membership.answers += 1;
+            if membership.answers > ANSWERS_IN_VAIN && membership.problem.is_none() {
+                let own = membership.foca.identity().address;
+                let text = format!(
+                    "the seed at {address} hears this node, and nothing reaches this node at {own}, where it says \
+                     that it is"
+                );
+                tracing::error!(
+                    node = %self.name,
+                    "{text}: is `network.advertise` an address of this machine, and are datagrams to it let through?"
+                );
+                membership.problem = Some(text);
+            }
+        }
+        let seed = Identity {
+            node,
+            life,
+            renewal: 0,
+            address,
+            control: None,
+        };
+        if let Err(error) = membership.foca.announce(seed, &mut membership.out) {
+            tracing::debug!(node = %self.name, %error, "membership");
+        }
+        self.settle(io, membership);
+    }
+
+    /// Takes a packet of another member; `busy`: from whoever stands in for its thread.
+    pub(crate) fn handle_packet(
+        &mut self,
+        io: &mut dyn Io,
+        datagram: &Datagram,
+        packet: &[u8],
+        busy: Option<&str>,
+    ) {
+        let Some(mut membership) = self.membership.take() else {
+            return;
+        };
+        if datagram.network != self.network {
+            // Named networks and the one without a name are kept apart here: they would be one for good.
+            self.counters.add(Counter::FramesForeignNetwork);
+        } else if !self.outdated {
+            match self.check_packet(&membership, datagram, packet) {
+                Ok(packet_read) => {
+                    self.counters.add(Counter::MembershipReceived);
+                    self.take_packet(io, &mut membership, packet, &packet_read, busy);
+                }
+                Err(error) => {
+                    self.counters.add(Counter::MembershipRefused);
+                    tracing::debug!(node = %self.name, %error, "a membership packet was refused");
+                }
+            }
+        }
+        self.membership = Some(membership);
+    }
+
+    /// Reads a packet before the protocol does: nothing from a network makes it keep more than it should.
+    fn check_packet(
+        &mut self,
+        membership: &Membership,
+        datagram: &Datagram,
+        packet: &[u8],
+    ) -> Result<Packet, Refused> {
+        let packet = Packet::read(packet)?;
+        let source = &packet.header.src;
+        if source.node.0 != datagram.sender[..] || source.life != datagram.sender_incarnation {
+            return Err(Refused("it is not of its sender"));
+        }
+        let mut strangers = 0;
+        for identity in packet.identities() {
+            if identity.node == self.node {
+                if identity.life > self.incarnation {
+                    self.outdated_by(identity.life);
+                    return Err(Refused("a later life of this node is known"));
+                }
+            } else if membership.members.get(&identity.node).is_none() {
+                strangers += 1;
+            }
+        }
+        // Somebody may come twice in one packet: that only makes this a little stricter.
+        if strangers > 0 && membership.members.len() + strangers > membership.config.members_max {
+            return Err(Refused("there are too many members"));
+        }
+        Ok(packet)
+    }
+
+    fn take_packet(
+        &mut self,
+        io: &mut dyn Io,
+        membership: &mut Membership,
+        bytes: &[u8],
+        packet: &Packet,
+        busy: Option<&str>,
+    ) {
+        let source = &packet.header.src;
+        let later = membership.members.get(&source.node);
+        if let Some(later) = later.filter(|known| known.identity.life > source.life) {
+            // An earlier life that still runs. It would come back again and again if it were only held to be down.
+            let later = foca::Member::alive(later.identity.clone());
+            let told = packet::tell(membership.foca.identity(), source, &later);
+            membership.out.sends.push((source.clone(), told));
+            return self.settle(io, membership);
+        }
+        if membership.is_too_soon(packet, self.now) {
+            return;
+        }
+        if let Err(error) = membership.foca.handle_data(bytes, &mut membership.out) {
+            tracing::debug!(node = %self.name, %error, "membership");
+        }
+        self.settle(io, membership);
+        let now = self.now;
+        if let Some(known) = membership.members.get_mut(&source.node)
+            && known.up
+        {
+            known.busy = busy.map(|handler| (Name::from(handler), now));
+        }
+        if busy.is_some() {
+            self.vouch(io, membership, source);
+        }
+        if std::mem::take(&mut membership.cards.borrow_mut().news) {
+            self.refresh_soon(membership);
+        }
+    }
+
+    /// Notes that a member says something that is held to be down: nothing reaches it, then, or it would have come
+    /// back.
+    pub(crate) fn hear_of_member(&mut self, from: SocketAddr, datagram: &Datagram) {
+        let now = self.now;
+        let Some(membership) = &mut self.membership else {
+            return;
+        };
+        let interval = membership.probe_interval;
+        let node = NodeId::from_wire(&datagram.sender);
+        let known = node.and_then(|node| membership.members.get_mut(&node));
+        // One that was told has a while to come back.
+        let unheeding = known.filter(|known| {
+            !known.up
+                && known.identity.life == datagram.sender_incarnation
+                && now.since(known.since) > interval * 3
+        });
+        if let Some(known) = unheeding {
+            let often = known
+                .heard_down
+                .is_some_and(|at| now.since(at) < interval * 60);
+            if !often {
+                tracing::warn!(
+                    node = %self.name, member = %known.name(), address = %known.identity.address, %from,
+                    "a member that is held to be down is heard: nothing reaches it where it says that it is"
+                );
+            }
+            known.heard_down = Some(now);
+        }
+    }
+
+    /// Clears a member of suspicion that cannot speak for itself, because a handler holds its thread.
+    fn vouch(&mut self, io: &mut dyn Io, membership: &mut Membership, identity: &Identity) {
+        let member = membership.active(identity).cloned();
+        let Some(member) = member.filter(|member| member.state() == State::Suspect) else {
+            return;
+        };
+        let Some(incarnation) = member.incarnation().checked_add(1) else {
+            return;
+        };
+        let alive = foca::Member::new(member.id().clone(), incarnation, State::Alive);
+        let applied = membership
+            .foca
+            .apply_many([alive].into_iter(), true, &mut membership.out);
+        if let Err(error) = applied {
+            tracing::debug!(node = %self.name, %error, "membership");
+        }
+        self.settle(io, membership);
+    }
+
+    /// Does what the protocol wants done.
+    fn settle(&mut self, io: &mut dyn Io, membership: &mut Membership) {
+        let Outbox {
+            sends,
+            timers,
+            news,
+        } = std::mem::take(&mut membership.out);
+        for (after, event) in timers {
+            let at = self.now + after;
+            let event = Box::new(event);
+            let put_off = false;
+            self.timers.set(at, Timer::Swim { at, event, put_off });
+        }
+        for notification in news {
+            self.heed(membership, notification);
+        }
+        for (to, packet) in sends {
+            match (packet::message(&packet), membership.active(&to)) {
+                // Whoever is suspect hears of it from everybody who asks it, and not by chance (Dadgar, Phillips,
+                // Currey, Lifeguard, 2018, section III.C).
+                (Some(foca::Message::Ping(_)), Some(member))
+                    if member.state() == State::Suspect =>
+                {
+                    let told = packet::tell(membership.foca.identity(), &to, member);
+                    self.send_packet(io, to.address, told);
+                }
+                // foca 2.0 says so at the end of every suspicion, of those too that were cleared.
+                (Some(foca::Message::TurnUndead), Some(_)) => continue,
+                _ => {}
+            }
+            self.send_packet(io, to.address, packet);
+        }
+    }
+
+    fn send_packet(&mut self, io: &mut dyn Io, to: SocketAddr, packet: Vec<u8>) {
+        let datagram = self.datagram(Body::Membership(Carried { packet }));
+        self.counters.add(Counter::MembershipSent);
+        // One that is not sent is like one that is lost.
+        let _ = io.send_datagram(to, &encode(&datagram));
+    }
+
+    fn heed(&mut self, membership: &mut Membership, news: OwnedNotification<Identity>) {
+        let now = self.now;
+        match news {
+            OwnedNotification::MemberUp(identity) => {
+                membership.members.set_up(&identity, now);
+                tracing::info!(
+                    node = %self.name, member = %identity.node, address = %identity.address, "a member is up"
+                );
+                membership.resize();
+                self.refresh_soon(membership);
+            }
+            OwnedNotification::MemberDown(identity) => {
+                membership.members.set_down(&identity, now);
+                let member = membership.members.get(&identity.node);
+                let name = member.map_or_else(Name::empty, members::Known::name);
+                tracing::info!(node = %self.name, member = %name, "a member is down");
+                membership.resize();
+            }
+            OwnedNotification::Rename(_, identity) => {
+                membership.members.rename(&identity, now);
+                self.refresh_soon(membership);
+            }
+            OwnedNotification::Active => {
+                membership.joined = true;
+                membership.problem = None;
+                membership.rounds = 0;
+                membership.answers = 0;
+                membership.say_again = true;
+                tracing::info!(node = %self.name, "joined the network");
+                self.refresh_soon(membership);
+            }
+            OwnedNotification::Idle => {
+                tracing::warn!(node = %self.name, "no other member of the network is left");
+                membership.joined = false;
+                self.join_soon(membership);
+            }
+            OwnedNotification::Rejoin(_) => {
+                membership.rejoined = Some(now);
+                // Until somebody answers to the new name.
+                membership.joined = false;
+                self.join_soon(membership);
+                tracing::warn!(
+                    node = %self.name,
+                    "others held this node to be down; it has come back"
+                );
+            }
+            OwnedNotification::Defunct => {}
+        }
+    }
+
+    /// Says goodbye to the network.
+    pub(crate) fn leave_network(&mut self, io: &mut dyn Io) {
+        let Some(mut membership) = self.membership.take() else {
+            return;
+        };
+        if !self.outdated && membership.foca.num_members() > 0 {
+            if let Err(error) = membership.foca.leave_cluster(&mut membership.out) {
+                tracing::debug!(node = %self.name, %error, "membership");
+            }
+            self.settle(io, &mut membership);
+        }
+    }
+
+    /// Returns the members this node knows of, itself excepted.
+    pub(crate) fn members(&self) -> Vec<(MemberInfo, Duration, SocketAddr, u16)> {
+        let Some(membership) = &self.membership else {
+            return Vec::new();
+        };
+        let cards = membership.cards.borrow();
+        let states: BTreeMap<NodeId, State> = membership
+            .foca
+            .iter_membership_state()
+            .map(|member| (member.id().node, member.state()))
+            .collect();
+        let state = |known: &members::Known| match states.get(&known.identity.node) {
+            _ if !known.up => {
+                let fresh = |at: &Instant| self.now.since(*at) < membership.probe_interval * 60;
+                match known.heard_down.filter(fresh) {
+                    Some(_) => MemberState::Unreachable,
+                    None => MemberState::Down,
+                }
+            }
+            Some(State::Suspect) => MemberState::Suspect,
+            _ => match &known.busy {
+                Some((handler, _)) => MemberState::Busy {
+                    handler: handler.clone(),
+                },
+                None => MemberState::Up,
+            },
+        };
+        let describe = |known: &members::Known| {
+            let info = MemberInfo {
+                node: known.identity.node,
+                incarnation: known.identity.life,
+                name: known.name(),
+                state: state(known),
+                components: known.components().map(Name::from).collect(),
+            };
+            let load = cards.get(&info.node).map_or(0, |card| card.load);
+            (
+                info,
+                self.now.since(known.since),
+                known.identity.address,
+                load,
+            )
+        };
+        membership.members.iter().map(describe).collect()
+    }
+}
+
+impl Membership {
+    /// Finds a member that is not down, under its present name.
+    fn active(&self, identity: &Identity) -> Option<&foca::Member<Identity>> {
+        let mut members = self.foca.iter_members();
+        members.find(|member| member.id() == identity)
+    }
+
+    /// Tells whether a packet holds this node to be down that has just come back: whatever is wrong, coming back
+    /// with each packet would only make it worse.
+    fn is_too_soon(&self, packet: &Packet, now: Instant) -> bool {
+        let down = |member: &foca::Member<_>| {
+            member.id() == self.foca.identity() && member.state() == State::Down
+        };
+        let is_held_down =
+            packet.header.message == foca::Message::TurnUndead || packet.members.iter().any(down);
+        is_held_down
+            && self
+                .rejoined
+                .is_some_and(|at| now.since(at) < self.probe_interval)
+    }
+
+    /// Adapts the protocol to the number of members.
+    fn resize(&mut self) {
+        let size = self.foca.num_members() + 1;
+        let config = self
+            .config
+            .of_size(size, self.probe_interval, self.packet_bytes);
+        self.foca
+            .set_config(config)
+            .expect("invariant: only what may change depends on the size");
+    }
+}
