@@ -222,7 +222,7 @@ impl<T: {name}> {name}Server<T> {{
                 arms,
                 "
             {full_name:?} => {{
-                let handled = {name}::{function}(&mut self.0, cx, {m}::codegen::decode(&message)?);
+                let handled = {name}::{function}(&mut self.0, cx, {m}::codegen::decode(message)?);
                 {m}::codegen::{reply}(handled)
             }}"
             );
@@ -354,7 +354,7 @@ impl {name}Client {{
         cx: {caller},
         request: {input},
     ) -> {m}::ReplyStream<{output}> {{
-        {m}::codegen::stream(cx, self.0.request({described}, &request))
+        {m}::codegen::stream(cx, self.0.request({described}, request))
     }}
 "
             )
@@ -372,13 +372,13 @@ impl {name}Client {{
         cx: {caller},
         request: {input},
     ) -> ::core::result::Result<{output}, {m}::CallError> {{
-        {m}::codegen::call(cx, self.0.request({described}, &request))
+        {m}::codegen::call(cx, self.0.request({described}, request))
     }}
 
     /// Calls `{full_name}` and returns at once; [`wait`]({m}::Pending::wait) takes the reply.
     #[track_caller]
     pub fn {start_fn}(&self, cx: {caller}, request: {input}) -> {m}::Pending<{output}> {{
-        {m}::codegen::start(cx, self.0.request({described}, &request))
+        {m}::codegen::start(cx, self.0.request({described}, request))
     }}
 
     /// Sends `{full_name}` a message and asks for no reply.
@@ -392,7 +392,7 @@ impl {name}Client {{
         cx: {caller},
         request: {input},
     ) -> ::core::result::Result<(), {m}::CallError> {{
-        {m}::Caller::cast(cx, self.0.request({described}, &request))
+        {m}::Caller::cast(cx, self.0.request({described}, request))
     }}
 "
             )
@@ -404,7 +404,7 @@ impl {name}Client {{
     #[must_use]
     #[track_caller]
     pub fn {request_fn}(&self, request: &{input}) -> {m}::Request {{
-        self.0.request({described}, request)
+        self.0.request({described}, ::core::clone::Clone::clone(request))
     }}
 "
         );

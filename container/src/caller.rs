@@ -66,7 +66,7 @@ pub struct Pending<T> {
     reply: PhantomData<fn() -> T>,
 }
 
-impl<T: prost::Message + Default> Pending<T> {
+impl<T: prost::Message + Default + Clone + 'static> Pending<T> {
     /// Gives an answer its type.
     pub const fn new(raw: RawPending) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl<T: prost::Message + Default> Pending<T> {
     #[track_caller]
     pub fn wait<C: Caller + ?Sized>(self, cx: &mut C) -> Result<T, CallError> {
         cx.wait(self.raw)?
-            .to_protobuf()
+            .into_protobuf()
             .map_err(CallError::unreadable)
     }
 
@@ -108,7 +108,7 @@ pub struct ReplyStream<T> {
     reply: PhantomData<fn() -> T>,
 }
 
-impl<T: prost::Message + Default> ReplyStream<T> {
+impl<T: prost::Message + Default + Clone + 'static> ReplyStream<T> {
     /// Gives a stream its type.
     pub const fn new(raw: RawReplies) -> Self {
         Self {
@@ -121,7 +121,7 @@ impl<T: prost::Message + Default> ReplyStream<T> {
     #[track_caller]
     pub fn next<C: Caller + ?Sized>(&mut self, cx: &mut C) -> Option<Result<T, CallError>> {
         let item = cx.next_item(self.raw.as_mut()?)?;
-        let item = item.and_then(|payload| payload.to_protobuf().map_err(CallError::unreadable));
+        let item = item.and_then(|payload| payload.into_protobuf().map_err(CallError::unreadable));
         if item.is_err() {
             self.raw = None;
         }
@@ -170,9 +170,9 @@ pub mod codegen {
 
         /// Makes the request for one method.
         #[track_caller]
-        pub fn request(&self, method: &Method, message: &impl prost::Message) -> Request {
+        pub fn request(&self, method: &Method, message: impl prost::Message + 'static) -> Request {
             let mut request =
-                Request::new(&self.component, &method.name, Payload::protobuf(message))
+                Request::new(&self.component, &method.name, Payload::message(message))
                     .idempotent(method.idempotent);
             request.deadline = self.deadline.or(method.deadline);
             request.flow = self.flow.clone().or_else(|| method.flow.clone());
@@ -186,17 +186,17 @@ pub mod codegen {
     ///
     /// See [`CallError`].
     #[track_caller]
-    pub fn call<C: Caller + ?Sized, T: prost::Message + Default>(
+    pub fn call<C: Caller + ?Sized, T: prost::Message + Default + Clone + 'static>(
         cx: &mut C,
         request: Request,
     ) -> Result<T, CallError> {
         cx.call(request)?
-            .to_protobuf()
+            .into_protobuf()
             .map_err(CallError::unreadable)
     }
 
     /// Calls.
-    pub fn start<C: Caller + ?Sized, T: prost::Message + Default>(
+    pub fn start<C: Caller + ?Sized, T: prost::Message + Default + Clone + 'static>(
         cx: &mut C,
         request: Request,
     ) -> Pending<T> {
@@ -204,7 +204,7 @@ pub mod codegen {
     }
 
     /// Calls for a stream.
-    pub fn stream<C: Caller + ?Sized, T: prost::Message + Default>(
+    pub fn stream<C: Caller + ?Sized, T: prost::Message + Default + Clone + 'static>(
         cx: &mut C,
         request: Request,
     ) -> ReplyStream<T> {
@@ -216,8 +216,11 @@ pub mod codegen {
     /// # Errors
     ///
     /// [`HandlerError::Malformed`].
-    pub fn decode<T: prost::Message + Default>(message: &Message) -> Result<T, HandlerError> {
-        message.payload().to_protobuf().map_err(malformed)
+    pub fn decode<T>(message: Message) -> Result<T, HandlerError>
+    where
+        T: prost::Message + Default + Clone + 'static,
+    {
+        message.into_payload().into_protobuf().map_err(malformed)
     }
 
     /// Encodes what a handler answers.
@@ -225,8 +228,11 @@ pub mod codegen {
     /// # Errors
     ///
     /// The handler's own.
-    pub fn reply(result: Result<impl prost::Message, Status>) -> Result<Reply, HandlerError> {
-        Ok(Reply::Payload(Payload::protobuf(&result?)))
+    pub fn reply<T>(result: Result<T, Status>) -> Result<Reply, HandlerError>
+    where
+        T: prost::Message + 'static,
+    {
+        Ok(Reply::Payload(Payload::message(result?)))
     }
 
     /// Encodes what a handler streams.
@@ -237,7 +243,7 @@ pub mod codegen {
     pub fn replies<T: prost::Message + 'static>(
         result: Result<Replies<T>, Status>,
     ) -> Result<Reply, HandlerError> {
-        Ok(Reply::Stream(result?.map(|item| Payload::protobuf(&item))))
+        Ok(Reply::Stream(result?.map(Payload::message)))
     }
 
     /// Logs a cast that came back, for components that do nothing about it.

@@ -67,10 +67,7 @@ impl Core {
                     let bytes = encode(&response);
                     self.end_call(
                         frame.request_id,
-                        Ok(Payload {
-                            content_type: crate::Name::empty(),
-                            bytes,
-                        }),
+                        Ok(Payload::new(crate::Name::empty(), bytes)),
                     );
                 }
             }
@@ -383,7 +380,7 @@ impl Core {
 
 /// Reads the answer to a command.
 pub(crate) fn response_of(payload: &Payload) -> Result<response::Result, CallError> {
-    Response::decode(payload.bytes.clone())
+    Response::decode(payload.to_bytes())
         .ok()
         .and_then(|response| response.result)
         .ok_or_else(|| CallError::Malformed("the answer to a command makes no sense".into()))

@@ -154,7 +154,7 @@ impl Envelope {
             + self.topic.as_str().len()
             + self.payload.content_type.as_str().len()
             + self.key.len()
-            + self.payload.bytes.len()
+            + self.payload.len()
             + self.waiting.as_ref().map_or(0, |waiting| waiting.bytes)
             + self
                 .outcome
@@ -179,7 +179,7 @@ impl Envelope {
             content_type: name(&self.payload.content_type),
             topic: name(&self.topic),
             remaining_micros: self.deadline.map_or(0, remaining),
-            payload: &self.payload.bytes,
+            payload: self.payload.encoded(),
             trace: self.trace.to_wire(),
             waiting: self
                 .waiting
@@ -227,10 +227,7 @@ impl Envelope {
             flow: names.get(record.flow)?,
             topic: names.get(record.topic)?,
             deadline: None,
-            payload: Payload {
-                content_type: names.get(record.content_type)?,
-                bytes: part(record.payload),
-            },
+            payload: Payload::new(names.get(record.content_type)?, part(record.payload)),
             trace: record.trace.map_or_else(Trace::default, Trace::from_wire),
             waiting,
             outcome: record

@@ -194,7 +194,7 @@ impl Instance {
 
     pub(crate) fn push(&mut self, arrival: u64, work: Work) {
         match &work {
-            Work::Message(queued) => self.queued_bytes += queued.message.payload().bytes.len(),
+            Work::Message(queued) => self.queued_bytes += queued.message.payload().len(),
             Work::Undelivered(_) => self.returned += 1,
         }
         self.queue.push_back((arrival, work));
@@ -240,7 +240,7 @@ impl Instance {
 
     fn left(&mut self, work: &Work) {
         match work {
-            Work::Message(queued) => self.queued_bytes -= queued.message.payload().bytes.len(),
+            Work::Message(queued) => self.queued_bytes -= queued.message.payload().len(),
             Work::Undelivered(_) => self.returned -= 1,
         }
     }

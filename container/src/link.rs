@@ -252,11 +252,11 @@ impl Link {
     /// Takes a request, or says which limit is reached. A full link is known before anything is sent.
     pub(crate) fn offer(
         &mut self,
-        envelope: Parcel,
+        mut envelope: Parcel,
         place: impl FnOnce() -> Name,
     ) -> Result<(), Box<(CallError, Parcel)>> {
         let out = &self.outbound;
-        let bytes = envelope.payload.bytes.len() as u64;
+        let bytes = envelope.payload.len() as u64;
         let (limit, value, observed) = if out.requests_open >= self.config.window_records {
             (
                 "link.records",
@@ -277,6 +277,7 @@ impl Link {
                 out.ledger.len() as u64,
             )
         } else {
+            envelope.payload.encode();
             self.outbound.requests_open += 1;
             self.outbound.request_bytes_open += bytes;
             self.outbound.requests.push_back(Outbound {
@@ -294,9 +295,10 @@ impl Link {
     /// Takes anything but a request. `settles` is the other side's record that ends with it: its end is
     /// announced once this has arrived. The reason would get lost with the frame it is in, and a mark in
     /// another frame, a hello perhaps, would let the other side forget whom to tell of it.
-    pub(crate) fn answer(&mut self, envelope: Envelope, settles: Option<u64>) {
+    pub(crate) fn answer(&mut self, mut envelope: Envelope, settles: Option<u64>) {
+        envelope.payload.encode();
         self.outbound.answers_open += 1;
-        self.outbound.answer_bytes_open += envelope.payload.bytes.len() as u64;
+        self.outbound.answer_bytes_open += envelope.payload.len() as u64;
         let envelope = Parcel::new(envelope);
         self.outbound
             .answers
@@ -527,7 +529,7 @@ impl Link {
             .outbound
             .requests
             .iter()
-            .map(|out| out.envelope.payload.bytes.len() as u64)
+            .map(|out| out.envelope.payload.len() as u64)
             .sum();
         let lost = std::mem::take(&mut out.ledger);
         *self = fresh;
@@ -682,7 +684,7 @@ impl Link {
             };
         }
         let request = &out.requests.front()?.envelope;
-        let bytes = request.payload.bytes.len() as u64;
+        let bytes = request.payload.len() as u64;
         // A payload larger than all credit may leave when nothing else is under way.
         let idle = out.sent.is_empty();
         let within = out.requests_sent < out.credit_records
@@ -722,7 +724,7 @@ impl Out {
         self.transmitted += 1;
         if envelope.is_request() {
             self.requests_sent += 1;
-            self.request_bytes_sent += envelope.payload.bytes.len() as u64;
+            self.request_bytes_sent += envelope.payload.len() as u64;
         }
         if matches!(envelope.kind, Kind::Cast | Kind::Publish) {
             let last = self.ledger.back();
@@ -738,13 +740,13 @@ impl Out {
             self.request_left(envelope);
         } else {
             self.answers_open -= 1;
-            self.answer_bytes_open -= envelope.payload.bytes.len() as u64;
+            self.answer_bytes_open -= envelope.payload.len() as u64;
         }
     }
 
     fn request_left(&mut self, envelope: &Envelope) {
         self.requests_open -= 1;
-        self.request_bytes_open -= envelope.payload.bytes.len() as u64;
+        self.request_bytes_open -= envelope.payload.len() as u64;
     }
 }
 

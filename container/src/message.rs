@@ -1,6 +1,9 @@
 //! Messages and what they are made of.
 
+use std::any::Any;
+use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,20 +29,65 @@ pub enum MessageKind {
 const SHARED_FROM: usize = 1024;
 
 /// A content and how it is encoded. The framework never looks into it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// A message that [`Payload::message`] made is handed over as it is inside a container, and encoded when it leaves
+/// it, or when somebody asks for its bytes.
+#[derive(Clone, Default)]
 pub struct Payload {
     /// `application/protobuf`, `application/json`, ...; empty means protobuf.
     pub content_type: Name,
-    /// The encoded content.
-    pub bytes: Bytes,
+    content: Content,
+}
+
+#[derive(Clone)]
+enum Content {
+    Encoded(Bytes),
+    /// And how long it will be.
+    Whole(usize, Arc<dyn Whole>),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Encoded(Bytes::new())
+    }
+}
+
+/// A message that is not encoded yet.
+trait Whole: Any + Send + Sync {
+    fn encode(&self) -> Bytes;
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl<T: prost::Message + 'static> Whole for T {
+    fn encode(&self) -> Bytes {
+        self.encode_to_vec().into()
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
 }
 
 impl Payload {
+    /// Makes a payload of what is encoded already.
+    pub fn new(content_type: impl Into<Name>, bytes: impl Into<Bytes>) -> Self {
+        Self {
+            content_type: content_type.into(),
+            content: Content::Encoded(bytes.into()),
+        }
+    }
+
     /// Makes a protobuf payload.
     pub fn protobuf(message: &impl prost::Message) -> Self {
+        Self::new(Name::empty(), message.encode_to_vec())
+    }
+
+    /// Makes a protobuf payload that is only encoded if it leaves this container.
+    pub fn message<T: prost::Message + 'static>(message: T) -> Self {
         Self {
             content_type: Name::empty(),
-            bytes: message.encode_to_vec().into(),
+            content: Content::Whole(message.encoded_len(), Arc::new(message)),
         }
     }
 
@@ -51,17 +99,50 @@ impl Payload {
     pub fn json<T: serde::Serialize>(value: &T) -> Result<Self, CallError> {
         let bytes = serde_json::to_vec(value)
             .map_err(|error| CallError::Malformed(format!("cannot be written as JSON: {error}")))?;
-        Ok(Self {
-            content_type: name!("application/json"),
-            bytes: bytes.into(),
-        })
+        Ok(Self::new(name!("application/json"), bytes))
     }
 
     /// Makes a payload of plain bytes.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self {
-            content_type: name!("application/octet-stream"),
-            bytes: bytes.into(),
+        Self::new(name!("application/octet-stream"), bytes)
+    }
+
+    /// Returns how many bytes it is long, encoded.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.content {
+            Content::Encoded(bytes) => bytes.len(),
+            Content::Whole(length, _) => *length,
+        }
+    }
+
+    /// Tells whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the encoded content. Costs nothing unless it is a message that was not encoded yet.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        match &self.content {
+            Content::Encoded(bytes) => bytes.clone(),
+            Content::Whole(_, message) => message.encode(),
+        }
+    }
+
+    /// Encodes it, if it is not yet: it is about to leave.
+    pub(crate) fn encode(&mut self) {
+        if let Content::Whole(_, message) = &self.content {
+            self.content = Content::Encoded(message.encode());
+        }
+    }
+
+    /// Returns the bytes of one that is encoded.
+    pub(crate) fn encoded(&self) -> &[u8] {
+        match &self.content {
+            Content::Encoded(bytes) => bytes,
+            Content::Whole(..) => &[],
         }
     }
 
@@ -71,13 +152,37 @@ impl Payload {
     ///
     /// [`CallError::Malformed`] when it is something else.
     pub fn to_protobuf<T: prost::Message + Default>(&self) -> Result<T, CallError> {
+        let bytes = &self.to_bytes();
         // Fields of type `Bytes` are slices of a large payload; a small one is not worth being shared.
-        let decoded = if self.bytes.len() < SHARED_FROM {
-            T::decode(&self.bytes[..])
+        let decoded = if bytes.len() < SHARED_FROM {
+            T::decode(&bytes[..])
         } else {
-            T::decode(self.bytes.clone())
+            T::decode(bytes.clone())
         };
         decoded.map_err(|error| CallError::Malformed(format!("not the expected message: {error}")))
+    }
+
+    /// The same, without decoding what was never encoded.
+    ///
+    /// # Errors
+    ///
+    /// See [`Payload::to_protobuf`].
+    pub fn into_protobuf<T>(self) -> Result<T, CallError>
+    where
+        T: prost::Message + Default + Clone + 'static,
+    {
+        let Content::Whole(_, message) = &self.content else {
+            return self.to_protobuf();
+        };
+        match message.clone().into_any().downcast::<T>() {
+            Ok(message) => {
+                // Its own reference is one too many.
+                drop(self);
+                Ok(Arc::unwrap_or_clone(message))
+            }
+            // Of another type that may well read the same.
+            Err(_) => self.to_protobuf(),
+        }
     }
 
     /// Decodes a JSON payload.
@@ -86,8 +191,25 @@ impl Payload {
     ///
     /// [`CallError::Malformed`] when it is something else.
     pub fn to_json<T: serde::de::DeserializeOwned>(&self) -> Result<T, CallError> {
-        serde_json::from_slice(&self.bytes)
+        serde_json::from_slice(&self.to_bytes())
             .map_err(|error| CallError::Malformed(format!("not the expected JSON: {error}")))
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.content_type == other.content_type && self.to_bytes() == other.to_bytes()
+    }
+}
+
+impl Eq for Payload {}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload")
+            .field("content_type", &self.content_type)
+            .field("bytes", &self.to_bytes())
+            .finish()
     }
 }
 
@@ -158,6 +280,12 @@ impl Message {
     #[must_use]
     pub fn payload(&self) -> &Payload {
         &self.0.payload
+    }
+
+    /// Takes its content.
+    #[must_use]
+    pub fn into_payload(mut self) -> Payload {
+        std::mem::take(&mut self.0.payload)
     }
 }
 
@@ -243,4 +371,69 @@ pub struct Undelivered {
     pub flow: Name,
     /// Why it was not handled.
     pub error: CallError,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use prost::DecodeError;
+    use prost::bytes::{Buf, BufMut};
+    use prost::encoding::{DecodeContext, WireType};
+
+    use super::*;
+
+    static ENCODED: AtomicUsize = AtomicUsize::new(0);
+
+    /// A number that counts how often it is encoded.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Counted(u64);
+
+    impl prost::Message for Counted {
+        fn encode_raw(&self, out: &mut impl BufMut) {
+            ENCODED.fetch_add(1, Ordering::Relaxed);
+            self.0.encode_raw(out);
+        }
+
+        fn merge_field(
+            &mut self,
+            tag: u32,
+            wire: WireType,
+            bytes: &mut impl Buf,
+            context: DecodeContext,
+        ) -> Result<(), DecodeError> {
+            self.0.merge_field(tag, wire, bytes, context)
+        }
+
+        fn encoded_len(&self) -> usize {
+            self.0.encoded_len()
+        }
+
+        fn clear(&mut self) {
+            self.0 = 0;
+        }
+    }
+
+    #[test]
+    fn a_message_is_handed_over_as_it_is_and_encoded_for_whoever_wants_bytes() {
+        let payload = Payload::message(Counted(300));
+        assert_eq!((payload.len(), payload.is_empty()), (3, false));
+        let copy = payload.clone();
+        assert_eq!(payload.into_protobuf(), Ok(Counted(300)));
+        // The other has the same message, which is gone now.
+        assert_eq!(copy.clone().into_protobuf(), Ok(Counted(300)));
+        assert_eq!(ENCODED.load(Ordering::Relaxed), 0);
+
+        // Somebody who knows it by another type reads it, too.
+        assert_eq!(copy.clone().into_protobuf(), Ok(300_u64));
+        assert_eq!(copy.to_protobuf(), Ok(Counted(300)));
+        assert_eq!(copy, Payload::protobuf(&300_u64));
+        assert_eq!(ENCODED.load(Ordering::Relaxed), 3);
+
+        let mut leaving = copy;
+        leaving.encode();
+        assert_eq!(leaving.encoded(), [8, 172, 2]);
+        assert_eq!(leaving.into_protobuf(), Ok(Counted(300)));
+        assert_eq!(ENCODED.load(Ordering::Relaxed), 4);
+    }
 }

@@ -48,7 +48,7 @@ impl Core {
                 },
                 flow: name(&envelope.flow),
                 payload: preview(&envelope.payload).into(),
-                bytes: envelope.payload.bytes.len(),
+                bytes: envelope.payload.len(),
                 place,
             }))
         });
@@ -141,8 +141,8 @@ fn clipped(text: &str) -> Arc<str> {
 /// Writes the beginning of a payload for people. Nobody knows its fields here: of protobuf there are their
 /// numbers.
 fn preview(payload: &Payload) -> String {
-    let bytes = &payload.bytes[..payload.bytes.len().min(4 * TEXT_CHARS_MAX)];
-    let is_whole = bytes.len() == payload.bytes.len();
+    let bytes = &payload.to_bytes()[..payload.len().min(4 * TEXT_CHARS_MAX)];
+    let is_whole = bytes.len() == payload.len();
     let text = match payload.content_type.as_str() {
         "" | "application/protobuf" => fields(bytes, is_whole, 3),
         _ => plain(bytes).map(str::to_owned),
@@ -256,10 +256,7 @@ mod tests {
     use super::*;
 
     fn shown(content_type: &'static str, bytes: impl Into<bytes::Bytes>) -> String {
-        preview(&Payload {
-            content_type: content_type.into(),
-            bytes: bytes.into(),
-        })
+        preview(&Payload::new(content_type, bytes))
     }
 
     #[test]

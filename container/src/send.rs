@@ -262,7 +262,7 @@ impl Core {
 
     /// Refuses what no frame holds, wherever it goes: what passes in one process passes between two.
     pub(crate) fn check_payload(&self, what: &str, payload: &Payload) -> Result<(), CallError> {
-        let (length, most) = (payload.bytes.len(), self.payload_bytes_max());
+        let (length, most) = (payload.len(), self.payload_bytes_max());
         check_name(&payload.content_type)?;
         if length > most {
             let text = format!("{what} of {length} bytes is longer than the {most} that travel");
@@ -368,7 +368,7 @@ impl Core {
         origin: Origin,
     ) -> Result<(), CallError> {
         self.check_manner(index, &envelope)?;
-        let bytes = envelope.payload.bytes.len();
+        let bytes = envelope.payload.len();
         if let Err(error) = self.check_room(index, bytes) {
             self.instances[index].rejected += 1;
             return Err(error);

@@ -94,7 +94,7 @@ impl Core {
 
     fn dequeued(&mut self, queued: &Queued) {
         self.queued_messages -= 1;
-        self.queued_bytes -= queued.message.payload().bytes.len();
+        self.queued_bytes -= queued.message.payload().len();
         if let Some(key) = queued.origin.served_key() {
             self.set_served(key, None);
         }

@@ -23,17 +23,14 @@ where
     F: FnMut(&mut Context, &str) -> Result<String, CallError> + 'static,
 {
     fn handle(&mut self, cx: &mut Context, message: Message) -> Result<Reply, HandlerError> {
-        let text = String::from_utf8_lossy(&message.payload().bytes).into_owned();
+        let text = String::from_utf8_lossy(&message.payload().to_bytes()).into_owned();
         let answer = (self.0)(cx, &text)?;
         Ok(Reply::Payload(plain(&answer)))
     }
 }
 
 fn plain(text: &str) -> Payload {
-    Payload {
-        content_type: "text/plain".into(),
-        bytes: text.to_owned().into(),
-    }
+    Payload::new("text/plain", text.to_owned())
 }
 
 #[track_caller]

@@ -196,7 +196,7 @@ fn contains(payload: Option<&Payload>, text: &str) -> bool {
     if text.is_empty() {
         return true;
     }
-    let bytes = payload.map_or(&[][..], |payload| &payload.bytes[..]);
+    let bytes = payload.map(Payload::to_bytes).unwrap_or_default();
     bytes
         .windows(text.len())
         .any(|part| part == text.as_bytes())

@@ -40,7 +40,7 @@ use crate::{Explore, Faults, Plan, Schedule, Sim, Simulate, Span, panics, proper
 ///         while cx.call(Request::new("echo", "Say", Payload::bytes("hello"))).is_err() {}
 ///     });
 ///     sim.always("it echoes only what was said", |sim| {
-///         sim.received("echo").iter().all(|message| message.payload.bytes == "hello")
+///         sim.received("echo").iter().all(|message| message.payload.to_bytes() == "hello")
 ///     });
 /// })
 /// .faults(Faults::all())

@@ -263,7 +263,7 @@ fn print(descriptor: Option<&MessageDescriptor>, payload: &Payload) -> Result<()
     let malformed = |why: String| Trouble::Call(CallError::Malformed(why));
     let text = match descriptor {
         Some(descriptor) => {
-            let message = DynamicMessage::decode(descriptor.clone(), payload.bytes.clone())
+            let message = DynamicMessage::decode(descriptor.clone(), payload.to_bytes())
                 .map_err(|error| malformed(format!("the reply: {error}")))?;
             let options = SerializeOptions::new().skip_default_fields(false);
             let mut text = Vec::new();
@@ -272,7 +272,7 @@ fn print(descriptor: Option<&MessageDescriptor>, payload: &Payload) -> Result<()
                 .map_err(|error| malformed(format!("the reply is no JSON: {error}")))?;
             text
         }
-        None => payload.bytes.to_vec(),
+        None => payload.to_bytes().to_vec(),
     };
     let mut out = std::io::stdout().lock();
     let written = out.write_all(&text).and_then(|()| out.write_all(b"\n"));

@@ -12,7 +12,7 @@
 //!     let echo = component("echo", || |_, message| Ok(Reply::Payload(message.payload().clone())));
 //!     net.start(vec![NodeSpec::new("one", vec![echo])]);
 //!     let answer = net.run(|cx| cx.call(text("test/echo", "Say", "hi")));
-//!     assert_eq!(answer.unwrap().bytes, "hi");
+//!     assert_eq!(answer.unwrap().to_bytes(), "hi");
 //! });
 //! ```
 

@@ -61,7 +61,7 @@ pub fn sinks(note: &Note, queue: usize, every: u64, pause: Duration) -> Vec<Comp
             move |cx: &mut Context<'_>, message: Message| {
                 let number = number(message.method().as_str()).expect("a number");
                 note(Entry {
-                    stream: message.payload().bytes[0],
+                    stream: message.payload().to_bytes()[0],
                     number,
                     what: Happened::Handled,
                 });

@@ -53,7 +53,7 @@ impl Component for Sink {
     fn handle(&mut self, _: &mut Context, message: Message) -> Result<Reply, HandlerError> {
         let payload = message.payload();
         if self.counts {
-            self.meter.take(number(&payload.bytes));
+            self.meter.take(number(&payload.to_bytes()));
             return Ok(Reply::Empty);
         }
         Ok(Reply::Payload(payload.clone()))
@@ -127,7 +127,7 @@ impl Source {
             let request = self.request();
             let answer = cx.call(request).expect("an answer");
             laps.end();
-            answered(&answer.bytes, number, self.job.bytes());
+            answered(&answer.to_bytes(), number, self.job.bytes());
         }
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Source {
             }
             let first = self.under_way.pop_front().expect("there are some");
             let answer = cx.wait(first).expect("an answer");
-            meter.take(answered(&answer.bytes, number, self.job.bytes()));
+            meter.take(answered(&answer.to_bytes(), number, self.job.bytes()));
         }
         Ok(())
     }

@@ -65,7 +65,7 @@ struct Sink(Meter);
 
 impl Component for Sink {
     fn handle(&mut self, _: &mut Context, message: Message) -> Result<Reply, HandlerError> {
-        self.0.take(number(&message.payload().bytes));
+        self.0.take(number(&message.payload().to_bytes()));
         Ok(Reply::Empty)
     }
 }

@@ -107,7 +107,7 @@ impl<T: Bare> ::monofil::Component for BareServer<T> {
                 let handled = Bare::echo(
                     &mut self.0,
                     cx,
-                    ::monofil::codegen::decode(&message)?,
+                    ::monofil::codegen::decode(message)?,
                 );
                 ::monofil::codegen::reply(handled)
             }
@@ -161,7 +161,7 @@ impl BareClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Text,
     ) -> ::core::result::Result<Text, ::monofil::CallError> {
-        ::monofil::codegen::call(cx, self.0.request(&BARE.methods[0], &request))
+        ::monofil::codegen::call(cx, self.0.request(&BARE.methods[0], request))
     }
     /// Calls `Bare/Echo` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
     #[track_caller]
@@ -170,7 +170,7 @@ impl BareClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Text,
     ) -> ::monofil::Pending<Text> {
-        ::monofil::codegen::start(cx, self.0.request(&BARE.methods[0], &request))
+        ::monofil::codegen::start(cx, self.0.request(&BARE.methods[0], request))
     }
     /// Sends `Bare/Echo` a message and asks for no reply.
     ///
@@ -183,12 +183,12 @@ impl BareClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Text,
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::Caller::cast(cx, self.0.request(&BARE.methods[0], &request))
+        ::monofil::Caller::cast(cx, self.0.request(&BARE.methods[0], request))
     }
     /// Makes a request for `Bare/Echo`, to be sent later or in another way.
     #[must_use]
     #[track_caller]
     pub fn echo_request(&self, request: &Text) -> ::monofil::Request {
-        self.0.request(&BARE.methods[0], request)
+        self.0.request(&BARE.methods[0], ::core::clone::Clone::clone(request))
     }
 }

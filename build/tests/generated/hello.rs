@@ -136,7 +136,7 @@ impl<T: Greeter> ::monofil::Component for GreeterServer<T> {
                 let handled = Greeter::say_hello(
                     &mut self.0,
                     cx,
-                    ::monofil::codegen::decode(&message)?,
+                    ::monofil::codegen::decode(message)?,
                 );
                 ::monofil::codegen::reply(handled)
             }
@@ -144,7 +144,7 @@ impl<T: Greeter> ::monofil::Component for GreeterServer<T> {
                 let handled = Greeter::say_again(
                     &mut self.0,
                     cx,
-                    ::monofil::codegen::decode(&message)?,
+                    ::monofil::codegen::decode(message)?,
                 );
                 ::monofil::codegen::replies(handled)
             }
@@ -208,7 +208,7 @@ impl GreeterClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: HelloRequest,
     ) -> ::core::result::Result<HelloReply, ::monofil::CallError> {
-        ::monofil::codegen::call(cx, self.0.request(&GREETER.methods[0], &request))
+        ::monofil::codegen::call(cx, self.0.request(&GREETER.methods[0], request))
     }
     /// Calls `hello.Greeter/SayHello` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
     #[track_caller]
@@ -217,7 +217,7 @@ impl GreeterClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: HelloRequest,
     ) -> ::monofil::Pending<HelloReply> {
-        ::monofil::codegen::start(cx, self.0.request(&GREETER.methods[0], &request))
+        ::monofil::codegen::start(cx, self.0.request(&GREETER.methods[0], request))
     }
     /// Sends `hello.Greeter/SayHello` a message and asks for no reply.
     ///
@@ -230,13 +230,13 @@ impl GreeterClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: HelloRequest,
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::Caller::cast(cx, self.0.request(&GREETER.methods[0], &request))
+        ::monofil::Caller::cast(cx, self.0.request(&GREETER.methods[0], request))
     }
     /// Makes a request for `hello.Greeter/SayHello`, to be sent later or in another way.
     #[must_use]
     #[track_caller]
     pub fn say_hello_request(&self, request: &HelloRequest) -> ::monofil::Request {
-        self.0.request(&GREETER.methods[0], request)
+        self.0.request(&GREETER.methods[0], ::core::clone::Clone::clone(request))
     }
     /// Calls `hello.Greeter/SayAgain`.
     #[track_caller]
@@ -245,12 +245,12 @@ impl GreeterClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: HelloRequest,
     ) -> ::monofil::ReplyStream<HelloReply> {
-        ::monofil::codegen::stream(cx, self.0.request(&GREETER.methods[1], &request))
+        ::monofil::codegen::stream(cx, self.0.request(&GREETER.methods[1], request))
     }
     /// Makes a request for `hello.Greeter/SayAgain`, to be sent later or in another way.
     #[must_use]
     #[track_caller]
     pub fn say_again_request(&self, request: &HelloRequest) -> ::monofil::Request {
-        self.0.request(&GREETER.methods[1], request)
+        self.0.request(&GREETER.methods[1], ::core::clone::Clone::clone(request))
     }
 }

@@ -218,7 +218,7 @@ impl<T: Orders> ::monofil::Component for OrdersServer<T> {
                 let handled = Orders::place(
                     &mut self.0,
                     cx,
-                    ::monofil::codegen::decode(&message)?,
+                    ::monofil::codegen::decode(message)?,
                 );
                 ::monofil::codegen::reply(handled)
             }
@@ -226,7 +226,7 @@ impl<T: Orders> ::monofil::Component for OrdersServer<T> {
                 let handled = Orders::changed(
                     &mut self.0,
                     cx,
-                    ::monofil::codegen::decode(&message)?,
+                    ::monofil::codegen::decode(message)?,
                 );
                 ::monofil::codegen::reply(handled)
             }
@@ -234,7 +234,7 @@ impl<T: Orders> ::monofil::Component for OrdersServer<T> {
                 let handled = Orders::ping(
                     &mut self.0,
                     cx,
-                    ::monofil::codegen::decode(&message)?,
+                    ::monofil::codegen::decode(message)?,
                 );
                 ::monofil::codegen::reply(handled)
             }
@@ -242,7 +242,7 @@ impl<T: Orders> ::monofil::Component for OrdersServer<T> {
                 let handled = Orders::count(
                     &mut self.0,
                     cx,
-                    ::monofil::codegen::decode(&message)?,
+                    ::monofil::codegen::decode(message)?,
                 );
                 ::monofil::codegen::reply(handled)
             }
@@ -250,7 +250,7 @@ impl<T: Orders> ::monofil::Component for OrdersServer<T> {
                 let handled = Orders::since(
                     &mut self.0,
                     cx,
-                    ::monofil::codegen::decode(&message)?,
+                    ::monofil::codegen::decode(message)?,
                 );
                 ::monofil::codegen::replies(handled)
             }
@@ -258,7 +258,7 @@ impl<T: Orders> ::monofil::Component for OrdersServer<T> {
                 let handled = Orders::r#match(
                     &mut self.0,
                     cx,
-                    ::monofil::codegen::decode(&message)?,
+                    ::monofil::codegen::decode(message)?,
                 );
                 ::monofil::codegen::reply(handled)
             }
@@ -266,7 +266,7 @@ impl<T: Orders> ::monofil::Component for OrdersServer<T> {
                 let handled = Orders::into(
                     &mut self.0,
                     cx,
-                    ::monofil::codegen::decode(&message)?,
+                    ::monofil::codegen::decode(message)?,
                 );
                 ::monofil::codegen::reply(handled)
             }
@@ -320,7 +320,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
     ) -> ::core::result::Result<Money, ::monofil::CallError> {
-        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[0], &request))
+        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[0], request))
     }
     /// Calls `shop.orders.Orders/Place` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
     #[track_caller]
@@ -329,7 +329,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
     ) -> ::monofil::Pending<Money> {
-        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[0], &request))
+        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[0], request))
     }
     /// Sends `shop.orders.Orders/Place` a message and asks for no reply.
     ///
@@ -342,13 +342,13 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[0], &request))
+        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[0], request))
     }
     /// Makes a request for `shop.orders.Orders/Place`, to be sent later or in another way.
     #[must_use]
     #[track_caller]
     pub fn place_request(&self, request: &Order) -> ::monofil::Request {
-        self.0.request(&ORDERS.methods[0], request)
+        self.0.request(&ORDERS.methods[0], ::core::clone::Clone::clone(request))
     }
     /// What the outside says about an order.
     ///
@@ -361,7 +361,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: order::Change,
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[1], &request))
+        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[1], request))
     }
     /// Calls `shop.orders.Orders/Changed` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
     #[track_caller]
@@ -370,7 +370,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: order::Change,
     ) -> ::monofil::Pending<()> {
-        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[1], &request))
+        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[1], request))
     }
     /// Sends `shop.orders.Orders/Changed` a message and asks for no reply.
     ///
@@ -383,13 +383,13 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: order::Change,
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[1], &request))
+        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[1], request))
     }
     /// Makes a request for `shop.orders.Orders/Changed`, to be sent later or in another way.
     #[must_use]
     #[track_caller]
     pub fn changed_request(&self, request: &order::Change) -> ::monofil::Request {
-        self.0.request(&ORDERS.methods[1], request)
+        self.0.request(&ORDERS.methods[1], ::core::clone::Clone::clone(request))
     }
     /// Publishes to the topic `orders.changes`, which `shop.orders.Orders/Changed` handles, and returns how many subscribers
     /// there are.
@@ -419,7 +419,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: (),
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[2], &request))
+        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[2], request))
     }
     /// Calls `shop.orders.Orders/Ping` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
     #[track_caller]
@@ -428,7 +428,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: (),
     ) -> ::monofil::Pending<()> {
-        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[2], &request))
+        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[2], request))
     }
     /// Sends `shop.orders.Orders/Ping` a message and asks for no reply.
     ///
@@ -441,13 +441,13 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: (),
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[2], &request))
+        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[2], request))
     }
     /// Makes a request for `shop.orders.Orders/Ping`, to be sent later or in another way.
     #[must_use]
     #[track_caller]
     pub fn ping_request(&self, request: &()) -> ::monofil::Request {
-        self.0.request(&ORDERS.methods[2], request)
+        self.0.request(&ORDERS.methods[2], ::core::clone::Clone::clone(request))
     }
     /// Calls `shop.orders.Orders/Count`.
     ///
@@ -460,7 +460,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: ::monofil::prost::alloc::string::String,
     ) -> ::core::result::Result<u64, ::monofil::CallError> {
-        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[3], &request))
+        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[3], request))
     }
     /// Calls `shop.orders.Orders/Count` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
     #[track_caller]
@@ -469,7 +469,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: ::monofil::prost::alloc::string::String,
     ) -> ::monofil::Pending<u64> {
-        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[3], &request))
+        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[3], request))
     }
     /// Sends `shop.orders.Orders/Count` a message and asks for no reply.
     ///
@@ -482,7 +482,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: ::monofil::prost::alloc::string::String,
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[3], &request))
+        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[3], request))
     }
     /// Makes a request for `shop.orders.Orders/Count`, to be sent later or in another way.
     #[must_use]
@@ -491,7 +491,7 @@ impl OrdersClient {
         &self,
         request: &::monofil::prost::alloc::string::String,
     ) -> ::monofil::Request {
-        self.0.request(&ORDERS.methods[3], request)
+        self.0.request(&ORDERS.methods[3], ::core::clone::Clone::clone(request))
     }
     /// Calls `shop.orders.Orders/Since`.
     #[track_caller]
@@ -500,7 +500,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: ::monofil::prost_types::Timestamp,
     ) -> ::monofil::ReplyStream<order::Change> {
-        ::monofil::codegen::stream(cx, self.0.request(&ORDERS.methods[4], &request))
+        ::monofil::codegen::stream(cx, self.0.request(&ORDERS.methods[4], request))
     }
     /// Makes a request for `shop.orders.Orders/Since`, to be sent later or in another way.
     #[must_use]
@@ -509,7 +509,7 @@ impl OrdersClient {
         &self,
         request: &::monofil::prost_types::Timestamp,
     ) -> ::monofil::Request {
-        self.0.request(&ORDERS.methods[4], request)
+        self.0.request(&ORDERS.methods[4], ::core::clone::Clone::clone(request))
     }
     /// Names that Rust, or everything in Rust, has already.
     ///
@@ -522,7 +522,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
     ) -> ::core::result::Result<Result, ::monofil::CallError> {
-        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[5], &request))
+        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[5], request))
     }
     /// Calls `shop.orders.Orders/Match` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
     #[track_caller]
@@ -531,7 +531,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
     ) -> ::monofil::Pending<Result> {
-        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[5], &request))
+        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[5], request))
     }
     /// Sends `shop.orders.Orders/Match` a message and asks for no reply.
     ///
@@ -544,13 +544,13 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[5], &request))
+        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[5], request))
     }
     /// Makes a request for `shop.orders.Orders/Match`, to be sent later or in another way.
     #[must_use]
     #[track_caller]
     pub fn match_request(&self, request: &Order) -> ::monofil::Request {
-        self.0.request(&ORDERS.methods[5], request)
+        self.0.request(&ORDERS.methods[5], ::core::clone::Clone::clone(request))
     }
     /// Calls `shop.orders.Orders/Into`.
     ///
@@ -563,7 +563,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
     ) -> ::core::result::Result<super::Money, ::monofil::CallError> {
-        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[6], &request))
+        ::monofil::codegen::call(cx, self.0.request(&ORDERS.methods[6], request))
     }
     /// Calls `shop.orders.Orders/Into` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
     #[track_caller]
@@ -572,7 +572,7 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
     ) -> ::monofil::Pending<super::Money> {
-        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[6], &request))
+        ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[6], request))
     }
     /// Sends `shop.orders.Orders/Into` a message and asks for no reply.
     ///
@@ -585,13 +585,13 @@ impl OrdersClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[6], &request))
+        ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[6], request))
     }
     /// Makes a request for `shop.orders.Orders/Into`, to be sent later or in another way.
     #[must_use]
     #[track_caller]
     pub fn into_request(&self, request: &Order) -> ::monofil::Request {
-        self.0.request(&ORDERS.methods[6], request)
+        self.0.request(&ORDERS.methods[6], ::core::clone::Clone::clone(request))
     }
 }
 /// Describes the service `shop.orders.Audit`.
@@ -695,7 +695,7 @@ impl<T: Audit> ::monofil::Component for AuditServer<T> {
                 let handled = Audit::saw(
                     &mut self.0,
                     cx,
-                    ::monofil::codegen::decode(&message)?,
+                    ::monofil::codegen::decode(message)?,
                 );
                 ::monofil::codegen::reply(handled)
             }
@@ -749,7 +749,7 @@ impl AuditClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: order::Change,
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::codegen::call(cx, self.0.request(&AUDIT.methods[0], &request))
+        ::monofil::codegen::call(cx, self.0.request(&AUDIT.methods[0], request))
     }
     /// Calls `shop.orders.Audit/Saw` and returns at once; [`wait`](::monofil::Pending::wait) takes the reply.
     #[track_caller]
@@ -758,7 +758,7 @@ impl AuditClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: order::Change,
     ) -> ::monofil::Pending<()> {
-        ::monofil::codegen::start(cx, self.0.request(&AUDIT.methods[0], &request))
+        ::monofil::codegen::start(cx, self.0.request(&AUDIT.methods[0], request))
     }
     /// Sends `shop.orders.Audit/Saw` a message and asks for no reply.
     ///
@@ -771,13 +771,13 @@ impl AuditClient {
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: order::Change,
     ) -> ::core::result::Result<(), ::monofil::CallError> {
-        ::monofil::Caller::cast(cx, self.0.request(&AUDIT.methods[0], &request))
+        ::monofil::Caller::cast(cx, self.0.request(&AUDIT.methods[0], request))
     }
     /// Makes a request for `shop.orders.Audit/Saw`, to be sent later or in another way.
     #[must_use]
     #[track_caller]
     pub fn saw_request(&self, request: &order::Change) -> ::monofil::Request {
-        self.0.request(&AUDIT.methods[0], request)
+        self.0.request(&AUDIT.methods[0], ::core::clone::Clone::clone(request))
     }
     /// Publishes to the topic `orders.changes`, which `shop.orders.Audit/Saw` handles, and returns how many subscribers
     /// there are.

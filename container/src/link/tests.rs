@@ -91,7 +91,7 @@ fn arrive(link: &mut Link, now: Instant, batch: &Frame) -> Vec<u64> {
             Arrival::New { skip, sequence } => {
                 assert_reads(link, batch, skip);
                 for (offset, envelope) in batch.records.iter().skip(skip).enumerate() {
-                    link.handle_request(envelope.payload.bytes.len());
+                    link.handle_request(envelope.payload.len());
                     link.settle(sequence + offset as u64);
                     ids.push(envelope.id);
                 }

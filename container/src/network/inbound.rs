@@ -238,7 +238,7 @@ impl Core {
             answer,
         };
         if let Some(state) = self.peers.get_mut(link.peer) {
-            state.link.handle_request(envelope.payload.bytes.len());
+            state.link.handle_request(envelope.payload.len());
         }
         let is_known = origin
             .served_key()

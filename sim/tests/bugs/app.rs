@@ -80,7 +80,8 @@ fn encode(numbers: &[i64]) -> Payload {
 }
 
 fn decode(payload: &Payload) -> Vec<i64> {
-    let (numbers, _) = payload.bytes.as_chunks();
+    let bytes = payload.to_bytes();
+    let (numbers, _) = bytes.as_chunks();
     numbers.iter().map(|it| i64::from_le_bytes(*it)).collect()
 }
 

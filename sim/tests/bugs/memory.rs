@@ -148,7 +148,7 @@ impl Greeter {
             "SayHello",
             Payload::bytes(name),
         ))?;
-        assert!(answer.bytes.starts_with(b"Hello, "));
+        assert!(answer.to_bytes().starts_with(b"Hello, "));
         self.greeted.set(self.greeted.get() + 1);
         Ok(())
     }
@@ -165,7 +165,8 @@ impl Component for Greeter {
             self.greet(cx)?;
             return Ok(Reply::Empty);
         }
-        let name = String::from_utf8_lossy(&message.payload().bytes);
+        let bytes = message.payload().to_bytes();
+        let name = String::from_utf8_lossy(&bytes);
         Ok(Reply::Payload(Payload::bytes(format!("Hello, {name}!"))))
     }
 }

@@ -38,7 +38,7 @@ fn lost_update(sim: &mut Sim) {
             .map(|it| it.payload.clone())
             .collect();
         let mut distinct = sets.clone();
-        distinct.sort_by(|one, other| one.bytes.cmp(&other.bytes));
+        distinct.sort_by_key(|payload| payload.to_bytes());
         distinct.dedup();
         match distinct.len() == sets.len() {
             true => Ok(()),
@@ -262,7 +262,7 @@ fn strategies_find_orders_that_a_calm_network_has_not() {
             sim.at_end("bob is last", |sim| {
                 let received = sim.received("counter");
                 let last = received.iter().rfind(|it| it.method.as_str() == "Set");
-                last.is_some_and(|last| last.payload.bytes == "0")
+                last.is_some_and(|last| last.payload.to_bytes() == "0")
             });
         })
     };
@@ -300,7 +300,7 @@ fn a_shrunk_order_has_only_the_frames_that_matter() {
         sim.at_end("bob is last", |sim| {
             let received = sim.received("counter");
             let last = received.iter().rfind(|it| it.method.as_str() == "Set");
-            last.is_some_and(|last| last.payload.bytes == "0")
+            last.is_some_and(|last| last.payload.to_bytes() == "0")
         });
     })
     .faults(Faults {

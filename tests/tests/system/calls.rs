@@ -20,7 +20,7 @@ fn a_call_is_answered() {
     on_both(|net| {
         net.start(vec![NodeSpec::new("one", vec![echo()])]);
         let answer = net.run(|cx| cx.call(text("echo", "Say", "hi")));
-        assert_eq!(answer.map(|payload| payload.bytes), Ok("hi".into()));
+        assert_eq!(answer.map(|payload| payload.to_bytes()), Ok("hi".into()));
     });
 }
 
@@ -111,7 +111,7 @@ fn a_call_goes_to_another_instance_where_one_waits_for_it() {
     on_both(|net| {
         let again = component("again", || {
             |cx, message| {
-                if message.payload().bytes == "once more" {
+                if message.payload().to_bytes() == "once more" {
                     return Ok(Reply::Payload(Payload::bytes("there")));
                 }
                 Ok(Reply::Payload(cx.call(text("relay", "Go", ""))?))
@@ -125,7 +125,7 @@ fn a_call_goes_to_another_instance_where_one_waits_for_it() {
             NodeSpec::new("two", vec![relay]),
         ]);
         let answer = net.run(|cx| cx.call(text("again", "Go", "")));
-        assert_eq!(answer.expect("from the other").bytes, "there");
+        assert_eq!(answer.expect("from the other").to_bytes(), "there");
     });
 }
 
@@ -178,7 +178,7 @@ fn a_panic_is_told_to_its_caller_and_the_instance_is_built_again() {
             Hooks::new(move |cx, message| {
                 *cx.env::<u32>() += 1;
                 handled += 1;
-                if message.payload().bytes == "break" {
+                if message.payload().to_bytes() == "break" {
                     panic!("it broke");
                 }
                 Ok(Reply::Payload(Payload::bytes(format!(
@@ -195,7 +195,7 @@ fn a_panic_is_told_to_its_caller_and_the_instance_is_built_again() {
         net.run(|cx| {
             let ask = |cx: &mut monofil_container::Context, what| {
                 cx.call(text("fragile", "Do", what))
-                    .map(|payload| payload.bytes)
+                    .map(|payload| payload.to_bytes())
             };
             assert_eq!(ask(cx, "work"), Ok("1 1".into()));
             assert_eq!(
@@ -433,7 +433,7 @@ fn a_stream_is_produced_only_as_far_as_it_is_read() {
             let mut stream = cx.start_stream(text("source", "All", ""));
             for n in 0..5 {
                 let item = cx.next_item(&mut stream).expect("more").expect("an item");
-                assert_eq!(item.bytes, n.to_string());
+                assert_eq!(item.to_bytes(), n.to_string());
             }
             cx.sleep(Duration::from_millis(200)).expect("time");
             assert!(
@@ -546,7 +546,7 @@ fn a_stream_is_relayed_item_by_item() {
             let mut stream = cx.start_stream(text("relay", "All", ""));
             let mut count = 0;
             while let Some(item) = cx.next_item(&mut stream) {
-                assert_eq!(item.expect("an item").bytes, count.to_string());
+                assert_eq!(item.expect("an item").to_bytes(), count.to_string());
                 count += 1;
             }
             assert_eq!(count, 100);

@@ -20,7 +20,7 @@ fn caller() -> ComponentDef {
         |cx, message: Message| {
             let ask = text(message.method().as_str(), "Do", "");
             let ask = ask.with_deadline(Duration::from_millis(300));
-            if message.payload().bytes == "stream" {
+            if message.payload().to_bytes() == "stream" {
                 let mut stream = cx.start_stream(ask);
                 while let Some(item) = cx.next_item(&mut stream) {
                     item?;

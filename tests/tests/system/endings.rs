@@ -269,7 +269,7 @@ impl Served {
             let ear = component("ear", move || {
                 let heard = heard.clone();
                 move |_, message: Message| {
-                    let text = String::from_utf8_lossy(&message.payload().bytes).into_owned();
+                    let text = String::from_utf8_lossy(&message.payload().to_bytes()).into_owned();
                     heard.lock().expect("no panic").push(text);
                     Ok(Reply::Payload(Payload::bytes("heard")))
                 }
@@ -316,7 +316,7 @@ fn a_program_that_ends_leaves_nothing_behind() {
     let served = Served::start(&heard);
     let mut first = served.client(1);
     let answer = first.call(text("ear", "Hear", "call"));
-    assert_eq!(answer.expect("an answer").bytes, "heard");
+    assert_eq!(answer.expect("an answer").to_bytes(), "heard");
     // Its answer is not acknowledged yet when it goes.
     drop(first);
     let mut second = served.client(2);

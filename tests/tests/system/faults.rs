@@ -36,7 +36,7 @@ fn survive(seed: u64) {
     let sink = component("sink", move || {
         let seen = seen.clone();
         move |_, message| {
-            let number = String::from_utf8_lossy(&message.payload().bytes)
+            let number = String::from_utf8_lossy(&message.payload().to_bytes())
                 .parse()
                 .expect("a number");
             seen.borrow_mut().push(number);
@@ -48,7 +48,7 @@ fn survive(seed: u64) {
     let source = hooked("source", move || {
         let back = back.clone();
         Hooks::new(|cx: &mut Context, message| {
-            let numbers = String::from_utf8_lossy(&message.payload().bytes).into_owned();
+            let numbers = String::from_utf8_lossy(&message.payload().to_bytes()).into_owned();
             let mut accepted = Vec::new();
             for number in numbers.split(',') {
                 if cx.cast(text("sink", number, number)).is_ok() {
@@ -75,7 +75,7 @@ fn survive(seed: u64) {
             let numbers: Vec<_> = (0..10).map(|n| (round * 10 + n).to_string()).collect();
             match cx.call(text("source", "Send", &numbers.join(","))) {
                 Ok(payload) => {
-                    let list = String::from_utf8_lossy(&payload.bytes).into_owned();
+                    let list = String::from_utf8_lossy(&payload.to_bytes()).into_owned();
                     accepted.extend(list.split(',').filter_map(|n| n.parse::<u64>().ok()));
                     *outcomes.entry("ok").or_default() += 1;
                 }
@@ -348,7 +348,7 @@ fn given_up(request: &'static str, ends: Shutdown) -> Vec<String> {
         let (back, noted) = (back.clone(), noted.clone());
         Hooks::new(move |cx: &mut Context, message| {
             let request = text("sink", "Do", "").with_deadline(Duration::from_secs(1));
-            if message.payload().bytes == "call" {
+            if message.payload().to_bytes() == "call" {
                 let called = cx.call(request).map_err(|error| error.kind().to_owned());
                 noted.borrow_mut().push(format!("{called:?}"));
             } else {
@@ -405,7 +405,7 @@ fn a_connection_that_breaks_for_a_moment_makes_no_cast_doubtful() {
     let noted = back.clone();
     let sink = component("sink", || {
         |cx, message: Message| {
-            if message.payload().bytes == "slow" {
+            if message.payload().to_bytes() == "slow" {
                 cx.sleep(Duration::from_secs(20))?;
             }
             Ok(Reply::Empty)

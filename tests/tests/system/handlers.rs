@@ -178,7 +178,7 @@ fn a_spinning_handler_is_reported_busy_by_others_and_never_silent() {
     let spins = component("spins", || {
         |_, message| {
             let start = RealInstant::now();
-            while message.payload().bytes == "spin" && start.elapsed() < SPIN {
+            while message.payload().to_bytes() == "spin" && start.elapsed() < SPIN {
                 std::hint::spin_loop();
             }
             Ok(Reply::Empty)

@@ -136,7 +136,7 @@ fn echo() -> ComponentDef {
 
 fn outcome(result: Result<monofil_container::Payload, CallError>) -> String {
     match result {
-        Ok(payload) => String::from_utf8_lossy(&payload.bytes).into_owned(),
+        Ok(payload) => String::from_utf8_lossy(&payload.to_bytes()).into_owned(),
         Err(error) => error.kind().to_owned(),
     }
 }
@@ -201,7 +201,7 @@ fn an_answer_for_an_earlier_life_of_a_client_is_not_given_to_a_later_one() {
     let slow = component("slow", || {
         |cx, message| {
             // The later the call, the sooner the answer.
-            let early = message.payload().bytes == "life 1";
+            let early = message.payload().to_bytes() == "life 1";
             let time = Duration::from_millis(if early { 1000 } else { 3000 });
             // Nobody waits for the first any more, and it answers all the same.
             let _ = cx.sleep(time);
@@ -321,7 +321,7 @@ fn a_caller_that_was_idle_while_its_callee_restarted_is_served() {
 }
 
 fn utf8(message: &monofil_container::Message) -> String {
-    String::from_utf8_lossy(&message.payload().bytes).into_owned()
+    String::from_utf8_lossy(&message.payload().to_bytes()).into_owned()
 }
 
 /// Each node calls the other before it knows it: both dial, both greet, and nothing is called twice.
@@ -377,7 +377,7 @@ fn a_node_whose_clock_went_back_is_not_heard_and_learns_it() {
         ]);
         let ask = |net: &mut dyn Net| {
             let answer = net.run(|cx| cx.call(text("two", "Do", "")));
-            String::from_utf8(answer.expect("an answer").bytes.to_vec()).expect("text")
+            String::from_utf8(answer.expect("an answer").to_bytes().to_vec()).expect("text")
         };
         assert!(ask(net).starts_with("Ok"));
         net.kill("one");

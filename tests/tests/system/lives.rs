@@ -55,7 +55,7 @@ fn a_start_that_is_told_of_a_panic_may_discard_what_was_kept() {
                 let answer = cx.call(text("fragile", method, ""));
                 answer.map_or_else(
                     |error| error.kind().to_owned(),
-                    |it| String::from_utf8_lossy(&it.bytes).into_owned(),
+                    |it| String::from_utf8_lossy(&it.to_bytes()).into_owned(),
                 )
             };
             ["Count", "Count", "Panic", "Count"].map(&mut ask)
@@ -415,7 +415,7 @@ fn blocking_work_that_panics_is_an_error_of_its_handler() {
     on_both(|net| {
         let blocks = component("blocks", || {
             |cx, message: Message| {
-                let payload = message.payload().bytes.clone();
+                let payload = message.payload().to_bytes();
                 let length = cx.blocking(move || match &payload[..] {
                     b"" => panic!("nothing to measure"),
                     bytes => bytes.len(),
@@ -427,12 +427,12 @@ fn blocking_work_that_panics_is_an_error_of_its_handler() {
         net.start(vec![NodeSpec::new("one", vec![blocks])]);
         net.run(|cx| {
             let mut measure = |what| cx.call(text("blocks", "Do", what)).expect("an answer");
-            assert_eq!(measure("four").bytes, "4");
+            assert_eq!(measure("four").to_bytes(), "4");
             assert_eq!(
-                measure("").bytes,
+                measure("").to_bytes(),
                 "the handler panicked: nothing to measure"
             );
-            assert_eq!(measure("again").bytes, "5");
+            assert_eq!(measure("again").to_bytes(), "5");
         });
         assert_eq!(net.counter("one", Counter::HandlersPanicked), 0);
         assert_eq!(net.gauges("one")["monofil_blocking_jobs_under_way"], 0);
@@ -486,7 +486,7 @@ fn a_delayed_message_is_cast_then_and_comes_back_if_nobody_takes_it() {
 
 /// Reads when a message was to be cast.
 fn sent(message: &Message) -> monofil_transport::Instant {
-    let text = String::from_utf8_lossy(&message.payload().bytes).into_owned();
+    let text = String::from_utf8_lossy(&message.payload().to_bytes()).into_owned();
     monofil_transport::Instant::from_nanos(text.parse().expect("a number"))
 }
 
@@ -520,7 +520,7 @@ fn each_subscriber_that_cannot_be_told_is_reported() {
         net.kill("two");
         let seen = log.clone();
         net.run(move |cx| {
-            let told = cx.call(text("sender", "Do", "")).expect("sent").bytes;
+            let told = cx.call(text("sender", "Do", "")).expect("sent").to_bytes();
             assert_eq!(told, "2");
             while seen.borrow().is_empty() {
                 cx.sleep(Duration::from_millis(5)).expect("time");

@@ -62,7 +62,7 @@ fn everywhere(runs: &Rc<Cell<u32>>) -> Vec<NodeSpec> {
             let mut stream = cx.start_stream(ask);
             let mut items = Vec::new();
             while let Some(item) = cx.next_item(&mut stream) {
-                items.push(String::from_utf8_lossy(&item?.bytes).into_owned());
+                items.push(String::from_utf8_lossy(&item?.to_bytes()).into_owned());
             }
             Ok(Reply::Payload(Payload::bytes(items.join(","))))
         }
@@ -85,7 +85,7 @@ fn one_answer_to_a_call_for_a_stream_is_a_stream_of_one() {
                     .next_item(&mut stream)
                     .expect("an item")
                     .expect("no error");
-                assert_eq!(only.bytes, "one", "{target}");
+                assert_eq!(only.to_bytes(), "one", "{target}");
                 assert_eq!(cx.next_item(&mut stream), None, "{target}");
                 assert_eq!(cx.next_item(&mut stream), None, "{target}");
             }
@@ -95,7 +95,7 @@ fn one_answer_to_a_call_for_a_stream_is_a_stream_of_one() {
             assert_eq!(cx.next_item(&mut stream), None);
             let mut by_local = |method| {
                 let answer = cx.call(text("by_local", method, ""));
-                answer.expect("an answer").bytes
+                answer.expect("an answer").to_bytes()
             };
             assert_eq!(by_local("test.Numbers/One"), "one");
             assert_eq!(by_local("test.Numbers/All"), "1,2,3");

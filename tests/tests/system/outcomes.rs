@@ -65,10 +65,7 @@ fn answer(message: &Message) -> Result<Reply, HandlerError> {
     match message.method().as_str() {
         "Echo" => Ok(Reply::Payload(message.payload().clone())),
         "Large" => Ok(Reply::Payload(Payload::bytes(large()))),
-        "Named" => Ok(Reply::Payload(Payload {
-            content_type: "n".repeat(300).into(),
-            ..Payload::default()
-        })),
+        "Named" => Ok(Reply::Payload(Payload::new("n".repeat(300), ""))),
         "Details" => Err(Status::not_found("nothing").with_details(large()).into()),
         "Items" => {
             let items = [vec![0; 3], large(), vec![0; 3]].map(Payload::bytes);
@@ -193,7 +190,7 @@ fn a_node_that_drains_says_so_and_answers_what_it_had() {
             let error = cx.call(text("echo", "Say", "")).expect_err("too late");
             assert_eq!((error.kind(), error.executed()), ("draining", Executed::No));
             assert_eq!(error.to_string(), "draining: one takes nothing new");
-            assert_eq!(cx.wait(ends).expect("an answer").bytes, "done");
+            assert_eq!(cx.wait(ends).expect("an answer").to_bytes(), "done");
         });
     });
 }

@@ -65,7 +65,7 @@ fn a_call_that_makes_a_call_is_recorded_from_end_to_end() {
         }
     });
     let bank = component("bank", || {
-        |_, message| match &message.payload().bytes[..] {
+        |_, message| match &message.payload().to_bytes()[..] {
             b"7" => Ok(Reply::Payload(message.payload().clone())),
             _ => panic!("no money"),
         }

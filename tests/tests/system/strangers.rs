@@ -172,7 +172,7 @@ fn ten_thousand_mutated_frames_and_datagrams_disturb_nobody_in_the_simulated_wor
     }
     let net: &mut dyn Net = &mut net;
     let answer = net.run(|cx| cx.call(text("echo", "Say", "still there")));
-    assert_eq!(answer.expect("an answer").bytes, "still there");
+    assert_eq!(answer.expect("an answer").to_bytes(), "still there");
 }
 
 /// The resident memory of this process, in KiB.
@@ -221,7 +221,7 @@ fn ten_thousand_mutated_frames_and_raw_junk_over_tcp_are_counted_and_good_traffi
         if round % 20 == 0 {
             let dyn_net: &mut dyn Net = &mut net;
             let answer = dyn_net.run(|cx| cx.call(text("echo", "Say", "good")));
-            assert_eq!(answer.expect("an answer").bytes, "good");
+            assert_eq!(answer.expect("an answer").to_bytes(), "good");
         }
         if round == 50 {
             before = resident_kib();

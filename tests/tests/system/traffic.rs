@@ -76,7 +76,7 @@ fn asks(traffic: &Rc<Traffic>) -> ComponentDef {
             traffic.begun.set(number + 1);
             let said = number.to_string();
             match cx.call(Request::new("relay", "Say", Payload::bytes(said.clone()))) {
-                Ok(heard) if heard.bytes == said => traffic.answered.set(number + 1),
+                Ok(heard) if heard.to_bytes() == said => traffic.answered.set(number + 1),
                 other => traffic
                     .wrong
                     .borrow_mut()

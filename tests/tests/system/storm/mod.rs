@@ -270,7 +270,8 @@ fn payload(token: u64, depth: u64) -> Payload {
 }
 
 fn read(message: &Message) -> (u64, u64) {
-    let text = std::str::from_utf8(&message.payload().bytes).expect("a text");
+    let bytes = message.payload().to_bytes();
+    let text = std::str::from_utf8(&bytes).expect("a text");
     let (token, depth) = text.split_once(' ').expect("two numbers");
     (
         token.parse().expect("a number"),
@@ -530,12 +531,13 @@ impl Items {
     /// Tells whether an item is the next.
     fn took(&mut self, item: &Payload) -> bool {
         self.read += 1;
-        if item.bytes.is_empty() {
+        if item.is_empty() {
             // One answer is a stream of one.
             self.all = 1;
             return self.read == 1;
         }
-        let text = std::str::from_utf8(&item.bytes).expect("a text");
+        let bytes = item.to_bytes();
+        let text = std::str::from_utf8(&bytes).expect("a text");
         let (number, all) = text.split_once(' ').expect("two numbers");
         self.all = all.parse().expect("a number");
         number.parse() == Ok(self.read)
