@@ -400,6 +400,8 @@ def the_picture_of_a_run_works_in_a_browser(there):
             assert one["shown"] == one["expected"] and 0 < one["shown"], facts
         assert facts["filter_component"]["shown"] < facts["messages"] == facts["unfiltered"], facts
         assert facts["found"] > 0 and facts["selected"] and facts["let_go"] == -1, facts
+        few = facts["involved"]
+        assert 2 <= few["rows"] < few["all"] and few["painted"] > 30, facts
         assert facts["elements"] < 1000, "the page has an element for each event"
 
 

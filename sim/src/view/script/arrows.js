@@ -30,7 +30,7 @@ const MANY = 1500;
 function drawArrows(arrows, from, until, wanted) {
   const all = [];
   arrowsBetween(arrows, from, until, (i) => {
-    if ((arrows.kind[i] === PACKET || wanted(arrows.of[i])) && (visibleRow(arrows.row[i]) || (arrows.to[i] !== NONE && visibleRow(arrows.to[i])))) all.push(i);
+    if ((arrows.kind[i] === PACKET || wanted(arrows.of[i])) && isThere(arrows.row[i]) && isThere(arrows.to[i]) && (visibleRow(arrows.row[i]) || (arrows.to[i] !== NONE && visibleRow(arrows.to[i])))) all.push(i);
   });
   if (all.length > MANY) drawBundles(arrows, all);
   else for (const i of all) drawArrow(arrows, i, 1, all.length < 700);

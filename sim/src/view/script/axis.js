@@ -87,7 +87,7 @@ function drawNames() {
   cx.fillRect(0, RULER - 1, GUTTER, 1);
   cx.font = "11px system-ui, sans-serif";
   cx.fillStyle = colors.soft;
-  cx.fillText(`${D.nodes.length} node${D.nodes.length === 1 ? "" : "s"}`, 12, RULER - 9);
+  cx.fillText((rows < D.nodes.length ? `${rows} of ` : "") + `${D.nodes.length} node${D.nodes.length === 1 ? "" : "s"}`, 12, RULER - 9);
 }
 
 let mapImage = null;

@@ -130,6 +130,10 @@ function select(m, go) {
   state.selected = m;
   state.handler = -1;
   state.related = m >= 0 ? relatedTo(m) : null;
+  if (state.involved) {
+    placeRows();
+    filter();
+  }
   if (m >= 0 && go) bring(M.at[m], M.end[m] >= 0 ? M.end[m] : M.arrived[m]);
   showSide();
   redraw();

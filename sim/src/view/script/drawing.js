@@ -50,8 +50,8 @@ function draw() {
 
 function drawStripes() {
   cx.fillStyle = colors.stripe;
-  for (let row = 0; row < D.nodes.length; row += 2) {
-    if (visibleRow(row)) cx.fillRect(GUTTER, rowY(row) - state.rowHeight / 2, width, state.rowHeight);
+  for (let row = 0; row < D.nodes.length; row++) {
+    if (place[row] % 2 === 0 && visibleRow(row)) cx.fillRect(GUTTER, rowY(row) - state.rowHeight / 2, width, state.rowHeight);
   }
 }
 
@@ -117,7 +117,8 @@ function drawFaults() {
     if (x1 < GUTTER || x0 > width) continue;
     const color = colors[FAULTS[F.kind[f]]], wide = Math.max(2, x1 - x0);
     const everywhere = !F.nodes[f].length;
-    const rows = everywhere ? D.nodes.map((_, row) => row) : F.nodes[f];
+    const rows = (everywhere ? D.nodes.map((_, row) => row) : F.nodes[f]).filter(isThere);
+    if (!rows.length) continue;
     const share = { 0: 0.86, 1: 0.74, 2: 0.6, 3: 0.48, 4: 0.94 }[F.kind[f]] * state.rowHeight;
     for (const row of rows) {
       if (!visibleRow(row)) continue;
@@ -141,7 +142,7 @@ function drawFaults() {
       line(x0 + 0.75, rowY(Math.min(...rows)), x0 + 0.75, rowY(Math.max(...rows)));
       cx.globalAlpha = 1;
     }
-    const row = everywhere ? 0 : Math.min(...rows);
+    const row = Math.min(...rows);
     if (wide > 24 && state.rowHeight >= 26 && visibleRow(row)) {
       const x = Math.max(x0, GUTTER) + 6;
       faultLabels.push({ text: T(F.name[f]), x, y: rowY(row) - share / 2 + 12, room: x1 - x - 4, color });

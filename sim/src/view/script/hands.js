@@ -68,6 +68,7 @@ const KEYS = [
   [["n", "p"], "next and previous that was found", (e) => nextHit(e.key === "n" ? 1 : -1), ["n", "p"]],
   [["[", "]"], "the message before and after", (e) => step(e.key === "]" ? 1 : -1), ["[", "]"]],
   [["c"], "the cause of the message", () => state.selected >= 0 && M.cause[state.selected] >= 0 && select(M.cause[state.selected], true), ["c"]],
+  [["i"], "only the nodes that are involved", () => $("involved").click(), ["i"]],
   [["t"], "light or dark", () => $("theme").click(), ["t"]],
   [["Esc"], "let go", () => select(-1), ["Escape"]],
   [["?"], "this", () => $("help").showModal(), ["?"]],
@@ -144,6 +145,15 @@ function setUp() {
   $("zoom-all").onclick = zoomAll;
   $("to-failure").onclick = goToFailure;
   $("to-failure").hidden = failure < 0;
+  $("involved").hidden = D.nodes.length < 6;
+  $("involved").onclick = () => {
+    state.involved = !state.involved;
+    $("involved").setAttribute("aria-pressed", state.involved);
+    placeRows();
+    filter();
+    limit();
+    redraw();
+  };
   $("theme").onclick = () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
   $("help-button").onclick = () => $("help").showModal();
   document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
@@ -157,6 +167,7 @@ function setUp() {
   const asked = new URLSearchParams(location.hash.slice(1));
   if (asked.has("theme")) setTheme(asked.get("theme"));
   if (asked.has("network")) $("layer-packet")?.click();
+  if (asked.has("involved")) $("involved").click();
   if (asked.has("mode")) setMode(asked.get("mode"));
   if (asked.get("view") === "all") zoomAll();
   if (asked.get("view") === "failure") goToFailure();

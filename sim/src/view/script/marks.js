@@ -17,7 +17,7 @@ function handlersBetween(from, until) {
 function drawHandlers(from, until) {
   const drawn = new Map();
   // Where they cannot be told apart they are only a shade.
-  const crowded = handlersBetween(from, until) > 60 * D.nodes.length + 500;
+  const crowded = handlersBetween(from, until) > 60 * rows + 500;
   for (let h = 0; h < handlers && H.at[h] <= until; h++) {
     const end = H.ended[h] >= 0 ? H.ended[h] : last;
     if (end < from || !handlerShown(h)) continue;

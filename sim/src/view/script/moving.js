@@ -7,8 +7,7 @@ function limit() {
   state.scale = Math.max(Math.min(least, SCALES[state.mode] * 2), Math.min(SCALES[state.mode] * 2, state.scale));
   const most = length() - (room() * 0.5) / state.scale;
   state.left = Math.max(-20 / state.scale, Math.min(most, state.left));
-  const rows = D.nodes.length * state.rowHeight;
-  state.top = Math.max(0, Math.min(state.top, rows - (height - RULER)));
+  state.top = Math.max(0, Math.min(state.top, rows * state.rowHeight - (height - RULER)));
 }
 
 function zoom(factor, x = GUTTER + room() / 2) {
@@ -44,7 +43,7 @@ function bring(from, until) {
   state.left = (a + b) / 2 - room() / state.scale / 2;
   limit();
   const row = D.node[from];
-  if (row >= 0 && (rowY(row) < RULER + 20 || rowY(row) > height - 20)) state.top = (row + 0.5) * state.rowHeight - (height - RULER) / 2;
+  if (row >= 0 && (rowY(row) < RULER + 20 || rowY(row) > height - 20)) state.top = (place[row] + 0.5) * state.rowHeight - (height - RULER) / 2;
   limit();
   redraw();
 }
@@ -60,7 +59,7 @@ function goToFailure() {
   }
   limit();
   state.left = along(moment) - (room() * 0.82) / state.scale;
-  if (row >= 0) state.top = (row + 0.5) * state.rowHeight - (height - RULER) / 2;
+  if (row >= 0) state.top = (place[row] + 0.5) * state.rowHeight - (height - RULER) / 2;
   limit();
   redraw();
 }
@@ -90,8 +89,7 @@ function resize() {
   canvas.height = Math.round(height * dpr);
   map.width = Math.round(map.clientWidth * dpr);
   map.height = Math.round(map.clientHeight * dpr);
-  const fit = (height - RULER) / Math.max(1, D.nodes.length);
-  state.rowHeight = Math.max(22, Math.min(230, fit));
+  placeRows();
   if (before && before !== width) state.scale *= (width - GUTTER) / Math.max(50, before - GUTTER);
   mapImage = null;
   limit();

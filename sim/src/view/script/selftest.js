@@ -51,6 +51,19 @@ function selfTest() {
     $("unfilter").click();
   }
   facts.unfiltered = left.messages;
+  if (failure >= 0) {
+    const all = rows;
+    state.involved = true;
+    placeRows();
+    filter();
+    goToFailure();
+    draw();
+    const { moment, row } = failurePlace(failure);
+    facts.involved = { rows, all, painted: painted(xOf(moment), rowY(row), 8) };
+    state.involved = false;
+    placeRows();
+    filter();
+  }
   if (messages) {
     const m = X.message[failure] >= 0 ? X.message[failure] : 0;
     search(T(M.method[m]));

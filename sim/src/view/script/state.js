@@ -2,7 +2,7 @@
 
 const state = {
   mode: "order", left: 0, scale: 1, top: 0, rowHeight: 80, layers: {}, component: -1, flow: -1,
-  selected: -1, handler: -1, hits: null, hitList: [], hit: -1, hover: null, related: null,
+  involved: false, selected: -1, handler: -1, hits: null, hitList: [], hit: -1, hover: null, related: null,
 };
 for (const layer of LAYERS) state.layers[layer.id] = layer.id !== "packet" || !messages;
 
@@ -19,9 +19,33 @@ let end = last;
 const along = (moment) => (state.mode === "order" ? rank[moment] : D.at[moment] - start);
 const length = () => Math.max(along(end), state.mode === "order" ? 1 : 1000);
 const xOf = (moment) => GUTTER + (along(moment) - state.left) * state.scale;
-const rowY = (row) => RULER + (row + 0.5) * state.rowHeight - state.top;
+// Where each node is among those that are shown; -1 for those that are not.
+const place = new Int32Array(Math.max(1, D.nodes.length));
+let rows = 0;
+const rowY = (row) => (row < 0 || place[row] >= 0 ? RULER + ((row < 0 ? 0 : place[row]) + 0.5) * state.rowHeight - state.top : -1e6);
+const isThere = (row) => row < 0 || place[row] >= 0;
 const laneStep = (row) => Math.min(11, (state.rowHeight * 0.8) / lanes[row]);
 const yOf = (row, low) => rowY(row) + (low - (lanes[row] - 1) / 2) * laneStep(row);
+// Those that take part in what is selected, or in the failure, if only these are wanted.
+function placeRows() {
+  const wanted = state.involved ? involved() : null;
+  rows = 0;
+  for (let row = 0; row < D.nodes.length; row++) place[row] = !wanted || wanted.has(row) ? rows++ : -1;
+  state.rowHeight = Math.max(22, Math.min(230, (height - RULER) / Math.max(1, rows)));
+}
+
+function involved() {
+  const m = state.selected >= 0 ? state.selected : failure >= 0 ? X.message[failure] : -1;
+  if (m < 0 && failure < 0) return null;
+  const nodes = new Set(failure >= 0 ? [failurePlace(failure).row] : []);
+  let first = m;
+  while (first >= 0 && M.cause[first] >= 0) first = M.cause[first];
+  for (const one of first >= 0 ? relatedTo(first) : []) {
+    for (const moment of [M.at[one], M.arrived[one]]) if (moment >= 0) nodes.add(D.node[moment]);
+  }
+  return nodes;
+}
+
 const visibleRow = (row) => rowY(row) > RULER - state.rowHeight && rowY(row) < height + state.rowHeight;
 
 // The first moment at or after a place on the axis.
@@ -52,7 +76,7 @@ function filter() {
   const anchor = state.mode === "order" ? momentAt(state.left + (width - GUTTER) / 2 / state.scale) : -1;
   shown.fill(0);
   left.messages = 0;
-  const show = (moment) => { if (moment >= 0) shown[moment] = 1; };
+  const show = (moment) => { if (moment >= 0 && isThere(D.node[moment])) shown[moment] = 1; };
   for (let m = 0; m < messages; m++) {
     if (requestShown(m)) {
       left.messages++;
