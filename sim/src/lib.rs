@@ -52,6 +52,7 @@ mod farewell;
 mod faults;
 mod file;
 mod gatekeeper;
+pub mod guard;
 mod history;
 mod injection;
 pub mod junit;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use monofil_transport::record::What;
 
-use crate::{Sim, Span};
+use crate::{Sim, Span, guard};
 
 /// What a property says when it is looked at: a truth, or what is wrong.
 pub trait Verdict {
@@ -231,6 +231,9 @@ impl Sim {
         {
             self.fail(NO_PANIC, text);
         }
+        if let Some(text) = guard::leaked() {
+            self.fail(ONE_RUN, text);
+        }
     }
 
     /// Tells whether clients were given something to do and have done it.
@@ -299,3 +302,5 @@ impl Sim {
 
 /// What always must hold.
 pub(crate) const NO_PANIC: &str = "no handler panics";
+/// What always must hold, so that the same seed is the same run; see [`guard`].
+const ONE_RUN: &str = "a seed is one run";

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::property::Failure;
 use crate::strategy::Latencies;
 use crate::tape::{Drawn, Fixed, Tape};
-use crate::{Explore, Faults, Plan, Schedule, Sim, Simulate, Span, panics, property, stacks};
+use crate::{
+    Explore, Faults, Plan, Schedule, Sim, Simulate, Span, guard, panics, property, stacks,
+};
 
 /// What is run again and again: nodes, work, faults, properties.
 ///
@@ -220,6 +222,7 @@ impl Scenario {
     }
 
     fn run_here(&self, case: &Case, keep: Keep, go_on: &mut dyn FnMut(&Sim) -> bool) -> Ran {
+        guard::seed_tables(case.seed);
         panics::listen();
         property::listen();
         let mut config = WorldConfig::with_seed(case.seed);

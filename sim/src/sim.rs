@@ -19,7 +19,7 @@ use crate::service::Service;
 use crate::tape::{Fixed, Tape};
 use crate::task::Client;
 use crate::weather::Weather;
-use crate::{Cluster, Failure, Injection, NodeDef, Nodes, Received, ServiceTime, Task};
+use crate::{Cluster, Failure, Injection, NodeDef, Nodes, Received, ServiceTime, Task, guard};
 
 type Action = Box<dyn FnOnce(&mut Sim)>;
 type Adjust = Rc<dyn Fn(&mut ContainerConfig)>;
@@ -128,6 +128,7 @@ impl Sim {
 
     /// Makes an empty world that is otherwise.
     pub fn with(app: impl Into<Name>, config: WorldConfig) -> Self {
+        guard::arm();
         let seed = config.seed;
         let cluster = Cluster::new(config);
         let service = Service {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use monofil_inproc::{Latency, LinkModel, NodeKey, World, WorldConfig};
+use monofil_sim::guard;
 use monofil_transport::Instant;
 
 use super::ending::Ending;
@@ -28,6 +29,7 @@ pub(crate) fn run(run: &Run, args: &SimArgs) -> Result<ExitCode, Failure> {
         at_once: 0,
     };
     logging::set_virtual_time(steps.wall_start);
+    guard::arm();
     let all: Vec<usize> = (0..run.components.len()).collect();
     let mut inhabited = inhabit(run, config, &all, 0)?;
     let ended = live(run, args, &mut inhabited, steps).and_then(|()| run.verdict());
@@ -107,6 +109,11 @@ impl Steps {
             let what =
                 format!("at {before} nothing will ever happen again, and the run is not over");
             return Err(Failure::new(EXIT_STUCK, what));
+        }
+        if let Some(text) = guard::leaked() {
+            let what = format!("at {before} {text}");
+            return Err(Failure::new(EXIT_FAILED, what)
+                .note("a seed is one run only if handlers take time, random numbers and helpers from their context"));
         }
         if world.now() > before {
             self.at_once = 0;

@@ -3,6 +3,7 @@
 mod counter;
 mod explore;
 mod farewell;
+mod guard;
 mod inject;
 mod nodes;
 mod stacks;

@@ -9,14 +9,14 @@ use monofil::prelude::*;
 use super::Args;
 
 /// A progress bar on standard error; nothing when that is no terminal.
-pub(crate) struct Progress(ProgressBar);
+pub(crate) struct Progress(Option<ProgressBar>);
 
 impl Progress {
     /// Begins, for so many orders if that is known.
     pub(crate) fn new(job: &Job<Args>, orders: Option<u64>) -> Self {
-        // A simulated run must not depend on the real clock, and a bar does.
+        // A simulated run must not read the real clock, and a bar does, a hidden one, too.
         if job.json() || job.args().no_progress || job.layout() == Layout::Sim {
-            return Self(ProgressBar::hidden());
+            return Self(None);
         }
         let template = match orders {
             Some(_) => "{bar:40} {human_pos} of {human_len} orders, {eta} left",
@@ -25,24 +25,32 @@ impl Progress {
         let style =
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(orders, ProgressDrawTarget::stderr());
-        Self(bar.with_style(style))
+        Self(Some(bar.with_style(style)))
     }
 
     pub(crate) fn advance(&self) {
-        self.0.inc(1);
+        if let Some(bar) = &self.0 {
+            bar.inc(1);
+        }
     }
 
     /// Writes a line on standard error, whether there is a bar or not.
     pub(crate) fn say(&self, line: &impl Display) {
-        self.0.suspend(|| {
+        let say = || {
             // Whoever closed it does not want to know.
             let _ = writeln!(io::stderr(), "{line}");
-        });
+        };
+        match &self.0 {
+            Some(bar) => bar.suspend(say),
+            None => say(),
+        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
     }
 }

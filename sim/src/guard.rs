@@ -1,0 +1,285 @@
+//! What a handler must not do if a seed is to be one run: read the real clock or real entropy, or start a thread.
+//!
+//! On Linux the functions of the C library that all of this goes through are stood in for: `clock_gettime`, `getrandom`
+//! and `pthread_create`. Each looks at one flag of its thread, which is set where simulated runs are, and goes on to the
+//! real one; outside of simulations that is all that happens. In a handler of a simulated run the place is noted, and
+//! the run fails with it.
+//!
+//! Not seen are instructions that read a counter (`rdtsc`), files such as `/dev/urandom`, and what goes to the kernel by
+//! itself. What logging does is left out of account: where lines are written is no part of a run. On other platforms
+//! nothing is seen, and [`SEES`] says so.
+//!
+//! The hash tables of the standard library draw their keys from entropy once for each thread. Runs of a scenario have
+//! threads of their own, whose keys come from the seed: the order of a table that a component goes through is the same
+//! each time.
+#![cfg_attr(
+    target_os = "linux",
+    expect(unsafe_code, reason = "functions of the C library are stood in for")
+)]
+
+use std::backtrace::Backtrace;
+use std::cell::{Cell, RefCell};
+use std::hash::RandomState;
+
+use monofil_transport::Stream;
+
+/// Whether anything is seen on this platform.
+pub const SEES: bool = cfg!(target_os = "linux");
+
+/// What a handler did that no seed decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    ReadsTheClock,
+    ReadsEntropy,
+    StartsAThread,
+}
+
+impl Deed {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::ReadsTheClock => "reads the real clock",
+            Self::ReadsEntropy => "reads real entropy",
+            Self::StartsAThread => "starts a thread",
+        }
+    }
+}
+
+/// A deed and where it was done.
+struct Leak {
+    deed: Deed,
+    component: String,
+    method: String,
+    /// Made readable outside of the handler, whose stack may be small.
+    backtrace: Backtrace,
+}
+
+/// More are not looked at between two steps.
+const LEAKS_MAX: usize = 8;
+
+thread_local! {
+    /// Handlers on this thread are simulated.
+    static ARMED: Cell<bool> = const { Cell::new(false) };
+    static LEAKS: RefCell<Vec<Leak>> = const { RefCell::new(Vec::new()) };
+    /// What entropy is made of instead.
+    static SEEDED: RefCell<Option<Stream>> = const { RefCell::new(None) };
+}
+
+/// Watches handlers on this thread from now on. [`Sim`](crate::Sim) does so by itself.
+pub fn arm() {
+    ARMED.set(true);
+}
+
+/// Has hash tables on this thread draw their keys from a seed, if none has drawn any before.
+pub(crate) fn seed_tables(seed: u64) {
+    SEEDED.set(Some(Stream::new(seed, "hash tables")));
+    let _ = RandomState::new();
+    SEEDED.set(None);
+}
+
+/// Returns what a handler on this thread did since the last look, if it was something that no seed decides.
+#[must_use]
+pub fn leaked() -> Option<String> {
+    let leaks = LEAKS.with_borrow_mut(|leaks| match leaks.is_empty() {
+        true => Vec::new(),
+        false => std::mem::take(leaks),
+    });
+    leaks.iter().find_map(Leak::told)
+}
+
+impl Leak {
+    /// Says what was done and where; `None` if it was for a line of a log.
+    fn told(&self) -> Option<String> {
+        let text = self.backtrace.to_string();
+        if ["tracing_core", "tracing_subscriber"]
+            .iter()
+            .any(|it| text.contains(it))
+        {
+            return None;
+        }
+        let (component, method, deed) = (&self.component, &self.method, self.deed.text());
+        let place = place(&text).map_or_else(String::new, |place| format!(" at {place}"));
+        Some(format!("`{component}` {deed} in `{method}`{place}"))
+    }
+}
+
+/// Finds the place in a backtrace from which a function of the C library was called: the innermost that is neither the
+/// standard library's nor that of a library from a registry.
+fn place(backtrace: &str) -> Option<&str> {
+    const STOOD_IN_FOR: [&str; 3] = ["clock_gettime", "getrandom", "pthread_create"];
+    const FOREIGN: [&str; 3] = ["/rustc/", "/library/std/", "/.cargo/registry/"];
+    let lines: Vec<_> = backtrace.lines().map(str::trim).collect();
+    let is_ours = |line: &&str| {
+        let symbol = line.split_once(": ").map(|(_, symbol)| symbol);
+        STOOD_IN_FOR
+            .iter()
+            .any(|name| symbol.is_some_and(|it| it.ends_with(name)))
+    };
+    let ours = lines.iter().position(is_ours)?;
+    // The line after the symbol is its place.
+    let places = lines
+        .iter()
+        .skip(ours + 2)
+        .filter_map(|line| line.strip_prefix("at "));
+    let mut own = places.filter(|place| !FOREIGN.iter().any(|it| place.contains(it)));
+    own.next()
+}
+
+/// Notes a deed, if a simulated handler does it.
+#[inline]
+fn seen(deed: Deed) {
+    if ARMED.get() {
+        note(deed);
+    }
+}
+
+#[cold]
+fn note(deed: Deed) {
+    // What is called from here is not seen.
+    ARMED.set(false);
+    if let Some(current) = monofil_container::current() {
+        LEAKS.with_borrow_mut(|leaks| {
+            if leaks.len() < LEAKS_MAX {
+                leaks.push(Leak {
+                    deed,
+                    component: current.component.to_string(),
+                    method: current.method.to_string(),
+                    backtrace: Backtrace::force_capture(),
+                });
+            }
+        });
+    }
+    ARMED.set(true);
+}
+
+#[cfg(target_os = "linux")]
+mod stand_ins {
+    use std::ffi::{CStr, c_int, c_uint, c_void};
+    use std::sync::atomic::{AtomicPtr, Ordering};
+
+    use super::{Deed, SEEDED, seen};
+
+    /// A function of the C library that one of ours stands in for.
+    struct Real {
+        name: &'static CStr,
+        found: AtomicPtr<c_void>,
+    }
+
+    impl Real {
+        const fn new(name: &'static CStr) -> Self {
+            Self {
+                name,
+                found: AtomicPtr::new(std::ptr::null_mut()),
+            }
+        }
+
+        /// Returns its address; null where there is no dynamic linker to ask.
+        #[inline]
+        fn get(&self) -> *mut c_void {
+            let found = self.found.load(Ordering::Relaxed);
+            if found.is_null() { self.find() } else { found }
+        }
+
+        #[cold]
+        fn find(&self) -> *mut c_void {
+            // SAFETY: the name ends with a zero byte.
+            let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+            self.found.store(found, Ordering::Relaxed);
+            found
+        }
+    }
+
+    type ClockGettime = unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> c_int;
+    type Start = extern "C" fn(*mut c_void) -> *mut c_void;
+    type PthreadCreate = unsafe extern "C" fn(
+        *mut libc::pthread_t,
+        *const libc::pthread_attr_t,
+        Start,
+        *mut c_void,
+    ) -> c_int;
+
+    static CLOCK_GETTIME: Real = Real::new(c"clock_gettime");
+    static PTHREAD_CREATE: Real = Real::new(c"pthread_create");
+
+    /// Stands in for the C library's.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    // SAFETY: it has the type and the effect of the function that it stands in for.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> c_int {
+        seen(Deed::ReadsTheClock);
+        let real = CLOCK_GETTIME.get();
+        if real.is_null() {
+            // SAFETY: the arguments are those of the caller.
+            let result = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) };
+            return c_int::from(result != 0).wrapping_neg();
+        }
+        // SAFETY: the C library's function of this name has this type.
+        let real = unsafe { std::mem::transmute::<*mut c_void, ClockGettime>(real) };
+        // SAFETY: the arguments are those of the caller.
+        unsafe { real(clock, time) }
+    }
+
+    /// Stands in for the C library's.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    // SAFETY: it has the type and the effect of the function that it stands in for.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn getrandom(buffer: *mut c_void, bytes: usize, flags: c_uint) -> isize {
+        let seeded = SEEDED.try_with(|seeded| {
+            let mut seeded = seeded.try_borrow_mut().ok()?;
+            // SAFETY: the caller's buffer has this length, and nobody else uses it meanwhile.
+            let buffer = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), bytes) };
+            seeded.as_mut()?.fill(buffer);
+            Some(())
+        });
+        if seeded.ok().flatten().is_some() {
+            return isize::try_from(bytes).unwrap_or(isize::MAX);
+        }
+        seen(Deed::ReadsEntropy);
+        // SAFETY: the arguments are those of the caller.
+        let got = unsafe { libc::syscall(libc::SYS_getrandom, buffer, bytes, flags) };
+        isize::try_from(got).unwrap_or(-1)
+    }
+
+    /// Stands in for the C library's.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    // SAFETY: it has the type and the effect of the function that it stands in for.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn pthread_create(
+        thread: *mut libc::pthread_t,
+        attributes: *const libc::pthread_attr_t,
+        start: Start,
+        argument: *mut c_void,
+    ) -> c_int {
+        seen(Deed::StartsAThread);
+        let real = PTHREAD_CREATE.get();
+        if real.is_null() {
+            return libc::ENOSYS;
+        }
+        // SAFETY: the C library's function of this name has this type.
+        let real = unsafe { std::mem::transmute::<*mut c_void, PthreadCreate>(real) };
+        // SAFETY: the arguments are those of the caller.
+        unsafe { real(thread, attributes, start, argument) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_the_innermost_that_is_somebody_s_own() {
+        let text = "   0: note\n             at ./sim/src/guard.rs:150:30\n   1: clock_gettime\n             at \
+                    ./sim/src/guard.rs:200:9\n   2: now\n             at \
+                    /rustc/59807/library/std/src/time.rs:9:1\n   3: handle\n             at ./src/orders.rs:17:9\n   \
+                    4: main\n             at ./src/main.rs:1:1\n";
+        assert_eq!(place(text), Some("./src/orders.rs:17:9"));
+    }
+}

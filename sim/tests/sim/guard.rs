@@ -1,0 +1,126 @@
+//! What no seed decides, and how a run that does it fails.
+#![cfg(target_os = "linux")]
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use monofil_container::{
+    Caller, Component, ComponentSpec, Context, HandlerError, Message, Payload, Reply, Request,
+};
+use monofil_sim::{Case, Keep, Scenario, Sim};
+
+/// Does what it is asked to.
+struct Leaky;
+
+impl Component for Leaky {
+    fn handle(&mut self, cx: &mut Context, message: Message) -> Result<Reply, HandlerError> {
+        match message.method().as_str() {
+            "Instant" => drop(Instant::now()),
+            "SystemTime" => drop(SystemTime::now()),
+            "Entropy" => getrandom::fill(&mut [0; 8]).expect("entropy"),
+            "Thread" => drop(std::thread::spawn(|| ()).join()),
+            "Log" => tracing::warn!("a line of a log"),
+            "Table" => {
+                let table: HashMap<u32, ()> = (0..100).map(|key| (key, ())).collect();
+                let order: Vec<u32> = table.into_keys().collect();
+                return Ok(Reply::Payload(Payload::json(&order).expect("numbers")));
+            }
+            _ => {
+                let _ = (cx.now(), cx.wall_micros(), cx.rng().bits());
+                cx.blocking(Instant::now).expect("done");
+                cx.sleep(Duration::from_millis(1)).expect("slept");
+            }
+        }
+        Ok(Reply::Empty)
+    }
+}
+
+fn leaky(method: &'static str) -> Scenario {
+    Scenario::new("leaky", "leaks", move |sim| {
+        sim.component("leaky", || ComponentSpec::new("leaky", || Leaky));
+        sim.spawn("ada", move |cx| {
+            cx.call(Request::new("leaky", method, Payload::default()))
+        });
+    })
+}
+
+fn run(method: &'static str, seed: u64) -> monofil_sim::Ran {
+    leaky(method).run(&Case::of_seed(seed), Keep::default())
+}
+
+#[test]
+fn a_handler_that_reads_clock_or_entropy_or_starts_a_thread_is_named_with_its_line() {
+    for (method, deed, line) in [
+        ("Instant", "reads the real clock", 18),
+        ("SystemTime", "reads the real clock", 19),
+        ("Entropy", "reads real entropy", 20),
+        ("Thread", "starts a thread", 21),
+    ] {
+        let failure = run(method, 1).failure.expect(method);
+        assert_eq!(failure.property, "a seed is one run");
+        let said = format!("`leaks/leaky` {deed} in `{method}` at ");
+        assert!(failure.text.starts_with(&said), "{failure}");
+        assert!(
+            failure
+                .text
+                .contains(&format!("tests/sim/guard.rs:{line}:")),
+            "{failure}"
+        );
+    }
+}
+
+#[test]
+fn what_a_context_gives_is_no_leak() {
+    assert_eq!(run("Fine", 1).failure, None);
+}
+
+#[test]
+fn lines_of_a_log_are_no_leak() {
+    // Its time stamps are those of the real clock.
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(std::io::sink)
+        .finish();
+    let scenario = leaky("Log");
+    let case = Case::of_seed(1);
+    let set = tracing::subscriber::set_global_default(subscriber);
+    set.expect("the only test of this program that logs");
+    assert_eq!(scenario.run(&case, Keep::default()).failure, None);
+}
+
+#[test]
+fn the_order_of_a_table_comes_from_the_seed() {
+    let hashes = |seed| (run("Table", seed).hash, run("Table", seed).hash);
+    let (one, again) = hashes(1);
+    assert_eq!(one, again);
+    // The seed decides more than the order, so the order itself is compared.
+    let order = |seed| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let scenario = Scenario::new("order", "leaks", move |sim| {
+            let sender = sender.clone();
+            sim.component("leaky", || ComponentSpec::new("leaky", || Leaky));
+            sim.spawn("ada", move |cx| {
+                let reply = cx.call(Request::new("leaky", "Table", Payload::default()));
+                sender
+                    .send(reply.map(|it| it.to_bytes()))
+                    .expect("a receiver");
+            });
+        });
+        assert_eq!(
+            scenario.run(&Case::of_seed(seed), Keep::default()).failure,
+            None
+        );
+        receiver.recv().expect("an answer")
+    };
+    assert_eq!(order(1), order(1));
+    assert_ne!(order(1), order(2));
+}
+
+#[test]
+#[should_panic(expected = "`leaks/leaky` reads the real clock in `Instant` at ")]
+fn a_run_that_is_driven_by_hand_fails_by_it_too() {
+    let mut sim = Sim::new("leaks", 1);
+    sim.component("leaky", || ComponentSpec::new("leaky", || Leaky));
+    let _ = sim.run("ada", |cx| {
+        cx.call(Request::new("leaky", "Instant", Payload::default()))
+    });
+}
