@@ -5,6 +5,7 @@ mod explore;
 mod handlers;
 mod layouts;
 mod logs;
+mod members;
 mod support;
 
 /// What people type wrong, and what they are told. `TRYCMD=overwrite` writes the files anew.

@@ -50,7 +50,8 @@ fn five_processes_in_any_order_need_one_address() {
             } else {
                 "*".to_owned()
             };
-            let run = format!("run {name} {join} --listen tcp://127.0.0.1:{listen}");
+            let listen = format!("--listen tcp://127.0.0.1:{listen} --control tcp://127.0.0.1:*");
+            let run = format!("run {name} {join} {listen}");
             (*name, place.start(&run))
         })
         .collect();

@@ -32,7 +32,8 @@ fn asker(target: &'static str) -> (ComponentDef, Answers) {
         Hooks::new(move |cx, _| {
             let request = text(target, "Say", "").with_deadline(Duration::from_millis(200));
             let answer = cx.call(request);
-            let answer = answer.map(|payload| String::from_utf8_lossy(&payload.to_bytes()).into_owned());
+            let answer =
+                answer.map(|payload| String::from_utf8_lossy(&payload.to_bytes()).into_owned());
             written.borrow_mut().push((cx.now(), answer));
             cx.after(Duration::from_millis(20), text("test/asker", "Go", ""))
                 .expect("room for one");
@@ -191,7 +192,8 @@ fn a_call_waits_for_a_component_that_is_yet_to_come() {
         Hooks::new(|_, _| Ok(Reply::Payload(Payload::default()))).start(move |cx, _| {
             let request = text("test/echo", "Say", "").with_deadline(SECOND * 20);
             let said = cx.call(request);
-            let said = said.map(|payload| String::from_utf8_lossy(&payload.to_bytes()).into_owned());
+            let said =
+                said.map(|payload| String::from_utf8_lossy(&payload.to_bytes()).into_owned());
             *written.borrow_mut() = Some(said);
             let request = text("test/nobody", "Say", "").with_deadline(SECOND);
             let error = cx.call(request).expect_err("it runs nowhere");
