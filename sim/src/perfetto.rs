@@ -28,8 +28,16 @@ pub fn trace(story: &Story) -> String {
         flows(story, &threads, number, &mut events);
     }
     marks(story, &mut events);
-    let trace = json!({ "displayTimeUnit": "ns", "traceEvents": events });
-    trace.to_string()
+    let trace = Trace { unit: "ns", events };
+    serde_json::to_string(&trace).expect("invariant: numbers and texts can be written")
+}
+
+#[derive(Serialize)]
+struct Trace {
+    #[serde(rename = "displayTimeUnit")]
+    unit: &'static str,
+    #[serde(rename = "traceEvents")]
+    events: Vec<Event>,
 }
 
 /// One event of the format. What is empty is left out.
