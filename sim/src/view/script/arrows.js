@@ -93,7 +93,7 @@ function drawBundles(arrows, all) {
   for (const key of [...groups.keys()].sort((a, b) => a - b)) {
     const bad = key >= 90;
     cx.strokeStyle = bad ? colors.bad : colorOf(Math.floor(key / 10));
-    cx.globalAlpha = bad ? 0.7 : Math.max(0.06, (0.3 + (key % 10) * 0.12) * crowd);
+    cx.globalAlpha = bad ? 0.7 : Math.max(0.06, (0.22 + (key % 10) * 0.07) * crowd);
     cx.lineWidth = bad ? 1.2 : 2;
     cx.beginPath();
     for (const i of groups.get(key)) {
