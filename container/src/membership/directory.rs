@@ -33,6 +33,8 @@ const ENTRIES_MAX: usize = 128;
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Members beyond this are not named by one who asks for what it lacks.
 const KNOWN_MAX: usize = 4096;
+/// Members that run the same component and are dialed for it; those that are there already count as well.
+const DIALED_MAX: usize = 3;
 /// The longest pause before a newcomer is asked what it runs; in a large network not all ask at once.
 const SPREAD_MAX: Duration = Duration::from_millis(400);
 const SPREAD_EACH: Duration = Duration::from_millis(2);
@@ -470,10 +472,16 @@ impl Core {
             return Vec::new();
         };
         let places = membership.members.locate(component).to_vec();
-        places
-            .iter()
-            .filter_map(|place| self.reach(place))
-            .collect()
+        let mut found = Vec::new();
+        for place in &places {
+            // Not everybody who runs it is connected to, only because it could be.
+            let known = self.peers.by_node(&place.node);
+            let is_there = known.is_some_and(|index| self.peers.is_established(index));
+            if is_there || found.len() < DIALED_MAX {
+                found.extend(self.reach(place));
+            }
+        }
+        found
     }
 }
 
