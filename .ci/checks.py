@@ -208,10 +208,39 @@ def idle_nodes_take_less_than_a_thousandth_of_a_cpu(there):
             assert not busy, f"{', '.join(busy)} of `{' '.join(layout)}` took 0.1 % of a CPU or more"
 
 
+def trace_hash(program, *flags, cwd):
+    said = run(program, "sim", *flags, "--trace-hash", cwd=cwd).stderr
+    return re.search(r"^trace hash (\w+)$", said, re.M)[1]
+
+
+def many_runs_with_faults_are_the_same_in_debug_and_release(there):
+    # Drawn plans, and shapes that need more than integers: all of it in one hash.
+    faults = there / "faults.toml"
+    faults.write_text("""
+swarm = true
+latency = [
+    { shape = "exponential", min = "1ms", mean = "20ms" },
+    { shape = "log-normal", median = "5ms", sigma_percent = 120 },
+    { shape = "table", quantiles = ["1ms", "2ms", "400ms"] },
+]
+stalls = { probability = "2%", lasts = "200ms" }
+bandwidth = { bytes_per_second = 100000, queue_bytes = 65536 }
+[disconnects]
+every = "2s"
+lasts = "0s"
+[slowness]
+every = "2s"
+lasts = "100ms..2s"
+""")
+    flags = ["--seeds", "0..24", "--generate", 20, "--faults", faults, "--shrink", "0s"]
+    expected = trace_hash(RELEASE, *flags, "--jobs", 2, cwd=there)
+    assert trace_hash(RELEASE, *flags, "--jobs", 1, cwd=there) == expected, "another number of processes"
+    assert trace_hash(DEBUG, *flags, "--jobs", 2, cwd=there) == expected, "a debug build"
+
+
 def a_seed_is_one_run_in_debug_and_release(there):
     def trace(program, seed):
-        command = [program, "sim", "--generate", 100, "--seed", seed, "--trace-hash"]
-        return re.search(r"^trace hash (\w+)$", run(*command, cwd=there).stderr, re.M)[1]
+        return trace_hash(program, "--generate", 100, "--seed", seed, cwd=there)
 
     hashes = {seed: trace(RELEASE, seed) for seed in (1, 2, 3)}
     assert len(set(hashes.values())) == 3, hashes
@@ -420,6 +449,7 @@ CHECKS = [
     the_books_balance_under_load,
     every_layout_gives_20000_orders_the_same_outcomes,
     a_seed_is_one_run_in_debug_and_release,
+    many_runs_with_faults_are_the_same_in_debug_and_release,
     idle_nodes_take_less_than_a_thousandth_of_a_cpu,
     an_app_made_from_the_page_works,
     the_picture_of_a_run_works_in_a_browser,

@@ -13,7 +13,7 @@ use super::{Run, world};
 use crate::app::Definition;
 use crate::cli::SimArgs;
 use crate::config::Settings;
-use crate::exit::{EXIT_FAILED, Failure};
+use crate::exit::{EXIT_FAILED, Failure, tell};
 use crate::job::{JobDefinition, Told};
 use crate::{Layout, Name, logging};
 
@@ -132,6 +132,9 @@ pub(crate) fn explore(scenario: &Scenario, args: &SimArgs, seed: u64) -> Result<
     }
     let report = quietly(|| exploration.run())?;
     say(&report.text(&logging::report_style()))?;
+    if args.trace_hash {
+        tell(format_args!("trace hash {:032x}", report.hash));
+    }
     if let Some(file) = &args.pictures.junit {
         let text = junit::xml(&format!("{} sim", report.scenario), &[result(&report)]);
         fs::write(file, text).map_err(|error| {
