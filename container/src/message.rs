@@ -25,6 +25,8 @@ pub enum MessageKind {
     Publish,
 }
 
+/// As many as fit beside the tag in the size of the other variants.
+const SHORT_MAX: usize = 38;
 /// Payloads of so many bytes are shared with what is decoded of them.
 const SHARED_FROM: usize = 1024;
 
@@ -42,6 +44,8 @@ pub struct Payload {
 #[derive(Clone)]
 enum Content {
     Encoded(Bytes),
+    /// So short that it needs no memory of its own: so many of these bytes.
+    Short(u8, [u8; SHORT_MAX]),
     /// And how long it will be.
     Whole(usize, Arc<dyn Whole>),
 }
@@ -83,11 +87,21 @@ impl Payload {
         Self::new(Name::empty(), message.encode_to_vec())
     }
 
-    /// Makes a protobuf payload that is only encoded if it leaves this container.
+    /// Makes a protobuf payload that is only encoded if it leaves this container, or is so short that nothing else
+    /// would be cheaper.
     pub fn message<T: prost::Message + 'static>(message: T) -> Self {
+        let length = message.encoded_len();
+        let mut short = [0; SHORT_MAX];
+        let content = match u8::try_from(length) {
+            Ok(few) if length <= SHORT_MAX => {
+                message.encode_raw(&mut &mut short[..]);
+                Content::Short(few, short)
+            }
+            _ => Content::Whole(length, Arc::new(message)),
+        };
         Self {
             content_type: Name::empty(),
-            content: Content::Whole(message.encoded_len(), Arc::new(message)),
+            content,
         }
     }
 
@@ -112,6 +126,7 @@ impl Payload {
     pub fn len(&self) -> usize {
         match &self.content {
             Content::Encoded(bytes) => bytes.len(),
+            Content::Short(length, _) => (*length).into(),
             Content::Whole(length, _) => *length,
         }
     }
@@ -127,6 +142,7 @@ impl Payload {
     pub fn to_bytes(&self) -> Bytes {
         match &self.content {
             Content::Encoded(bytes) => bytes.clone(),
+            Content::Short(..) => Bytes::copy_from_slice(self.encoded()),
             Content::Whole(_, message) => message.encode(),
         }
     }
@@ -142,6 +158,7 @@ impl Payload {
     pub(crate) fn encoded(&self) -> &[u8] {
         match &self.content {
             Content::Encoded(bytes) => bytes,
+            Content::Short(length, bytes) => &bytes[..usize::from(*length)],
             Content::Whole(..) => &[],
         }
     }
@@ -152,12 +169,11 @@ impl Payload {
     ///
     /// [`CallError::Malformed`] when it is something else.
     pub fn to_protobuf<T: prost::Message + Default>(&self) -> Result<T, CallError> {
-        let bytes = &self.to_bytes();
-        // Fields of type `Bytes` are slices of a large payload; a small one is not worth being shared.
-        let decoded = if bytes.len() < SHARED_FROM {
-            T::decode(&bytes[..])
-        } else {
-            T::decode(bytes.clone())
+        let decoded = match &self.content {
+            Content::Whole(_, message) => T::decode(message.encode()),
+            // Fields of type `Bytes` are slices of a large payload; a small one is not worth being shared.
+            Content::Encoded(bytes) if bytes.len() >= SHARED_FROM => T::decode(bytes.clone()),
+            _ => T::decode(self.encoded()),
         };
         decoded.map_err(|error| CallError::Malformed(format!("not the expected message: {error}")))
     }
@@ -377,17 +393,17 @@ pub struct Undelivered {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use prost::DecodeError;
     use prost::bytes::{Buf, BufMut};
     use prost::encoding::{DecodeContext, WireType};
+    use prost::{DecodeError, Message as _};
 
     use super::*;
 
     static ENCODED: AtomicUsize = AtomicUsize::new(0);
 
-    /// A number that counts how often it is encoded.
+    /// A text that counts how often it is encoded.
     #[derive(Clone, Debug, Default, PartialEq)]
-    struct Counted(u64);
+    struct Counted(String);
 
     impl prost::Message for Counted {
         fn encode_raw(&self, out: &mut impl BufMut) {
@@ -410,30 +426,48 @@ mod tests {
         }
 
         fn clear(&mut self) {
-            self.0 = 0;
+            self.0.clear();
         }
     }
 
     #[test]
     fn a_message_is_handed_over_as_it_is_and_encoded_for_whoever_wants_bytes() {
-        let payload = Payload::message(Counted(300));
-        assert_eq!((payload.len(), payload.is_empty()), (3, false));
+        let text = "long enough ".repeat(10);
+        let message = Counted(text.clone());
+        let payload = Payload::message(message.clone());
+        assert_eq!((payload.len(), payload.is_empty()), (122, false));
         let copy = payload.clone();
-        assert_eq!(payload.into_protobuf(), Ok(Counted(300)));
+        assert_eq!(payload.into_protobuf(), Ok(message.clone()));
         // The other has the same message, which is gone now.
-        assert_eq!(copy.clone().into_protobuf(), Ok(Counted(300)));
+        assert_eq!(copy.clone().into_protobuf(), Ok(message.clone()));
         assert_eq!(ENCODED.load(Ordering::Relaxed), 0);
 
         // Somebody who knows it by another type reads it, too.
-        assert_eq!(copy.clone().into_protobuf(), Ok(300_u64));
-        assert_eq!(copy.to_protobuf(), Ok(Counted(300)));
-        assert_eq!(copy, Payload::protobuf(&300_u64));
+        assert_eq!(copy.clone().into_protobuf(), Ok(text.clone()));
+        assert_eq!(copy.to_protobuf(), Ok(message.clone()));
+        assert_eq!(copy, Payload::protobuf(&text));
         assert_eq!(ENCODED.load(Ordering::Relaxed), 3);
 
         let mut leaving = copy;
         leaving.encode();
-        assert_eq!(leaving.encoded(), [8, 172, 2]);
-        assert_eq!(leaving.into_protobuf(), Ok(Counted(300)));
+        assert_eq!(leaving.encoded(), text.encode_to_vec());
+        assert_eq!(leaving.into_protobuf(), Ok(message));
         assert_eq!(ENCODED.load(Ordering::Relaxed), 4);
+    }
+
+    #[test]
+    fn a_short_message_needs_no_memory_of_its_own() {
+        for length in [0, 1, 35, 36, 37, 50] {
+            let text = "x".repeat(length);
+            let payload = Payload::message(text.clone());
+            assert_eq!(payload.len(), text.encoded_len());
+            assert_eq!(payload.to_bytes(), text.encode_to_vec());
+            assert_eq!(payload, Payload::protobuf(&text));
+            let is_short = matches!(payload.content, Content::Short(..));
+            assert_eq!(is_short, text.encoded_len() <= SHORT_MAX, "{length}");
+            assert_eq!(payload.to_protobuf(), Ok(text.clone()));
+            assert_eq!(payload.into_protobuf(), Ok(text));
+        }
+        assert_eq!(size_of::<Content>(), 40);
     }
 }

@@ -411,11 +411,12 @@ impl Core {
                     && link.instance == number
             })
         };
-        // The one with the least before it; the first of equals.
-        let chosen = instances
-            .iter()
-            .filter(is_free)
-            .min_by_key(|index| self.instances[**index].load());
+        let mut free = instances.iter().filter(is_free);
+        let chosen = match instances.len() {
+            1 => free.next(),
+            // The one with the least before it; the first of equals.
+            _ => free.min_by_key(|index| self.instances[**index].load()),
+        };
         Some(chosen.copied().ok_or_else(|| self.cycle(envelope)))
     }
 

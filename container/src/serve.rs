@@ -119,6 +119,9 @@ impl Core {
 
     /// Reports the end of a message to where it came from.
     pub(crate) fn conclude(&mut self, origin: &Origin, result: Result<Payload, CallError>) {
+        if let Origin::LocalCast { .. } = origin {
+            return;
+        }
         let result = match result {
             Ok(payload) => self.check_payload("a reply", &payload).map(|()| payload),
             Err(error) => Err(error.within(self.payload_bytes_max())),
