@@ -204,9 +204,15 @@ impl Container {
                 return;
             }
             left -= self.look_back(io.now(), batch).min(left);
-            self.hand_over_jobs(io);
-            self.drop_discarded();
-            self.flush_if_due(io);
+            let did = [
+                self.hand_over_jobs(io),
+                self.drop_discarded(),
+                self.flush_if_due(io),
+            ];
+            if did.contains(&true) {
+                // That took a while, which is not the next handler's.
+                self.core.borrow_mut().now = io.now();
+            }
         }
     }
 
@@ -237,7 +243,7 @@ impl Container {
         let Some(worker) = self.waiting.get_mut(task.place()).and_then(Option::take) else {
             return true;
         };
-        let state = {
+        let component = {
             let mut core = self.core.borrow_mut();
             core.running = Some(task);
             let state = core.tasks.get(task.0);
@@ -246,9 +252,9 @@ impl Container {
             if let Some(progress) = &core.progress {
                 progress.enter(state.handler);
             }
-            state.clone()
+            state.sender.component.clone()
         };
-        self.run(worker, Some(&state.sender.component), base);
+        self.run(worker, Some(&component), base);
         true
     }
 
@@ -291,13 +297,16 @@ impl Container {
         }
     }
 
-    /// Drops what handlers left behind. A destructor that panics harms nobody else.
-    fn drop_discarded(&mut self) {
+    /// Drops what handlers left behind, and tells whether there was something. A destructor that panics harms
+    /// nobody else.
+    fn drop_discarded(&mut self) -> bool {
+        let mut did = false;
         loop {
             let discarded = std::mem::take(&mut self.core.borrow_mut().discarded);
             if discarded.is_empty() {
-                return;
+                return did;
             }
+            did = true;
             for value in discarded {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
                     let core = &mut *self.core.borrow_mut();
@@ -311,8 +320,10 @@ impl Container {
 
     // ── 4: what leaves ───────────────────────────────────────────────────────────────────────────────
 
-    fn hand_over_jobs(&mut self, io: &mut dyn Io) {
+    /// Gives the helper threads what handlers want of them; tells whether there was something.
+    fn hand_over_jobs(&mut self, io: &mut dyn Io) -> bool {
         let jobs = std::mem::take(&mut self.core.borrow_mut().jobs);
+        let did = !jobs.is_empty();
         for job in jobs {
             if let Err(full) = io.offload(job) {
                 let mut core = self.core.borrow_mut();
@@ -322,20 +333,24 @@ impl Container {
                 core.job_done(full.job.id, JobOutcome::Returned(Box::new(error)));
             }
         }
+        did
     }
 
-    /// A slow handler never holds back what others want to send.
-    fn flush_if_due(&mut self, io: &mut dyn Io) {
+    /// Sends what has waited long enough, so that slow handlers hold back nothing; tells whether there was
+    /// something.
+    fn flush_if_due(&mut self, io: &mut dyn Io) -> bool {
         let mut core = self.core.borrow_mut();
         if !core.peers.has_dirty() {
             self.flush_due = None;
-            return;
+            return false;
         }
         let due = *self.flush_due.get_or_insert(core.now + FLUSH_WITHIN);
-        if core.now >= due {
-            core.flush(io);
-            self.flush_due = None;
+        if core.now < due {
+            return false;
         }
+        core.flush(io);
+        self.flush_due = None;
+        true
     }
 
     // ── The end ──────────────────────────────────────────────────────────────────────────────────────
@@ -438,7 +453,7 @@ impl Node for Container {
             core.counters.add(Counter::Turns);
             core.turn_budget
         };
-        current::enter(&self.core);
+        let before = current::enter(&self.core);
         if self.core.borrow().progress.is_none() {
             self.first_turn(io);
         }
@@ -467,7 +482,7 @@ impl Node for Container {
         {
             self.workers.trim();
         }
-        current::leave();
+        current::leave(before);
         self.next()
     }
 }

@@ -43,9 +43,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Returns what its instance keeps.
-    pub(crate) fn into_environment(self) -> Option<Box<Environment>> {
-        self.environment
+    /// Gives back what its instance keeps.
+    pub(crate) const fn take_environment(&mut self) -> Option<Box<Environment>> {
+        self.environment.take()
     }
 
     /// Returns this component's name, as `app/name`.
@@ -376,5 +376,16 @@ pub(crate) fn take_answer(pending: &RawPending) -> Result<Payload, CallError> {
     match call.map(|call| call.answer) {
         Some(crate::calls::Answer::Done(result)) => result,
         _ => Err(CallError::Cancelled),
+    }
+}
+
+impl Drop for Context<'_> {
+    /// A handler that was given up is being unwound: what its instance kept is dropped like all that is left.
+    fn drop(&mut self) {
+        if let Some(environment) = self.environment.take()
+            && let Ok(mut core) = self.core.try_borrow_mut()
+        {
+            core.discard(environment);
+        }
     }
 }

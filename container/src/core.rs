@@ -332,8 +332,6 @@ pub(crate) struct Core {
     /// When peers are spoken to that have not acknowledged everything.
     pub(crate) poke_at: Instant,
 
-    /// Where the records of a frame are written, one frame after the other.
-    pub(crate) scratch: Vec<u8>,
     pub(crate) control_connections: Table<Endpoint, ConnectionId>,
     pub(crate) peers: Peers,
     pub(crate) directory: Box<dyn Directory>,
@@ -408,7 +406,6 @@ impl Core {
             drain_timer: None,
             outdated: false,
             poke_at: Instant::ZERO,
-            scratch: Vec::new(),
             control_connections: Table::default(),
             peers: Peers::default(),
             directory: config.directory,
@@ -473,26 +470,32 @@ impl Core {
 
     /// Completes a name with this container's app.
     pub(crate) fn qualified(&self, name: &Name) -> Name {
-        qualified(&self.app, name)
+        if name.as_str().contains('/') || name.is_empty() {
+            name.clone()
+        } else {
+            format!("{}/{name}", self.app).into()
+        }
     }
 
     /// Finds what the target of a request means, which most often is that of one before.
     pub(crate) fn target(&mut self, name: &Name) -> &Target {
-        let (by_name, app) = (&self.by_name, &self.app);
-        self.targets.get_or_insert_with(name, || {
-            let name = qualified(app, name);
-            match by_name.get_key_value(&name) {
+        if self.targets.get(name).is_none() {
+            let whole = self.qualified(name);
+            let target = match self.by_name.get_key_value(&whole) {
                 // In the place where the others have it.
                 Some((known, group)) => Target {
                     name: known.clone(),
                     group: Some(*group),
                 },
                 None => Target {
-                    name: Name::known(name.as_str()),
+                    name: Name::known(whole.as_str()),
                     group: None,
                 },
-            }
-        })
+            };
+            self.targets.insert(name, target);
+        }
+        let target = self.targets.get(name);
+        target.expect("invariant: it is there, or has just been put there")
     }
 
     /// Returns the instances here of a component.
@@ -515,9 +518,14 @@ impl Core {
 
     /// Gives an instance its place in line, if it has something to do and can.
     pub(crate) fn make_ready(&mut self, index: usize) {
-        let instance = &self.instances[index];
-        if instance.wants_thread() {
-            let arrival = instance.queue.front().map_or(0, |(arrival, _)| *arrival);
+        let instance = &mut self.instances[index];
+        if !instance.wants_thread() {
+            return;
+        }
+        let arrival = instance.first_arrival();
+        // One that is further ahead than it should be is put right when its turn comes.
+        if instance.in_line.is_none_or(|at| at > arrival) {
+            instance.in_line = Some(arrival);
             self.ready.push(arrival, Ready::Instance(index));
         }
     }
@@ -528,14 +536,16 @@ impl Core {
             let Ready::Instance(index) = ready else {
                 return Some(ready);
             };
-            let instance = &self.instances[index];
-            let first = instance.queue.front().map_or(0, |(arrival, _)| *arrival);
-            // An entry may be out of date: its message was cancelled, or is handled already.
-            if instance.wants_thread() && first == arrival {
+            let instance = &mut self.instances[index];
+            // An entry may be out of date: there is another further ahead.
+            let counts = instance.in_line == Some(arrival);
+            // Or its message was cancelled, or is handled already.
+            if counts && instance.wants_thread() && instance.first_arrival() == arrival {
                 return Some(ready);
             }
             self.ready.pop();
-            if instance.wants_thread() && first > arrival {
+            if counts {
+                instance.in_line = None;
                 self.make_ready(index);
             }
         }
@@ -545,6 +555,9 @@ impl Core {
     /// Takes it.
     pub(crate) fn pop_ready(&mut self) -> Option<Ready> {
         let ready = self.peek_ready()?;
+        if let Ready::Instance(index) = ready {
+            self.instances[index].in_line = None;
+        }
         self.ready.pop();
         Some(ready)
     }
@@ -588,10 +601,13 @@ impl Core {
     }
 
     pub(crate) fn job_done(&mut self, job: JobId, outcome: JobOutcome) {
-        if let Some(owner) = self.job_owners.remove(&job) {
-            if let Some(task) = self.tasks.get(owner.0) {
-                task.job.set(Some(outcome));
-            }
+        let owner = self.job_owners.remove(&job);
+        let task = owner.and_then(|owner| self.tasks.get(owner.0));
+        match task {
+            Some(task) => task.job.set(Some(outcome)),
+            None => self.discard(outcome),
+        }
+        if let Some(owner) = owner {
             self.wake(owner);
         }
     }
@@ -713,10 +729,58 @@ impl Core {
     }
 }
 
-fn qualified(app: &Name, name: &Name) -> Name {
-    if name.as_str().contains('/') || name.is_empty() {
-        name.clone()
-    } else {
-        format!("{app}/{name}").into()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Component, ComponentSpec, Context, HandlerError, Reply};
+
+    struct Idle;
+
+    impl Component for Idle {
+        fn handle(&mut self, _: &mut Context, _: Message) -> Result<Reply, HandlerError> {
+            Ok(Reply::Empty)
+        }
+    }
+
+    #[test]
+    fn an_instance_is_in_line_once_however_often_its_queue_changes() {
+        let mut core = Core::new(ContainerConfig {
+            components: vec![
+                ComponentSpec::new("one", || Idle),
+                ComponentSpec::new("two", || Idle),
+            ],
+            ..ContainerConfig::new("test", "node")
+        });
+        for _ in 0..10 {
+            core.make_ready(1);
+            core.make_ready(0);
+        }
+        assert_eq!(core.ready.others.len(), 1);
+        assert_eq!(core.pop_ready(), Some(Ready::Instance(0)));
+        assert_eq!(core.pop_ready(), Some(Ready::Instance(1)));
+        assert_eq!(core.pop_ready(), None);
+        // It may come again.
+        core.make_ready(1);
+        assert_eq!(core.peek_ready(), Some(Ready::Instance(1)));
+    }
+
+    #[test]
+    fn a_line_is_in_order() {
+        for seed in 0..100 {
+            let mut random = Stream::new(seed, "line");
+            let (mut line, mut model) = (Line::default(), Vec::new());
+            for _ in 0..200 {
+                if random.below(3) > 0 {
+                    let new = (random.below(50), Ready::Stream(random.below(9)));
+                    line.push(new.0, new.1);
+                    model.push(new);
+                    model.sort_unstable();
+                } else if !model.is_empty() {
+                    model.remove(0);
+                    line.pop();
+                }
+                assert_eq!(line.first(), model.first().copied(), "seed {seed}");
+            }
+        }
     }
 }

@@ -55,11 +55,12 @@ pub fn current() -> Option<Current> {
     })
 }
 
-/// Says whose handlers run on this thread from now on.
-pub(crate) fn enter(core: &Shared) {
-    CURRENT.set(Some(core.clone()));
+/// Says whose handlers run on this thread from now on; returns whose did before.
+pub(crate) fn enter(core: &Shared) -> Option<Shared> {
+    CURRENT.replace(Some(core.clone()))
 }
 
-pub(crate) fn leave() {
-    CURRENT.set(None);
+/// Says that it is these again.
+pub(crate) fn leave(before: Option<Shared>) {
+    CURRENT.set(before);
 }

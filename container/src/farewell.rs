@@ -73,7 +73,7 @@ impl Core {
             let Some(route) = peer.route() else {
                 continue;
             };
-            let frame = write_frame(&self.head(Some(index)), &[], &[], None);
+            let frame = write_frame(&self.head(Some(index)), None);
             match io.send(&route, frame) {
                 Ok(()) => self.counters.add(Counter::FramesSent),
                 Err(SendError::Gone(_)) => self.peer_unreachable(index),

@@ -63,6 +63,8 @@ pub(crate) struct Instance {
     /// Why it is built, or was the last time.
     pub(crate) reason: StartReason,
     pub(crate) queue: VecDeque<(u64, Work)>,
+    /// The arrival under which it has its place in line.
+    pub(crate) in_line: Option<u64>,
     pub(crate) queued_bytes: usize,
     /// Queued casts that came back; bounded apart from what others send.
     pub(crate) returned: usize,
@@ -105,6 +107,7 @@ impl Instance {
             state: State::New,
             reason: StartReason::First,
             queue: VecDeque::new(),
+            in_line: None,
             queued_bytes: 0,
             returned: 0,
             swept: false,
@@ -124,6 +127,11 @@ impl Instance {
     /// Tells whether it says that a method answers with a stream.
     pub(crate) fn is_streaming(&self, method: &Name) -> bool {
         self.streaming.contains(method)
+    }
+
+    /// Returns when the first in its queue arrived; 0 when it is empty.
+    pub(crate) fn first_arrival(&self) -> u64 {
+        self.queue.front().map_or(0, |(arrival, _)| *arrival)
     }
 
     /// Tells whether it could begin its next work now.

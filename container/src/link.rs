@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use monofil_proto::wire::Kind;
-use monofil_proto::{Head, NameRef, put_record, write_frame};
+use monofil_proto::{FrameWriter, Head, NameRef};
 use monofil_transport::Instant;
 
 use crate::envelope::Envelope;
@@ -76,6 +76,8 @@ pub(crate) struct Batch {
     pub(crate) records: usize,
     pub(crate) marks: Marks,
     pub(crate) resent: bool,
+    /// The records take less, encoded.
+    bytes: usize,
     /// On an unnumbered link, which keeps nothing, the records themselves.
     unnumbered: Vec<Parcel>,
 }
@@ -252,7 +254,7 @@ impl Link {
     /// Takes a request, or says which limit is reached. A full link is known before anything is sent.
     pub(crate) fn offer(
         &mut self,
-        mut envelope: Parcel,
+        envelope: Parcel,
         place: impl FnOnce() -> Name,
     ) -> Result<(), Box<(CallError, Parcel)>> {
         let out = &self.outbound;
@@ -277,7 +279,6 @@ impl Link {
                 out.ledger.len() as u64,
             )
         } else {
-            envelope.payload.encode();
             self.outbound.requests_open += 1;
             self.outbound.request_bytes_open += bytes;
             self.outbound.requests.push_back(Outbound {
@@ -295,8 +296,7 @@ impl Link {
     /// Takes anything but a request. `settles` is the other side's record that ends with it: its end is
     /// announced once this has arrived. The reason would get lost with the frame it is in, and a mark in
     /// another frame, a hello perhaps, would let the other side forget whom to tell of it.
-    pub(crate) fn answer(&mut self, mut envelope: Envelope, settles: Option<u64>) {
-        envelope.payload.encode();
+    pub(crate) fn answer(&mut self, envelope: Envelope, settles: Option<u64>) {
         self.outbound.answers_open += 1;
         self.outbound.answer_bytes_open += envelope.payload.len() as u64;
         let envelope = Parcel::new(envelope);
@@ -569,7 +569,8 @@ impl Link {
     /// Takes the next frame's content; `None` when there is nothing to say now.
     pub(crate) fn poll_frame(&mut self, now: Instant) -> Option<Batch> {
         self.handle_timeout(now);
-        let (records, first_sequence, resent) = self.next_records();
+        let mut budget = Budget::new(self.config.frame_bytes);
+        let (records, first_sequence, resent) = self.next_records(&mut budget);
         let due = [self.inbound.acknowledge_at, self.inbound.announce_at];
         let acknowledge =
             self.inbound.acknowledge_now || due.into_iter().flatten().any(|at| at <= now);
@@ -588,18 +589,13 @@ impl Link {
             records,
             marks: self.marks(),
             resent,
+            bytes: budget.taken,
             unnumbered,
         })
     }
 
-    /// Writes the frame of a batch that was just taken. What `scratch` holds means nothing, before or after.
-    pub(crate) fn write(
-        &mut self,
-        head: &Head,
-        batch: &Batch,
-        now: Instant,
-        scratch: &mut Vec<u8>,
-    ) -> Bytes {
+    /// Writes the frame of a batch that was just taken.
+    pub(crate) fn write(&mut self, head: &Head, batch: &Batch, now: Instant) -> Bytes {
         let Out {
             sent,
             received,
@@ -607,22 +603,22 @@ impl Link {
             ..
         } = &mut self.outbound;
         names.begin(batch.resent);
-        scratch.clear();
+        let mut frame = FrameWriter::with_capacity(batch.bytes);
         if batch.first_sequence > 0 {
             let before = batch.first_sequence - 1 - *received;
             let first = usize::try_from(before).unwrap_or(usize::MAX);
             let batch_of = sent.iter().skip(first).take(batch.records);
             for (sequence, outbound) in (batch.first_sequence..).zip(batch_of) {
                 let name = |name| names.put(name, sequence, *received);
-                put_record(scratch, &outbound.envelope.as_record(now, name));
+                frame.record(&outbound.envelope.as_record(now, name));
             }
         } else {
             for envelope in &batch.unnumbered {
                 let record = envelope.as_record(now, |name| NameRef::Text(name.as_str()));
-                put_record(scratch, &record);
+                frame.record(&record);
             }
         }
-        write_frame(head, &names.definitions(), scratch, None)
+        frame.finish(head, &names.definitions(), None)
     }
 
     /// Lets what was received be acknowledged with the next frame: there is no later. Tells whether
@@ -644,12 +640,11 @@ impl Link {
     }
 
     /// Takes what is to be sent again first, then answers, then requests within the credit.
-    fn next_records(&mut self) -> (Records, u64, bool) {
+    fn next_records(&mut self, batch: &mut Budget) -> (Records, u64, bool) {
         let again = usize::try_from(self.outbound.transmitted - self.outbound.received)
             .unwrap_or(usize::MAX);
         let resent = again < self.outbound.sent.len();
         let first = self.outbound.transmitted + 1;
-        let mut batch = Budget::new(self.config.frame_bytes);
         if resent {
             let rest = self.outbound.sent.range(again..);
             let count = rest.take_while(|out| batch.takes(&out.envelope)).count();
@@ -658,14 +653,14 @@ impl Link {
         }
         if !self.numbered {
             let mut records = Vec::new();
-            while let Some(Outbound { envelope, .. }) = self.next_fresh(&mut batch) {
+            while let Some(Outbound { envelope, .. }) = self.next_fresh(batch) {
                 self.outbound.left(&envelope);
                 records.push(envelope);
             }
             return (Records::Unnumbered(records), 0, false);
         }
         let mut count = 0;
-        while let Some(outbound) = self.next_fresh(&mut batch) {
+        while let Some(outbound) = self.next_fresh(batch) {
             self.outbound.number(&outbound.envelope);
             self.outbound.sent.push_back(outbound);
             count += 1;
@@ -771,15 +766,17 @@ impl In {
 
 /// How much fits into one frame.
 struct Budget {
-    left: usize,
+    bytes: usize,
     records: usize,
+    taken: usize,
 }
 
 impl Budget {
     const fn new(bytes: usize) -> Self {
         Self {
-            left: bytes,
+            bytes,
             records: 0,
+            taken: 0,
         }
     }
 
@@ -787,9 +784,10 @@ impl Budget {
     fn takes(&mut self, envelope: &Envelope) -> bool {
         let bytes = envelope.encoded_len_hint();
         let fits = self.records == 0
-            || (bytes <= self.left && self.records < monofil_proto::Bounds::DEFAULT.records);
+            || (self.taken + bytes <= self.bytes
+                && self.records < monofil_proto::Bounds::DEFAULT.records);
         if fits {
-            self.left = self.left.saturating_sub(bytes);
+            self.taken += bytes;
             self.records += 1;
         }
         fits

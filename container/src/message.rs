@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use monofil_proto::wire::Kind;
 use monofil_transport::Instant;
 use monofil_transport::record::Place;
 
+use crate::fiber::panic_message;
 use crate::parcel::Parcel;
 use crate::{CallError, Name, Trace, name};
 
@@ -47,12 +48,43 @@ enum Content {
     /// So short that it needs no memory of its own: so many of these bytes.
     Short(u8, [u8; SHORT_MAX]),
     /// And how long it will be.
-    Whole(usize, Arc<dyn Whole>),
+    Whole(usize, Handed),
 }
 
 impl Default for Content {
     fn default() -> Self {
         Self::Encoded(Bytes::new())
+    }
+}
+
+/// A message on its way. Its code is its author's: a panic in it harms nobody else.
+#[derive(Clone)]
+struct Handed(Option<Arc<dyn Whole>>);
+
+impl Handed {
+    fn new(message: impl Whole) -> Self {
+        Self(Some(Arc::new(message)))
+    }
+
+    fn get(&self) -> &Arc<dyn Whole> {
+        let message = self.0.as_ref();
+        message.expect("invariant: it is there until it is dropped")
+    }
+
+    /// Encodes it; returns the text of its panic.
+    fn encode(&self) -> Result<Bytes, String> {
+        let encode = || self.get().encode();
+        catch_unwind(AssertUnwindSafe(encode)).map_err(|panic| panic_message(&*panic))
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        let message = self.0.take();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(message))) {
+            let panic = panic_message(&*panic);
+            tracing::error!(%panic, "the destructor of a message panicked");
+        }
     }
 }
 
@@ -88,7 +120,8 @@ impl Payload {
     }
 
     /// Makes a protobuf payload that is only encoded if it leaves this container, or is so short that nothing else
-    /// would be cheaper.
+    /// would be cheaper. Limits count it by its encoded length in either case. One that stays is not held to what
+    /// decoding refuses, such as a hundred messages inside one another.
     pub fn message<T: prost::Message + 'static>(message: T) -> Self {
         let length = message.encoded_len();
         let mut short = [0; SHORT_MAX];
@@ -97,7 +130,7 @@ impl Payload {
                 message.encode_raw(&mut &mut short[..]);
                 Content::Short(few, short)
             }
-            _ => Content::Whole(length, Arc::new(message)),
+            _ => Content::Whole(length, Handed::new(message)),
         };
         Self {
             content_type: Name::empty(),
@@ -143,15 +176,21 @@ impl Payload {
         match &self.content {
             Content::Encoded(bytes) => bytes.clone(),
             Content::Short(..) => Bytes::copy_from_slice(self.encoded()),
-            Content::Whole(_, message) => message.encode(),
+            Content::Whole(_, message) => message.get().encode(),
         }
     }
 
     /// Encodes it, if it is not yet: it is about to leave.
-    pub(crate) fn encode(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Panicked`] when the code of the message does.
+    pub(crate) fn encode(&mut self) -> Result<(), CallError> {
         if let Content::Whole(_, message) = &self.content {
-            self.content = Content::Encoded(message.encode());
+            let encoded = message.encode();
+            self.content = Content::Encoded(encoded.map_err(CallError::Panicked)?);
         }
+        Ok(())
     }
 
     /// Returns the bytes of one that is encoded.
@@ -170,7 +209,7 @@ impl Payload {
     /// [`CallError::Malformed`] when it is something else.
     pub fn to_protobuf<T: prost::Message + Default>(&self) -> Result<T, CallError> {
         let decoded = match &self.content {
-            Content::Whole(_, message) => T::decode(message.encode()),
+            Content::Whole(_, message) => T::decode(message.get().encode()),
             // Fields of type `Bytes` are slices of a large payload; a small one is not worth being shared.
             Content::Encoded(bytes) if bytes.len() >= SHARED_FROM => T::decode(bytes.clone()),
             _ => T::decode(self.encoded()),
@@ -190,7 +229,7 @@ impl Payload {
         let Content::Whole(_, message) = &self.content else {
             return self.to_protobuf();
         };
-        match message.clone().into_any().downcast::<T>() {
+        match message.get().clone().into_any().downcast::<T>() {
             Ok(message) => {
                 // Its own reference is one too many.
                 drop(self);
@@ -449,7 +488,7 @@ mod tests {
         assert_eq!(ENCODED.load(Ordering::Relaxed), 3);
 
         let mut leaving = copy;
-        leaving.encode();
+        assert_eq!(leaving.encode(), Ok(()));
         assert_eq!(leaving.encoded(), text.encode_to_vec());
         assert_eq!(leaving.into_protobuf(), Ok(message));
         assert_eq!(ENCODED.load(Ordering::Relaxed), 4);

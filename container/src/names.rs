@@ -13,46 +13,38 @@ use crate::hash::Table;
 /// What was found out about names, by where they are in memory: clones of a name are in one place. It forgets as
 /// it likes.
 pub(crate) struct ByAddress<V> {
-    places: [Option<(Name, V)>; PLACES],
+    /// Two that are in each other's way share a place.
+    places: [[Option<(Name, V)>; 2]; PLACES],
 }
 
-const PLACES: usize = 64;
+const PLACES: usize = 32;
 
-impl<V: Clone> ByAddress<V> {
+impl<V> ByAddress<V> {
     fn place(name: &Name) -> usize {
         // What is allocated is aligned.
         (name.address() >> 4) % PLACES
     }
 
-    pub(crate) fn get(&self, name: &Name) -> Option<V> {
-        let (known, value) = self.places[Self::place(name)].as_ref()?;
-        (known.address() == name.address()).then(|| value.clone())
-    }
-
-    pub(crate) fn get_or_insert_with(&mut self, name: &Name, make: impl FnOnce() -> V) -> &V {
-        let place = &mut self.places[Self::place(name)];
-        if place
-            .as_ref()
-            .is_none_or(|(known, _)| known.address() != name.address())
-        {
-            *place = Some((name.clone(), make()));
-        }
-        let (_, value) = place
-            .as_ref()
-            .expect("invariant: it has just been put here");
-        value
+    pub(crate) fn get(&self, name: &Name) -> Option<&V> {
+        let place = &self.places[Self::place(name)];
+        let is_it = |(known, _): &&(Name, V)| known.address() == name.address();
+        let (_, value) = place.iter().flatten().find(is_it)?;
+        Some(value)
     }
 
     /// Keeps the name, too, so that nothing else comes to be where it is.
-    pub(crate) fn insert(&mut self, name: &Name, value: V) {
-        self.places[Self::place(name)] = Some((name.clone(), value));
+    pub(crate) fn insert(&mut self, name: &Name, value: V) -> &V {
+        let [first, second] = &mut self.places[Self::place(name)];
+        *second = first.take();
+        let (_, value) = first.insert((name.clone(), value));
+        value
     }
 }
 
 impl<V> Default for ByAddress<V> {
     fn default() -> Self {
         Self {
-            places: [const { None }; PLACES],
+            places: [const { [const { None }; 2] }; PLACES],
         }
     }
 }
@@ -138,7 +130,7 @@ impl NamesOut {
 
     fn find(&mut self, name: &Name, sequence: u64) -> Option<usize> {
         if let Some(index) = self.recent.get(name) {
-            return Some(index);
+            return Some(*index);
         }
         let index = match self.numbers.get(name) {
             Some(index) => *index,

@@ -27,8 +27,9 @@ pub(crate) struct Parcel(ManuallyDrop<Box<Envelope>>);
 
 impl Parcel {
     pub(crate) fn new(envelope: Envelope) -> Self {
-        let spare = SPARE.with_borrow_mut(Vec::pop);
-        let place = spare.unwrap_or_else(Box::new_uninit);
+        // As the thread ends there is no pool any more.
+        let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop());
+        let place = spare.ok().flatten().unwrap_or_else(Box::new_uninit);
         Self(ManuallyDrop::new(Box::write(place, envelope)))
     }
 }
@@ -54,7 +55,6 @@ impl Drop for Parcel {
 unsafe fn keep(place: *mut Envelope) {
     // SAFETY: by contract; a value that may be missing has the same layout.
     let place = unsafe { Box::from_raw(place.cast::<MaybeUninit<Envelope>>()) };
-    // As the thread ends there is no pool any more.
     let _ = SPARE.try_with(|spare| {
         if let Ok(mut spare) = spare.try_borrow_mut()
             && spare.len() < SPARE_MAX

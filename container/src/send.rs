@@ -271,6 +271,12 @@ impl Core {
         Ok(())
     }
 
+    /// Makes a payload ready to leave, and looks again: how long it is was its author's word.
+    pub(crate) fn encode(&self, what: &str, payload: &mut Payload) -> Result<(), CallError> {
+        payload.encode()?;
+        self.check_payload(what, payload)
+    }
+
     /// Returns how much of a frame is left to a payload by the names and the rest.
     pub(crate) const fn payload_bytes_max(&self) -> usize {
         self.frame_bytes_max.saturating_sub(8 << 10)

@@ -122,8 +122,15 @@ impl Core {
         if let Origin::LocalCast { .. } = origin {
             return;
         }
+        let leaves = matches!(origin, Origin::Remote { .. });
         let result = match result {
-            Ok(payload) => self.check_payload("a reply", &payload).map(|()| payload),
+            Ok(mut payload) => {
+                let checked = match leaves {
+                    true => self.encode("a reply", &mut payload),
+                    false => self.check_payload("a reply", &payload),
+                };
+                checked.map(|()| payload)
+            }
             Err(error) => Err(error.within(self.payload_bytes_max())),
         };
         match *origin {
@@ -339,6 +346,9 @@ impl Core {
         }
         if let Some(timer) = task.timer.take() {
             self.timers.cancel(timer);
+        }
+        if let Some(unread) = task.job.take() {
+            self.discard(unread);
         }
         if let Some(key) = task.origin.as_ref().and_then(Origin::served_key) {
             self.set_served(key, None);

@@ -117,12 +117,17 @@ impl Core {
             self.end_stream(id, Err(reason));
             return;
         }
-        let payload = match item {
+        let leaves = matches!(stream.origin, Origin::Remote { .. });
+        let mut payload = match item {
             Some(Ok(payload)) => payload,
             Some(Err(status)) => return self.end_stream(id, Err(CallError::Remote(status))),
             None => return self.end_stream(id, Ok(())),
         };
-        if let Err(error) = self.check_payload("an item", &payload) {
+        let checked = match leaves {
+            true => self.encode("an item", &mut payload),
+            false => self.check_payload("an item", &payload),
+        };
+        if let Err(error) = checked {
             return self.end_stream(id, Err(error));
         }
         let Some(stream) = self.streams.get_mut(&id) else {

@@ -10,7 +10,7 @@ use crate::core::{Core, Purpose, Ready, Shared, Task};
 use crate::counters::Counter;
 use crate::environment::Environment;
 use crate::fiber::{Suspender, overflow};
-use crate::instance::{Factory, Instance, Queued, State, Work};
+use crate::instance::{Factory, Queued, State, Work};
 use crate::{
     CallError, Component, HandlerError, Message, Name, Payload, Reply, StartReason, Status,
     Undelivered, name,
@@ -49,6 +49,7 @@ enum Ended {
     Stopped(Box<dyn Component>),
     Produced(u64, ReplySource, Option<Result<Payload, Status>>),
     Panicked(Option<Box<dyn Component>>, String),
+    ProducerPanicked(u64, ReplySource, String),
 }
 
 /// Runs one handler after the other, until nothing is ready that a stack of this size will do for, or the
@@ -75,12 +76,13 @@ fn perform(core: &Shared, suspender: &Suspender<'_>, activity: Activity) {
     overflow::name(Some(task.sender.component.as_str()));
     let mut cx = Context::new(core, id, &task, suspender, environment);
     let ended = method.run(suspender, &mut cx);
-    let environment = cx.into_environment();
-    overflow::name(None);
+    let environment = cx.take_environment();
+    drop(cx);
     let mut core = core.borrow_mut();
     core.running = None;
     core.ended(id, &task, environment, ended);
     core.keep_spare(task);
+    overflow::name(None);
 }
 
 impl Method {
@@ -116,7 +118,7 @@ impl Method {
             },
             Self::Produce(stream, mut source) => match suspender.caught(|| source.next(cx)) {
                 Ok(item) => Ended::Produced(stream, source, item),
-                Err(text) => Ended::Panicked(None, text),
+                Err(text) => Ended::ProducerPanicked(stream, source, text),
             },
         }
     }
@@ -216,15 +218,15 @@ impl Core {
 
     /// Tells whether the container, which has what a worker has not, is wanted between two handlers: also to
     /// look whether it is time for what was sent to leave, if the next of them takes its time.
-    fn has_outside_work(&self) -> bool {
-        let is_slow = |instance: &Instance| instance.handling > SHORT;
-        let slow_next = || match self.ready.first() {
-            Some((_, Ready::Instance(index))) => is_slow(&self.instances[index]),
-            _ => true,
-        };
-        !self.jobs.is_empty()
-            || !self.discarded.is_empty()
-            || (self.peers.has_dirty() && slow_next())
+    fn has_outside_work(&mut self) -> bool {
+        if !self.jobs.is_empty() || !self.discarded.is_empty() {
+            return true;
+        }
+        self.peers.has_dirty()
+            && match self.peek_ready() {
+                Some(Ready::Instance(index)) => self.instances[index].handling > SHORT,
+                _ => true,
+            }
     }
 
     fn start_activity(&mut self, index: usize) -> Activity {
@@ -327,19 +329,21 @@ impl Core {
         ended: Ended,
     ) {
         if !self.end_task(id, task) {
-            return;
+            return self.discard((environment, ended));
         }
         self.record_ended(id, || ended.error());
         let Some(index) = task.instance else {
-            return match (ended, task.purpose) {
-                (Ended::Produced(stream, source, item), _) => {
-                    self.stream_item(stream, source, item);
-                }
-                (Ended::Panicked(_, text), Purpose::Produce(stream)) => {
+            if environment.is_some() {
+                self.discard(environment);
+            }
+            return match ended {
+                Ended::Produced(stream, source, item) => self.stream_item(stream, source, item),
+                Ended::ProducerPanicked(stream, source, text) => {
+                    self.discard(source);
                     self.note_panic(task, &text);
                     self.end_stream(stream, Err(CallError::Panicked(text)));
                 }
-                _ => {}
+                other => self.discard(other),
             };
         };
         let waited = self.now.since(task.started);
@@ -371,7 +375,7 @@ impl Core {
                 self.note_panic(task, &text);
                 self.panicked(index, task, text);
             }
-            Ended::Produced(..) => {}
+            other @ (Ended::Produced(..) | Ended::ProducerPanicked(..)) => self.discard(other),
         }
     }
 

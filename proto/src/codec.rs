@@ -8,7 +8,7 @@ mod read;
 mod write;
 
 pub use read::{FrameRef, read_frame};
-pub use write::{put_record, put_waiting, write_frame};
+pub use write::{FrameWriter, put_waiting, write_frame};
 
 /// What a frame says besides its names, records and hello. See `Frame` in `wire.proto` for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ pub use bounds::{
     Bounds, DecodeError, Reason, decode_control, decode_datagram, decode_frame, encode,
 };
 pub use codec::{
-    FrameRef, Head, NameRef, RecordRef, TraceRef, WaitingRef, Waitings, put_record, put_waiting,
+    FrameRef, FrameWriter, Head, NameRef, RecordRef, TraceRef, WaitingRef, Waitings, put_waiting,
     read_frame, write_frame,
 };
 

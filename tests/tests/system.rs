@@ -14,6 +14,8 @@ mod greedy;
 mod handlers;
 #[path = "system/hostile.rs"]
 mod hostile;
+#[path = "system/leavings.rs"]
+mod leavings;
 #[path = "system/limits.rs"]
 mod limits;
 #[path = "system/links.rs"]

@@ -19,7 +19,7 @@ pub struct HandlerId(u32);
 /// clock is needed on the node's side.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Invariant: odd while a handler runs, even otherwise; grows by one at each change.
+    /// Invariant: odd while a handler runs, even otherwise; grows at each change, from one handler to the next, too.
     entries: AtomicU64,
     handler: AtomicU32,
     names: Mutex<Vec<Arc<str>>>,
@@ -52,7 +52,7 @@ impl Progress {
     pub fn enter(&self, handler: HandlerId) {
         self.handler.store(handler.0, Ordering::Relaxed);
         let entries = self.entries.load(Ordering::Relaxed);
-        self.entries.store(entries | 1, Ordering::Release);
+        self.entries.store((entries + 1) | 1, Ordering::Release);
     }
 
     /// Says that it is not any more.
@@ -130,6 +130,10 @@ mod tests {
         progress.leave();
         assert_eq!(progress.running(), None);
         progress.enter(charge);
-        assert_ne!(progress.running().expect("entered").entry, first.entry);
+        let second = progress.running().expect("entered");
+        assert_ne!(second.entry, first.entry);
+        // One right after the other.
+        progress.enter(charge);
+        assert_ne!(progress.running().expect("entered").entry, second.entry);
     }
 }

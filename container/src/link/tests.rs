@@ -57,7 +57,7 @@ fn poll(link: &mut Link, now: Instant) -> Option<Frame> {
         first_sequence,
         ..Head::default()
     };
-    let bytes = link.write(&head, &batch, now, &mut Vec::new());
+    let bytes = link.write(&head, &batch, now);
     let first = first_sequence.saturating_sub(link.outbound.received + 1);
     let first = usize::try_from(first).expect("few");
     let sent = link.outbound.sent.iter().skip(first).take(batch.records);

@@ -87,7 +87,7 @@ impl Core {
             unnumbered: false,
             name: self.name.as_str().to_owned(),
         };
-        let frame = write_frame(&self.head(to), &[], &[], Some(&hello));
+        let frame = write_frame(&self.head(to), Some(&hello));
         // Lost or refused, it is sent again by the timer or by the other side.
         if io.send(route, frame).is_ok() {
             self.counters.add(Counter::FramesSent);

@@ -92,7 +92,8 @@ impl Core {
     }
 
     /// Gives a request to a link. Where nobody has introduced itself yet it waits, within its deadline.
-    pub(crate) fn offer(&mut self, index: usize, envelope: Parcel) -> Result<(), CallError> {
+    pub(crate) fn offer(&mut self, index: usize, mut envelope: Parcel) -> Result<(), CallError> {
+        self.encode("a payload", &mut envelope.payload)?;
         let Some(peer) = self.peers.get_mut(index) else {
             return Err(CallError::Unreachable("the node was forgotten".into()));
         };

@@ -53,7 +53,7 @@ impl Core {
         }
         let mut head = self.head(Some(index));
         head.closing = closing.into();
-        if io.send(&route, write_frame(&head, &[], &[], None)).is_ok() {
+        if io.send(&route, write_frame(&head, None)).is_ok() {
             self.counters.add(Counter::FramesSent);
         }
     }
@@ -146,10 +146,9 @@ impl Core {
         let mut head = self.head(Some(index));
         head.first_sequence = batch.first_sequence;
         set_marks(&mut head, &batch.marks);
-        let scratch = &mut self.scratch;
-        self.peers.get_mut(index).map_or_else(Bytes::new, |peer| {
-            peer.link.write(&head, batch, now, scratch)
-        })
+        self.peers
+            .get_mut(index)
+            .map_or_else(Bytes::new, |peer| peer.link.write(&head, batch, now))
     }
 
     /// Makes what every frame to a node begins with, or to whoever is there.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use monofil_proto::{Bounds, NameRef, decode_frame, put_record, put_waiting, read_frame, write_frame};
+use monofil_proto::{Bounds, FrameWriter, NameRef, decode_frame, put_waiting, read_frame};
 
 fuzz_target!(|bytes: &[u8]| {
     let bytes = Bytes::copy_from_slice(bytes);
@@ -122,11 +122,11 @@ fuzz_target!(|bytes: &[u8]| {
     for (record, run) in records.iter_mut().zip(&runs) {
         record.waiting = monofil_proto::Waitings::of_written(run);
     }
-    let mut written = Vec::new();
+    let mut writer = FrameWriter::with_capacity(0);
     for record in &records {
-        put_record(&mut written, record);
+        writer.record(record);
     }
-    let again = write_frame(head, &fast.names, &written, fast.hello.as_deref());
+    let again = writer.finish(head, &fast.names, fast.hello.as_deref());
     let read = read_frame(&again, &Bounds::DEFAULT).expect("it was within all bounds");
     assert_eq!(read.head, fast.head);
     assert_eq!(read.names, fast.names);

@@ -34,6 +34,19 @@ fn number32() -> impl Strategy<Value = u32> {
     })
 }
 
+/// Payloads, some of them where the length of a record takes another byte.
+fn payload() -> impl Strategy<Value = Bytes> {
+    let edge = prop_oneof![
+        40..140_usize,
+        16_200..16_400_usize,
+        2_097_000..2_097_160_usize
+    ];
+    prop_oneof![
+        30 => some_bytes(),
+        1 => edge.prop_map(|length| Bytes::from(vec![7; length])),
+    ]
+}
+
 fn some_bytes() -> impl Strategy<Value = Bytes> {
     prop_oneof![vec(any::<u8>(), 0..20), vec(any::<u8>(), 100..300)].prop_map(Bytes::from)
 }
@@ -81,7 +94,7 @@ prop_compose! {
         id in number(),
         (texts, numbers) in names(),
         remaining_micros in number(),
-        payload in some_bytes(),
+        payload in payload(),
         trace in proptest::option::of(trace()),
         waiting in vec(waiting(), 0..3),
         outcome in proptest::option::weighted(0.2, outcome()),
@@ -285,9 +298,9 @@ proptest! {
     fn frames_are_written_as_prost_writes_them(frame in frame().prop_map(plain)) {
         let runs = runs(&frame);
         let view = expected(&frame, &runs);
-        let mut records = Vec::new();
-        view.records.iter().for_each(|record| put_record(&mut records, record));
-        let written = write_frame(&view.head, &view.names, &records, view.hello.as_deref());
+        let mut writer = FrameWriter::with_capacity(0);
+        view.records.iter().for_each(|record| writer.record(record));
+        let written = writer.finish(&view.head, &view.names, view.hello.as_deref());
         prop_assert_eq!(written, encode(&frame));
     }
 

@@ -11,26 +11,89 @@ const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
 const BYTES: u32 = 2;
 
-/// The longest varint, and the longest tag here.
-const NUMBER_MAX: usize = 10;
-const TAG_MAX: usize = 2;
-/// More than the fields of a head take.
-const HEAD_MAX: usize = 256;
-/// What the length of a record takes that has from 128 bytes to 16 KiB.
-const LENGTH_USUAL: usize = 2;
+/// The fields of a head take less, with a few names.
+const FRONT: usize = 256;
+/// What may follow the records, but for a hello.
+const TAIL: usize = 16;
+/// A record takes about so much besides its payload.
+const LENGTH_OF_REST: usize = 80;
 
-/// Writes a frame: the same bytes as `prost` would, without building the message first. Its records are what
-/// [`put_record`] wrote.
+/// Writes a frame without records.
 #[must_use]
-pub fn write_frame(
-    head: &Head,
-    names: &[(u32, &str)],
-    records: &[u8],
-    hello: Option<&wire::Hello>,
-) -> Bytes {
-    let names_len = names.iter().map(|(_, name)| name.len() + 32).sum::<usize>();
-    let hello_len = hello.map_or(0, |hello| hello.encoded_len() + TAG_MAX + NUMBER_MAX);
-    let mut out = Vec::with_capacity(HEAD_MAX + names_len + records.len() + hello_len);
+pub fn write_frame(head: &Head, hello: Option<&wire::Hello>) -> Bytes {
+    FrameWriter::with_capacity(0).finish(head, &[], hello)
+}
+
+/// Writes a frame: the same bytes as `prost` would, without building the message first.
+///
+/// What comes before the records, names that begin with one of them for instance, is only known after them, so room
+/// is left for it.
+#[derive(Debug)]
+pub struct FrameWriter {
+    out: Vec<u8>,
+}
+
+impl FrameWriter {
+    /// Begins a frame whose records will take about so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut out = Vec::with_capacity(FRONT + bytes + TAIL);
+        out.resize(FRONT, 0);
+        Self { out }
+    }
+
+    /// Appends a record.
+    pub fn record(&mut self, record: &RecordRef<'_>) {
+        let out = &mut self.out;
+        put_tag(out, 15, BYTES);
+        // Room for the length: what it takes if the rest is short beside the payload.
+        let room = varint_len((record.payload.len() + LENGTH_OF_REST) as u64);
+        let at = out.len();
+        out.resize(at + room, 0);
+        put_fields(out, record);
+        let end = out.len();
+        let length = end - at - room;
+        let takes = varint_len(length as u64);
+        if takes != room {
+            out.resize(end + takes.saturating_sub(room), 0);
+            out.copy_within(at + room..end, at + takes);
+            out.truncate(end + takes - room);
+        }
+        let mut left = length;
+        for byte in &mut out[at..at + takes] {
+            *byte = left.to_le_bytes()[0] | 0x80;
+            left >>= 7;
+        }
+        out[at + takes - 1] &= 0x7f;
+    }
+
+    /// Ends the frame. `names` are those that begin with it.
+    #[must_use]
+    pub fn finish(
+        mut self,
+        head: &Head,
+        names: &[(u32, &str)],
+        hello: Option<&wire::Hello>,
+    ) -> Bytes {
+        if let Some(hello) = hello {
+            put_message(&mut self.out, 16, hello);
+        }
+        put_number(&mut self.out, 17, head.receiver_epoch);
+        put_number(&mut self.out, 18, signed(head.closing));
+        let front = front(head, names);
+        match FRONT.checked_sub(front.len()) {
+            Some(begin) => {
+                self.out[begin..FRONT].copy_from_slice(&front);
+                Bytes::from(self.out).slice(begin..)
+            }
+            None => [&front, &self.out[FRONT..]].concat().into(),
+        }
+    }
+}
+
+/// Writes what comes before the records.
+fn front(head: &Head, names: &[(u32, &str)]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(FRONT);
     put_number(&mut out, 1, head.version.into());
     if head.network != 0 {
         put_tag(&mut out, 2, FIXED64);
@@ -56,13 +119,7 @@ pub fn write_frame(
         put_number(&mut out, 1, u64::from(*number));
         put_bytes(&mut out, 2, name.as_bytes());
     }
-    out.extend_from_slice(records);
-    if let Some(hello) = hello {
-        put_message(&mut out, 16, hello);
-    }
-    put_number(&mut out, 17, head.receiver_epoch);
-    put_number(&mut out, 18, signed(head.closing));
-    out.into()
+    out
 }
 
 /// Appends an instance to those that wait, written as a record holds them.
@@ -95,29 +152,6 @@ fn names_of<'a>(record: &RecordRef<'a>) -> [(u32, NameRef<'a>); 6] {
         (11, record.content_type),
         (13, record.topic),
     ]
-}
-
-/// Appends a record as a frame holds it: its tag, its length, itself.
-pub fn put_record(out: &mut Vec<u8>, record: &RecordRef<'_>) {
-    put_tag(out, 15, BYTES);
-    let at = out.len();
-    out.extend_from_slice(&[0; LENGTH_USUAL]);
-    put_fields(out, record);
-    let length = out.len() - at - LENGTH_USUAL;
-    // What most lengths take was left for it; the others make more room, or less.
-    let takes = varint_len(length as u64);
-    if takes != LENGTH_USUAL {
-        let end = out.len();
-        out.resize(end + takes.saturating_sub(LENGTH_USUAL), 0);
-        out.copy_within(at + LENGTH_USUAL..end, at + takes);
-        out.truncate(end + takes - LENGTH_USUAL);
-    }
-    let mut left = length;
-    for byte in &mut out[at..at + takes] {
-        *byte = left.to_le_bytes()[0] | 0x80;
-        left >>= 7;
-    }
-    out[at + takes - 1] &= 0x7f;
 }
 
 fn put_fields(out: &mut Vec<u8>, record: &RecordRef<'_>) {
