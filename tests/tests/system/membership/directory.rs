@@ -169,8 +169,9 @@ fn everybody_knows_what_everybody_runs() {
                 village.join(&format!("n{number}"), &seeds(&["n0", "nobody"]), vec![echo])
             })
             .collect();
+        // Whoever gossip missed is found when knowledge is compared, every five to fifteen seconds.
         village.wait_until(
-            SECOND * 10,
+            SECOND * 20,
             &format!("all is known, seed {seed}"),
             |village| {
                 nodes.iter().all(|node| {
