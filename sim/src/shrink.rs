@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use monofil_transport::Stream;
+
 use crate::strategy::Schedule;
-use crate::{Case, Chance, Event, Keep, LinkPlan, Plan, Ran, Scenario, Span};
+use crate::{Case, Chance, Drawn, Event, Keep, LinkPlan, Plan, Ran, Scenario, Shape, Span};
 
 /// How far it was shrunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +41,9 @@ struct Shrinker<'a> {
     ran: Ran,
     tries: u64,
     until: Instant,
+    random: Stream,
+    /// What links had when it was found.
+    latency: Option<Shape>,
 }
 
 /// Makes a failing case smaller, for as long as the budget lasts. `None` if it does not fail.
@@ -60,14 +65,21 @@ pub(crate) fn shrink(scenario: &Scenario, case: &Case, budget: Duration) -> Opti
         scenario,
         property,
         best: written,
+        latency: first.plan.link.latency.clone(),
         ran: first,
         tries: 0,
         until,
+        random: Stream::new(case.seed, "shrink"),
     };
-    let mut before = None;
-    while before.as_ref() != Some(&shrinker.best) && shrinker.has_time() {
-        before = Some(shrinker.best.clone());
-        shrinker.pass();
+    loop {
+        let mut before = None;
+        while before.as_ref() != Some(&shrinker.best) && shrinker.has_time() {
+            before = Some(shrinker.best.clone());
+            shrinker.pass();
+        }
+        if !shrinker.wander() {
+            break;
+        }
     }
     Some(Shrunk {
         from,
@@ -127,6 +139,17 @@ fn from_the_beginning(plan: &mut Plan) {
     }
 }
 
+/// Returns the steps of clients that were not left out.
+fn steps_of(ran: &Ran) -> impl Iterator<Item = &Drawn> {
+    ran.drawn.iter().filter(|it| it.max == 1 && it.value == 1)
+}
+
+/// In so many ways things are moved before it is believed that none can be left out.
+const WAYS: u64 = 200;
+
+/// Faults are moved by so much at most.
+const MOVED_NANOS: u64 = 50_000_000;
+
 impl Shrinker<'_> {
     fn has_time(&self) -> bool {
         Instant::now() < self.until
@@ -134,6 +157,11 @@ impl Shrinker<'_> {
 
     /// Takes a case if it fails in the same way.
     fn try_case(&mut self, case: Case) -> bool {
+        self.try_case_if(case, |_| true)
+    }
+
+    /// Takes a case if it fails in the same way, and its run is as wanted.
+    fn try_case_if(&mut self, case: Case, is_wanted: impl FnOnce(&Ran) -> bool) -> bool {
         if case == self.best || !self.has_time() {
             return false;
         }
@@ -147,10 +175,11 @@ impl Shrinker<'_> {
             .failure
             .as_ref()
             .is_some_and(|failure| failure.property == self.property);
-        if fails {
+        let is_taken = fails && is_wanted(&ran);
+        if is_taken {
             (self.best, self.ran) = (case, ran);
         }
-        fails
+        is_taken
     }
 
     fn try_plan(&mut self, change: impl FnOnce(&mut Plan)) -> bool {
@@ -164,6 +193,11 @@ impl Shrinker<'_> {
         self.steps();
         self.events();
         for calm in LINK_PARTS {
+            let mut without = self.plan().link.clone();
+            calm(&mut without);
+            if without == self.plan().link {
+                continue;
+            }
             let _ = self.try_plan(|plan| calm(&mut plan.link))
                 || self.try_plan(|plan| {
                     calm(&mut plan.link);
@@ -233,13 +267,8 @@ impl Shrinker<'_> {
 
     /// Leaves steps of clients out.
     fn steps(&mut self) {
-        let kept: Vec<_> = self
-            .ran
-            .drawn
-            .iter()
-            .filter(|it| it.max == 1 && it.value == 1)
-            .map(|it| (it.site.clone(), it.index))
-            .collect();
+        let kept = steps_of(&self.ran).map(|it| (it.site.clone(), it.index));
+        let kept: Vec<_> = kept.collect();
         let all = kept.clone();
         self.fewer(kept, move |case, left| {
             for (site, index) in &all {
@@ -320,6 +349,64 @@ impl Shrinker<'_> {
                 };
             });
         }
+    }
+
+    /// Leaves one thing out and moves the others a little, in many ways: what happens may depend on when, and without
+    /// the one thing the moment is another. Tells whether that helped.
+    fn wander(&mut self) -> bool {
+        let things = |ran: &Ran| ran.plan.events.len() + steps_of(ran).count();
+        let before = things(&self.ran);
+        if before < 2 {
+            return false;
+        }
+        for way in 0..WAYS {
+            // Numbers that are smaller are tried first.
+            let case = self.another(before as u64, way >= WAYS / 2);
+            if self.try_case_if(case, |ran| things(ran) < before) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Makes a case with one thing less, somewhere near the best.
+    fn another(&mut self, things: u64, is_any_number: bool) -> Case {
+        let (best, random) = (&self.best, &mut self.random);
+        let mut case = best.clone();
+        let plan = case.plan.get_or_insert_default();
+        let one = usize::try_from(random.below(things)).unwrap_or(0);
+        match one.checked_sub(plan.events.len()) {
+            None => drop(plan.events.remove(one)),
+            Some(step) => {
+                if let Some(step) = steps_of(&self.ran).nth(step) {
+                    let site = case.fixed.entry(step.site.clone()).or_default();
+                    site.insert(step.index, 0);
+                }
+            }
+        }
+        for event in &mut plan.events {
+            let at = event
+                .at
+                .nanos()
+                .saturating_add(random.below(2 * MOVED_NANOS));
+            let at = at.saturating_sub(MOVED_NANOS) / 1_000 * 1_000;
+            event.at = Span::of_nanos(at);
+        }
+        plan.events.sort_by_key(|event| event.at);
+        for it in self.ran.drawn.iter().filter(|it| it.max > 1) {
+            let most = if is_any_number { it.max } else { it.value };
+            if random.below(4) == 0 {
+                let value = it.min + random.below((most - it.min).saturating_add(1));
+                let site = case.fixed.entry(it.site.clone()).or_default();
+                site.insert(it.index, value);
+            }
+        }
+        // Frames are others now. Which of them matter is found out again.
+        if case.schedule != Schedule::Links {
+            case.schedule = Schedule::Links;
+            plan.link.latency.clone_from(&self.latency);
+        }
+        case
     }
 
     /// Makes faults shorter.

@@ -9,9 +9,9 @@ use monofil_container::{CallError, Context};
 use monofil_sim::Sim;
 
 use crate::app::{Disk, Server, ask, ask_within, serve};
-use crate::case::{Act, App, Case, Kind, act, does, fault};
+use crate::bug::{Act, App, Bug, History, Kind, crash, event};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "retry that charges twice",
     known_from: "",
     property: "no order is charged twice",
@@ -22,17 +22,15 @@ pub(crate) const CASE: Case = Case {
         })
     },
     clients: 3,
-    act: |random| act("order", &[1 + random.below(1 << 40) as i64]),
     acts: 10,
     millis: 500,
-    faults: &[Kind::Down, Kind::Cut, Kind::Pause],
+    kinds: 1,
+    faults: &[Kind::Crash, Kind::Partition, Kind::Pause],
     nodes: &NODES,
-    by_hand: || {
-        vec![
-            does(100, 0, act("order", &[1])),
-            // The card is being charged.
-            fault(105_000, Kind::Down, NODES[1], 50),
-        ]
+    by_hand: || History {
+        acts: vec![(100, 0, 0)],
+        // The card is being charged.
+        faults: vec![event(105_000, 50, crash(NODES[1]))],
     },
 };
 
@@ -92,8 +90,8 @@ impl App for Payments {
         });
     }
 
-    fn act(&self, cx: &mut Context, _: u64, act: &Act) {
-        let _ = ask(cx, NODES[0], "Order", &act.args);
+    fn act(&self, cx: &mut Context, act: Act) {
+        let _ = ask(cx, NODES[0], "Order", &[act.number]);
     }
 
     fn judge(&self) -> Result<(), String> {

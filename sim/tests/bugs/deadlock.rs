@@ -8,9 +8,9 @@ use monofil_container::{CallError, Context};
 use monofil_sim::Sim;
 
 use crate::app::{Server, ask, serve, unknown};
-use crate::case::{Act, App, Case, act, does};
+use crate::bug::{Act, App, Bug, History};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "deadlock of calls",
     known_from: "",
     property: "each transfer ends within a second",
@@ -21,19 +21,14 @@ pub(crate) const CASE: Case = Case {
         })
     },
     clients: 2,
-    act: |random| {
-        let from = random.below(2) as i64;
-        act("transfer", &[from, 1 - from])
-    },
     acts: 8,
     millis: 100,
+    kinds: 2,
     faults: &[],
     nodes: &NODES,
-    by_hand: || {
-        vec![
-            does(100, 0, act("transfer", &[0, 1])),
-            does(100, 1, act("transfer", &[1, 0])),
-        ]
+    by_hand: || History {
+        acts: vec![(100, 0, 0), (100, 1, 1)],
+        ..History::default()
     },
 };
 
@@ -95,17 +90,20 @@ impl App for Accounts {
         }
     }
 
-    fn act(&self, cx: &mut Context, client: u64, act: &Act) {
-        let from = act.args[0] as usize;
+    fn act(&self, cx: &mut Context, act: Act) {
+        let from = act.kind as i64;
         let target = match self.corrected {
             true => NODES[0],
-            false => NODES[from],
+            false => NODES[from as usize],
         };
         let began = cx.now();
-        let answer = ask(cx, target, "Transfer", &act.args);
+        let answer = ask(cx, target, "Transfer", &[from, 1 - from]);
         let took = cx.now().since(began);
         if took > Duration::from_secs(1) {
-            let text = format!("client {client} waited {took:?} from {began}: {answer:?}");
+            let text = format!(
+                "client {} waited {took:?} from {began}: {answer:?}",
+                act.client
+            );
             self.slow.borrow_mut().push(text);
         }
     }

@@ -10,9 +10,9 @@ use monofil_container::{CallError, Context};
 use monofil_sim::Sim;
 
 use crate::app::{Disk, Server, ask_within, refuse, request, serve, serve_both, unknown};
-use crate::case::{Act, App, Case, Kind, act, does, fault};
+use crate::bug::{Act, App, Bug, History, Kind, event, partition};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "failover that forgets",
     known_from: "Jepsen, Redis with Sentinel (2013)",
     property: "what was confirmed is there in the end",
@@ -24,21 +24,14 @@ pub(crate) const CASE: Case = Case {
         })
     },
     clients: 2,
-    act: |random| {
-        act(
-            "add",
-            &[random.below(2) as i64, 1 + random.below(1 << 40) as i64],
-        )
-    },
     acts: 20,
     millis: 3_000,
-    faults: &[Kind::Down, Kind::Isolate, Kind::Pause, Kind::Cut],
+    kinds: 2,
+    faults: &[Kind::Crash, Kind::Pause, Kind::Partition],
     nodes: &NODES,
-    by_hand: || {
-        vec![
-            fault(1_000_000, Kind::Isolate, NODES[0], 2_000),
-            does(1_100, 0, act("add", &[0, 1])),
-        ]
+    by_hand: || History {
+        acts: vec![(1_100, 0, 0)],
+        faults: vec![event(1_000_000, 2_000, partition(NODES[0], &NODES[1..]))],
     },
 };
 
@@ -183,10 +176,8 @@ impl App for Pair {
         serve(sim, NODES[2], move || Sentinel(epoch.clone()));
     }
 
-    fn act(&self, cx: &mut Context, _: u64, act: &Act) {
-        let [store, one] = act.args[..] else {
-            return;
-        };
+    fn act(&self, cx: &mut Context, act: Act) {
+        let (store, one) = (act.kind, act.number);
         if ask_within(cx, 500, STORES[store as usize], "Add", &[one]).is_ok() {
             self.confirmed.borrow_mut().insert(one);
         }

@@ -11,9 +11,9 @@ use monofil_sim::models::{Counter, CounterOp, CounterRet};
 use monofil_sim::{SharedHistory, Sim};
 
 use crate::app::{Disk, Server, ask, ask_within, serve, unknown};
-use crate::case::{Act, App, Case, Kind, act, does, fault};
+use crate::bug::{Act, App, Bug, History, Kind, crash, event};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "ABA of incarnations",
     known_from: "",
     property: "what was confirmed was counted",
@@ -24,17 +24,14 @@ pub(crate) const CASE: Case = Case {
         })
     },
     clients: 2,
-    act: |random| act("add", &[1 + random.below(9) as i64]),
     acts: 10,
-    millis: 500,
-    faults: &[Kind::Down, Kind::Pause, Kind::Break],
+    millis: 1_000,
+    kinds: 1,
+    faults: &[Kind::Crash, Kind::Pause, Kind::Disconnect],
     nodes: &["agent", "counter"],
-    by_hand: || {
-        vec![
-            does(100, 0, act("add", &[1])),
-            fault(200_000, Kind::Down, "agent", 100),
-            does(1_000, 0, act("add", &[2])),
-        ]
+    by_hand: || History {
+        acts: vec![(100, 0, 0), (1_000, 0, 0)],
+        faults: vec![event(200_000, 100, crash("agent"))],
     },
 };
 
@@ -114,13 +111,13 @@ impl App for Counting {
         serve(sim, "counter", move || CounterServer(disk.clone()));
     }
 
-    fn act(&self, cx: &mut Context, client: u64, act: &Act) {
+    fn act(&self, cx: &mut Context, act: Act) {
         let add = |cx: &mut Context| {
-            ask_within(cx, 1_000, "agent", "Add", &act.args).map(|_| CounterRet::Added)
+            ask_within(cx, 1_000, "agent", "Add", &[act.number]).map(|_| CounterRet::Added)
         };
         let _ = self
             .history
-            .call(cx, client, CounterOp::Add(act.args[0]), add);
+            .call(cx, act.client, CounterOp::Add(act.number), add);
     }
 
     fn look(&self, cx: &mut Context) {

@@ -8,9 +8,9 @@ use monofil_sim::models::{Counter, CounterOp, CounterRet};
 use monofil_sim::{SharedHistory, Sim};
 
 use crate::app::{Server, ask, serve, unknown};
-use crate::case::{Act, App, Case, act, does};
+use crate::bug::{Act, App, Bug, History};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "lost update",
     known_from: "",
     property: "the balance is what was deposited",
@@ -21,16 +21,14 @@ pub(crate) const CASE: Case = Case {
         })
     },
     clients: 3,
-    act: |random| act("deposit", &[1 + random.below(9) as i64]),
     acts: 6,
     millis: 100,
+    kinds: 1,
     faults: &[],
     nodes: &["account"],
-    by_hand: || {
-        vec![
-            does(100, 0, act("deposit", &[1])),
-            does(100, 1, act("deposit", &[2])),
-        ]
+    by_hand: || History {
+        acts: vec![(100, 0, 0), (100, 1, 0)],
+        ..History::default()
     },
 };
 
@@ -90,12 +88,12 @@ impl App for Bank {
         serve(sim, "account", Account::default);
     }
 
-    fn act(&self, cx: &mut Context, client: u64, act: &Act) {
-        let amount = act.args[0];
+    fn act(&self, cx: &mut Context, act: Act) {
+        let amount = act.number;
         let deposit = |cx: &mut Context| self.deposit(cx, amount);
         let _ = self
             .history
-            .call(cx, client, CounterOp::Add(amount), deposit);
+            .call(cx, act.client, CounterOp::Add(amount), deposit);
     }
 
     fn look(&self, cx: &mut Context) {

@@ -15,10 +15,11 @@ use monofil_container::{
 use monofil_inproc::{
     Latency, LinkModel, NodeSpec, NodeStart, World, WorldConfig, application_endpoint,
 };
+use monofil_sim::Sim;
 use monofil_transport::Node;
 
-use crate::CASES;
-use crate::case::{Case, Plan};
+use crate::BUGS;
+use crate::bug::Bug;
 
 /// What one test watches.
 struct Meter {
@@ -91,13 +92,13 @@ fn count(bytes: isize, allocations: isize) {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Runs worlds of all apps, and wants that nothing is left of them.
-fn nothing_is_left(meter: &'static Meter, seeds: u64, run: fn(&Case, &Plan)) {
-    for case in &CASES {
+/// Runs worlds of all apps for so long, and wants that nothing is left of them.
+fn nothing_is_left(meter: &'static Meter, seeds: u64, time: fn(u64) -> Duration) {
+    for bug in BUGS {
         let run = |seed: Option<u64>| {
             meter.left_by(move || {
                 if let Some(seed) = seed {
-                    run(case, &case.plan(seed));
+                    run_for(bug, seed, time(seed));
                 }
             })
         };
@@ -110,27 +111,30 @@ fn nothing_is_left(meter: &'static Meter, seeds: u64, run: fn(&Case, &Plan)) {
             assert_eq!(
                 left, nothing,
                 "{}: seed {seed}: bytes, allocations",
-                case.name
+                bug.name
             );
         }
     }
 }
 
+fn run_for(bug: &'static Bug, seed: u64, time: Duration) {
+    let mut sim = Sim::new("app", seed);
+    bug.build(&mut sim, true);
+    let plan = bug.faults().draw(seed, &sim.nodes());
+    sim.follow(&plan);
+    sim.run_for(time);
+}
+
 #[test]
 fn a_world_gives_back_all_it_took() {
     static METER: Meter = Meter::new();
-    nothing_is_left(&METER, 5, |case, plan| drop(case.run(plan, false)));
+    nothing_is_left(&METER, 3, |_| Duration::from_secs(12));
 }
 
 #[test]
 fn a_world_that_is_dropped_in_the_middle_gives_back_all_it_took() {
     static METER: Meter = Meter::new();
-    nothing_is_left(&METER, 20, |case, plan| {
-        let app = (case.app)(false);
-        let (mut sim, clients) = case.begin(plan, &app);
-        sim.run_for(Duration::from_millis(100 + plan.seed * 20));
-        drop((sim, clients));
-    });
+    nothing_is_left(&METER, 10, |seed| Duration::from_millis(100 + seed * 20));
 }
 
 /// Greets its neighbour now and then, and answers those who greet it.

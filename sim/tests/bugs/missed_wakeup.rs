@@ -8,9 +8,9 @@ use monofil_container::{CallError, Context};
 use monofil_sim::Sim;
 
 use crate::app::{Server, ask, serve, tell, unknown};
-use crate::case::{Act, App, Case, act, does};
+use crate::bug::{Act, App, Bug, History};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "missed wake-up",
     known_from: "",
     property: "what was put in is worked on in the end",
@@ -22,17 +22,15 @@ pub(crate) const CASE: Case = Case {
         })
     },
     clients: 2,
-    act: |random| act("put", &[1 + random.below(1 << 40) as i64]),
     acts: 6,
     millis: 100,
+    kinds: 1,
     faults: &[],
     nodes: &["queue", "worker"],
-    by_hand: || {
-        vec![
-            does(100, 0, act("put", &[1])),
-            // The worker took the first and was told that there is no other.
-            does(105, 1, act("put", &[2])),
-        ]
+    by_hand: || History {
+        // The worker took the first and was told that there is no other.
+        acts: vec![(100, 0, 0), (105, 1, 0)],
+        ..History::default()
     },
 };
 
@@ -115,9 +113,9 @@ impl App for Jobs {
         serve(sim, "worker", move || Worker { done: done.clone() });
     }
 
-    fn act(&self, cx: &mut Context, _: u64, act: &Act) {
-        if ask(cx, "queue", "Put", &act.args).is_ok() {
-            self.put.borrow_mut().insert(act.args[0]);
+    fn act(&self, cx: &mut Context, act: Act) {
+        if ask(cx, "queue", "Put", &[act.number]).is_ok() {
+            self.put.borrow_mut().insert(act.number);
         }
     }
 

@@ -9,9 +9,9 @@ use monofil_container::{CallError, Context};
 use monofil_sim::Sim;
 
 use crate::app::{Disk, Server, ask, ask_within, request, serve, unknown};
-use crate::case::{Act, App, Case, Kind, act, does, fault};
+use crate::bug::{Act, App, Bug, History, Kind, event, pause};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "queue that reorders on reconnect",
     known_from: "Kafka issue KAFKA-3197",
     property: "the log has messages in the order in which they were given to the producer",
@@ -23,17 +23,14 @@ pub(crate) const CASE: Case = Case {
         })
     },
     clients: 1,
-    act: |_| act("send", &[]),
     acts: 20,
     millis: 500,
-    faults: &[Kind::Down, Kind::Pause, Kind::Cut, Kind::Break],
+    kinds: 1,
+    faults: &[Kind::Crash, Kind::Pause, Kind::Partition, Kind::Disconnect],
     nodes: &NODES,
-    by_hand: || {
-        vec![
-            fault(100_000, Kind::Pause, NODES[1], 60),
-            does(101, 0, act("send", &[])),
-            does(130, 0, act("send", &[])),
-        ]
+    by_hand: || History {
+        acts: vec![(101, 0, 0), (130, 0, 0)],
+        faults: vec![event(100_000, 60, pause(NODES[1]))],
     },
 };
 
@@ -108,7 +105,7 @@ impl App for Stream {
         serve(sim, NODES[1], move || Log(log.clone()));
     }
 
-    fn act(&self, cx: &mut Context, _: u64, _: &Act) {
+    fn act(&self, cx: &mut Context, _: Act) {
         let message = *self.given.borrow();
         *self.given.borrow_mut() += 1;
         let _ = ask(cx, NODES[0], "Send", &[message]);

@@ -11,9 +11,9 @@ use monofil_sim::Sim;
 use monofil_transport::Instant;
 
 use crate::app::{Disk, Server, ask_all, request, serve_both, unknown};
-use crate::case::{Act, App, Case, Kind, act, between};
+use crate::bug::{Act, App, Bug, History, Kind, event, partition};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "split brain",
     known_from: "Elasticsearch issue 2488",
     property: "no two nodes are master at once for longer than a second",
@@ -23,13 +23,16 @@ pub(crate) const CASE: Case = Case {
             reigns: Rc::default(),
         })
     },
-    clients: 0,
-    act: |_| act("nothing", &[]),
+    clients: 1,
     acts: 0,
     millis: 5_000,
-    faults: &[Kind::Cut, Kind::Isolate, Kind::Down, Kind::Pause],
+    kinds: 1,
+    faults: &[Kind::Partition, Kind::Pause],
     nodes: &NODES,
-    by_hand: || vec![between(1_000_000, Kind::Cut, NODES[0], NODES[1], 3_000)],
+    by_hand: || History {
+        faults: vec![event(1_000_000, 3_000, partition(NODES[0], &[NODES[1]]))],
+        ..History::default()
+    },
 };
 
 const NODES: [&str; 3] = ["node-0", "node-1", "node-2"];
@@ -190,7 +193,7 @@ impl App for Cluster {
         }
     }
 
-    fn act(&self, _: &mut Context, _: u64, _: &Act) {}
+    fn act(&self, _: &mut Context, _: Act) {}
 
     fn judge(&self) -> Result<(), String> {
         let reigns = self.reigns.borrow();

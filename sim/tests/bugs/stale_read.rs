@@ -11,9 +11,9 @@ use monofil_sim::{SharedHistory, Sim};
 use monofil_transport::Instant;
 
 use crate::app::{Disk, Server, ask_all, ask_within, refuse, request, serve_both, unknown};
-use crate::case::{Act, App, Case, Kind, act, does, fault};
+use crate::bug::{Act, App, Bug, History, Kind, event, partition};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "stale read after failover",
     known_from: "etcd issue 741",
     property: "reads and writes are linearizable",
@@ -24,23 +24,14 @@ pub(crate) const CASE: Case = Case {
         })
     },
     clients: 3,
-    act: |random| {
-        let node = random.below(3) as i64;
-        match random.below(2) {
-            0 => act("read", &[node]),
-            _ => act("write", &[node, 1 + random.below(1 << 40) as i64]),
-        }
-    },
     acts: 30,
     millis: 3_000,
-    faults: &[Kind::Isolate, Kind::Pause, Kind::Cut, Kind::Down],
+    kinds: 6,
+    faults: &[Kind::Partition, Kind::Crash, Kind::Pause],
     nodes: &NODES,
-    by_hand: || {
-        vec![
-            fault(1_000_000, Kind::Isolate, NODES[0], 2_000),
-            does(2_000, 0, act("write", &[1, 7])),
-            does(2_500, 1, act("read", &[0])),
-        ]
+    by_hand: || History {
+        acts: vec![(2_000, 0, 1 + 3), (2_500, 1, 0)],
+        faults: vec![event(1_000_000, 2_000, partition(NODES[0], &NODES[1..]))],
     },
 };
 
@@ -248,16 +239,17 @@ impl App for Store {
         }
     }
 
-    fn act(&self, cx: &mut Context, client: u64, act: &Act) {
-        let target = TICKERS[act.args[0] as usize];
-        let _ = match act.what {
-            "read" => self.history.call(cx, client, RegisterOp::Read, |cx| {
+    fn act(&self, cx: &mut Context, act: Act) {
+        let target = TICKERS[act.kind as usize % 3];
+        let _ = match act.kind {
+            // A read of each replica, and a write.
+            0..3 => self.history.call(cx, act.client, RegisterOp::Read, |cx| {
                 ask_within(cx, 1_000, target, "Read", &[]).map(|it| RegisterRet::Value(it[0]))
             }),
             _ => {
-                let value = act.args[1];
+                let value = act.number;
                 self.history
-                    .call(cx, client, RegisterOp::Write(value), |cx| {
+                    .call(cx, act.client, RegisterOp::Write(value), |cx| {
                         ask_within(cx, 1_000, target, "Write", &[value])
                             .map(|_| RegisterRet::Written)
                     })

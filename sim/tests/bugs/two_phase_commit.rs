@@ -8,10 +8,10 @@ use std::time::Duration;
 use monofil_container::{CallError, Context};
 use monofil_sim::Sim;
 
-use crate::app::{Disk, Server, ask, ask_all, ask_within, serve, unknown};
-use crate::case::{Act, App, Case, Kind, act, does, fault};
+use crate::app::{Disk, Server, ask_all, ask_within, serve, unknown};
+use crate::bug::{Act, App, Bug, History, Kind, crash, event};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "two-phase commit that forgets",
     known_from: "",
     property: "what one participant has committed the other has, too",
@@ -22,17 +22,15 @@ pub(crate) const CASE: Case = Case {
         })
     },
     clients: 3,
-    act: |random| act("transfer", &[1 + random.below(1 << 40) as i64]),
     acts: 20,
     millis: 500,
-    faults: &[Kind::Down, Kind::Cut, Kind::Pause],
+    kinds: 1,
+    faults: &[Kind::Crash, Kind::Partition, Kind::Pause],
     nodes: &NODES,
-    by_hand: || {
-        vec![
-            does(100, 0, act("transfer", &[1])),
-            // Its vote is there, and what was decided is on its way.
-            fault(103_500, Kind::Down, NODES[1], 100),
-        ]
+    by_hand: || History {
+        acts: vec![(100, 0, 0)],
+        // Its vote is there, and what was decided is on its way.
+        faults: vec![event(103_500, 100, crash(NODES[1]))],
     },
 };
 
@@ -126,8 +124,9 @@ impl App for Transfers {
         }
     }
 
-    fn act(&self, cx: &mut Context, _: u64, act: &Act) {
-        let _ = ask(cx, NODES[0], "Transfer", &act.args);
+    fn act(&self, cx: &mut Context, act: Act) {
+        // What nobody waits for any more ends, and what was decided has to be told first.
+        let _ = ask_within(cx, 60_000, NODES[0], "Transfer", &[act.number]);
     }
 
     fn judge(&self) -> Result<(), String> {

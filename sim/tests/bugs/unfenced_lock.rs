@@ -9,9 +9,9 @@ use monofil_sim::Sim;
 use monofil_transport::Instant;
 
 use crate::app::{Disk, Server, ask, ask_within, refuse, serve, unknown};
-use crate::case::{Act, App, Case, Kind, act, does, fault};
+use crate::bug::{Act, App, Bug, History, Kind, event, pause};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "lock without a fence",
     known_from: "Jepsen, etcd 3.4.3 (2020)",
     property: "no update under the lock is lost",
@@ -23,18 +23,15 @@ pub(crate) const CASE: Case = Case {
         })
     },
     clients: 2,
-    act: |random| act("work", &[random.below(2) as i64]),
     acts: 30,
     millis: 2_000,
-    faults: &[Kind::Pause, Kind::Cut, Kind::Down],
+    kinds: 2,
+    faults: &[Kind::Crash, Kind::Pause, Kind::Partition],
     nodes: &NODES,
-    by_hand: || {
-        vec![
-            does(100, 0, act("work", &[0])),
-            // It holds the lock and has read.
-            fault(110_000, Kind::Pause, WORKERS[0], 300),
-            does(350, 1, act("work", &[1])),
-        ]
+    by_hand: || History {
+        acts: vec![(100, 0, 0), (350, 1, 1)],
+        // It holds the lock and has read.
+        faults: vec![event(110_000, 300, pause(WORKERS[0]))],
     },
 };
 
@@ -152,8 +149,8 @@ impl App for Locked {
         }
     }
 
-    fn act(&self, cx: &mut Context, _: u64, act: &Act) {
-        let _ = ask(cx, WORKERS[act.args[0] as usize], "Work", &[]);
+    fn act(&self, cx: &mut Context, act: Act) {
+        let _ = ask(cx, WORKERS[act.kind as usize], "Work", &[]);
     }
 
     fn judge(&self) -> Result<(), String> {

@@ -10,9 +10,9 @@ use monofil_sim::Sim;
 use monofil_transport::Instant;
 
 use crate::app::{Server, ask, ask_within, refuse, serve};
-use crate::case::{Act, App, Case, Kind, act, does, fault};
+use crate::bug::{Act, App, Bug, History, Kind, crash, event};
 
-pub(crate) const CASE: Case = Case {
+pub(crate) static BUG: Bug = Bug {
     name: "breaker that wedges",
     known_from: "resilience4j issue 544",
     property: "when all is well again, calls are let through",
@@ -23,20 +23,14 @@ pub(crate) const CASE: Case = Case {
         })
     },
     clients: 2,
-    act: |random| match random.below(4) {
-        0 => act("get", &[-1]),
-        _ => act("get", &[1]),
-    },
     acts: 20,
     millis: 1_000,
-    faults: &[Kind::Down, Kind::Cut, Kind::Pause],
+    kinds: 4,
+    faults: &[Kind::Crash, Kind::Pause, Kind::Partition],
     nodes: &NODES,
-    by_hand: || {
-        vec![
-            fault(100_000, Kind::Down, NODES[1], 400),
-            does(200, 0, act("get", &[1])),
-            does(600, 0, act("get", &[-1])),
-        ]
+    by_hand: || History {
+        acts: vec![(200, 0, 0), (600, 0, 3)],
+        faults: vec![event(100_000, 400, crash(NODES[1]))],
     },
 };
 
@@ -111,8 +105,8 @@ impl App for Guarded {
         serve(sim, NODES[1], || Backend);
     }
 
-    fn act(&self, cx: &mut Context, _: u64, act: &Act) {
-        let _ = ask(cx, NODES[0], "Get", &act.args);
+    fn act(&self, cx: &mut Context, act: Act) {
+        let _ = ask(cx, NODES[0], "Get", &[if act.kind == 3 { -1 } else { 1 }]);
     }
 
     fn look(&self, cx: &mut Context) {
