@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use monofil::prelude::*;
 
 use crate::catalogue::{self, Basket, PRODUCTS};
+use crate::ledger;
 use crate::proto::orders::{
     Delivery, Inventory, InventoryReport, OrderId, Price, Pricing, QuoteRequest, Reservation,
 };
@@ -86,8 +87,10 @@ impl Inventory for Warehouse {
     }
 
     fn commit(&mut self, _: &mut Context, order: OrderId) -> Result<(), Status> {
-        let sold = self.aside.remove(&order.id).unwrap_or_default();
-        self.counts.sold += sold.values().sum::<u64>();
+        if let Some(sold) = self.aside.remove(&order.id) {
+            self.counts.sold += sold.values().sum::<u64>();
+            ledger::sold(&order.id);
+        }
         Ok(())
     }
 

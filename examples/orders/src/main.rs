@@ -5,6 +5,7 @@ mod catalogue;
 mod chance;
 mod customers;
 mod inventory;
+mod ledger;
 mod orders;
 mod payments;
 mod recent;
@@ -24,20 +25,29 @@ fn main() -> ExitCode {
     App::new("orders")
         .about("A shop of five components, and customers who place orders")
         .component("analytics", || {
+            ledger::begins("analytics");
             AnalyticsServer::new(analytics::Tally::default())
         })
         .component("shipping", || {
+            ledger::begins("shipping");
             ShippingServer::new(shipping::PackingTable::new())
         })
-        .component("payments", || PaymentsServer::new(payments::Bank::new()))
+        .component("payments", || {
+            ledger::begins("payments");
+            PaymentsServer::new(payments::Bank::new())
+        })
         .component("inventory", || {
+            ledger::begins("inventory");
             // Two services under one name.
             (
                 InventoryServer::new(inventory::Warehouse::new()),
                 PricingServer::new(inventory::PriceList),
             )
         })
-        .component("orders", || OrdersServer::new(orders::Desk::new()))
+        .component("orders", || {
+            ledger::begins("orders");
+            OrdersServer::new(orders::Desk::new())
+        })
         .job::<customers::Args>("customers", customers::run)
         .main()
 }

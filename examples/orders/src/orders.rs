@@ -12,6 +12,7 @@
 
 use monofil::prelude::*;
 
+use crate::ledger;
 use crate::proto::orders::{
     AnalyticsClient, ChargeRequest, Confirmation, InventoryClient, Order, OrderEvent, OrderId,
     Orders, OrdersReport, Outcome, Parcel, PaymentsClient, PricingClient, QuoteRequest,
@@ -90,6 +91,7 @@ impl Orders for Desk {
 
     fn on_undelivered(&mut self, _: &mut Context, _: Undelivered) {
         self.counts.undelivered += 1;
+        ledger::returned();
     }
 }
 
@@ -174,6 +176,7 @@ impl Desk {
     fn count_lost(&mut self, sent: Result<(), CallError>) {
         if sent.is_err() {
             self.counts.undelivered += 1;
+            ledger::returned();
         }
     }
 }

@@ -3,6 +3,7 @@
 use monofil::prelude::*;
 
 use crate::chance::Chance;
+use crate::ledger;
 use crate::proto::orders::{ChargeReply, ChargeRequest, OrderId, Payments, PaymentsReport};
 use crate::recent::Recent;
 
@@ -79,6 +80,7 @@ impl Payments for Bank {
         }
         self.counts.charged += 1;
         self.counts.charged_cents += request.cents;
+        ledger::charged(&request.order_id, request.cents);
         let id = request.order_id.clone();
         let refunded = false;
         self.charges.insert(id, Charge { request, refunded });
@@ -93,6 +95,7 @@ impl Payments for Bank {
             self.counts.charged -= 1;
             self.counts.charged_cents -= charge.request.cents;
             self.counts.refunded += 1;
+            ledger::refunded(&order.id);
         }
         Ok(())
     }

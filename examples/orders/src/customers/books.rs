@@ -10,7 +10,7 @@ use super::reports::Reports;
 use super::tally::Confirmed;
 
 /// How long casts and events that are still on their way are waited for.
-const SETTLE: Duration = Duration::from_secs(5);
+pub(crate) const SETTLE: Duration = Duration::from_secs(5);
 
 /// How often is looked whether they have come.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -143,12 +143,13 @@ pub(crate) fn settled(
     cx: &mut Context,
     before: &Reports,
     confirmed: Confirmed,
+    patience: Duration,
 ) -> Result<(), CallError> {
     let began = cx.now();
     loop {
         let reports = Reports::ask(cx).since(before);
         let balanced = Books::new(confirmed, &reports).balanced;
-        if balanced || cx.now().since(began) > SETTLE {
+        if balanced || cx.now().since(began) > patience {
             return Ok(());
         }
         cx.sleep(INTERVAL)?;

@@ -10,9 +10,6 @@ use crate::proto::orders::{
     PaymentsClient, PaymentsReport, ShippingClient, ShippingReport,
 };
 
-/// How long components that are still starting are waited for.
-const START: Duration = Duration::from_secs(15);
-
 /// How often they are asked.
 const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -47,18 +44,18 @@ impl Reports {
         }
     }
 
-    /// Asks until everybody answers: processes start in any order.
+    /// Asks until everybody answers, for so long: processes start in any order.
     ///
     /// # Errors
     ///
     /// Somebody does not.
-    pub(crate) fn when_all_answer(cx: &mut Context) -> Result<Self, Status> {
+    pub(crate) fn when_all_answer(cx: &mut Context, patience: Duration) -> Result<Self, Status> {
         let began = cx.now();
         loop {
             let reports = Self::ask(cx);
             match reports.missing.first() {
                 None => return Ok(reports),
-                Some((name, error)) if cx.now().since(began) > START => {
+                Some((name, error)) if cx.now().since(began) > patience => {
                     let text = format!("`{name}` does not answer: {error}");
                     return Err(Status::unavailable(text));
                 }

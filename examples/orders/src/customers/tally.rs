@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use monofil::prelude::*;
 
 use super::input::unusable;
+use crate::ledger;
 use crate::proto::orders::{Confirmation, Order, Outcome};
 
 /// Outcomes that are shown even when there are none.
@@ -104,6 +105,7 @@ impl Tally {
         waited: Duration,
         answer: Result<Confirmation, CallError>,
     ) -> Result<(), Status> {
+        ledger::told(&placed.id, &answer);
         let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         self.latency.saturating_record(micros);
         let (outcome, reason) = match &answer {
