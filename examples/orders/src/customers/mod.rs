@@ -91,12 +91,11 @@ pub(crate) fn run(cx: &mut Context, job: &Job<Args>) -> Result<(), Status> {
     }
 
     let took = place_all(cx, job, orders, &mut tally)?;
+    books::settled(cx, &before, tally.confirmed, books::SETTLE)?;
     let judged = fits_together(cx)?;
-    let patience = match judged {
-        Judged::Exact if is_simulated => SIMULATED,
-        _ => books::SETTLE,
-    };
-    books::settled(cx, &before, tally.confirmed, patience)?;
+    if is_simulated && judged == Judged::Exact {
+        books::settled(cx, &before, tally.confirmed, SIMULATED)?;
+    }
     let ways = tally.latest.iter().map(|id| track(cx, id)).collect();
     let reports = Reports::ask(cx).since(&before);
     let summary = Summary::new(job, tally, reports, ways, took);
