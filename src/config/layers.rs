@@ -419,12 +419,10 @@ mod tests {
     fn values_with_which_nothing_works_are_refused() {
         for name in POSITIVE {
             let mut layers = layers();
-            let zero = if name.starts_with("link.window_records") || name == "node.handlers" {
-                "0"
-            } else if name.ends_with("bytes") {
-                "0KiB"
-            } else {
-                "0ms"
+            let zero = match name {
+                "link.window_records" | "node.handlers" | "membership.suspicion" => "0",
+                _ if name.ends_with("bytes") => "0KiB",
+                _ => "0ms",
             };
             layers.flag("--set", name, zero).expect("a known setting");
             let failure = layers.finish().err().map(|failure| failure.to_string());
