@@ -87,3 +87,10 @@ pub use trace::Trace;
 pub use monofil_proto::Bounds;
 /// The control plane's messages, as [`Client::describe`] returns them.
 pub use monofil_proto::control;
+
+/// Reads bytes as a membership packet, for the fuzzer.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_membership_packet(bytes: &[u8]) {
+    membership::fuzz(bytes);
+}

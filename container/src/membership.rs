@@ -17,6 +17,8 @@ mod config;
 mod directory;
 mod members;
 mod packet;
+#[cfg(fuzzing)]
+pub(crate) use packet::fuzz;
 
 #[cfg(test)]
 mod tests;

@@ -56,7 +56,7 @@ fn a_run_that_fails_is_written_down_replayed_stopped_compared_and_pinned() {
     assert_eq!(same.out, "they are the same\n", "{same:?}");
 
     let other = place.path().join("other.toml");
-    let text = fs::read_to_string(file).expect("the file of the run");
+    let text = fs::read_to_string(place.path().join(file)).expect("the file of the run");
     fs::write(&other, text.replace("seed = 3", "seed = 4")).expect("another file");
     let parts = place.run(&format!("sim diff {file} {}", other.display()));
     assert!(parts.out.contains("then, in the other:"), "{parts:?}");

@@ -407,6 +407,30 @@ pub(crate) fn answer_alive(bytes: &[u8], node: NodeId, life: u64) -> Option<Vec<
     Some(out)
 }
 
+/// Reads what somebody made up as a packet; what could be read has to be the same after another round.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Ok(packet) = Packet::read(bytes) else {
+        return;
+    };
+    let round = |identity: &Identity| {
+        let mut out = Vec::new();
+        write_identity(identity, &mut out);
+        let again = read_identity(&mut &out[..]).expect("it was read before");
+        assert_eq!(&again, identity);
+        assert_eq!((again.address, &again.control), (identity.address, &identity.control));
+    };
+    packet.identities().for_each(round);
+    let mut out = Vec::new();
+    write_header(&packet.header, &mut out);
+    let again = read_header(&mut &out[..]).expect("it was read before");
+    assert_eq!(again.message, packet.header.message);
+    let to = &packet.header.dst;
+    if let Some(answer) = answer_alive(bytes, to.node, to.life) {
+        assert!(Packet::read(&answer).is_ok());
+    }
+}
+
 /// Returns what a packet of this node's own says.
 pub(crate) fn message(mut bytes: &[u8]) -> Option<Message<Identity>> {
     read_header(&mut bytes).ok().map(|header| header.message)
