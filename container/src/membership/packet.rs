@@ -418,7 +418,10 @@ pub(crate) fn fuzz(bytes: &[u8]) {
         write_identity(identity, &mut out);
         let again = read_identity(&mut &out[..]).expect("it was read before");
         assert_eq!(&again, identity);
-        assert_eq!((again.address, &again.control), (identity.address, &identity.control));
+        assert_eq!(
+            (again.address, &again.control),
+            (identity.address, &identity.control)
+        );
     };
     packet.identities().for_each(round);
     let mut out = Vec::new();
