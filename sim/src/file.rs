@@ -104,7 +104,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), CaseFileError> {
 /// the working directory.
 pub(crate) fn folder() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
-    let is_build_folder = |folder: &&Path| folder.join("CACHEDIR.TAG").exists();
+    let is_build_folder = |folder: &&Path| folder.join(".rustc_info.json").exists();
     let build = program.ancestors().find(is_build_folder);
     build.map_or_else(|| PathBuf::from("sim"), |folder| folder.join("sim"))
 }

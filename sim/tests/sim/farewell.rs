@@ -21,7 +21,7 @@ fn page_of(test: &str, fails: fn(&mut Sim)) -> String {
     });
     thread.expect("a thread").join().expect("it fails in there");
     let program = std::env::current_exe().expect("a test");
-    let is_build_folder = |folder: &&Path| folder.join("CACHEDIR.TAG").exists();
+    let is_build_folder = |folder: &&Path| folder.join(".rustc_info.json").exists();
     let build = program.ancestors().find(is_build_folder);
     let name = test.replace(':', "-");
     let path = build
