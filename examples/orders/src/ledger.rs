@@ -107,7 +107,7 @@ pub(crate) fn told(order: &str, answer: &Result<Confirmation, CallError>) {
 }
 
 /// What is known of the books of one run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Judged {
     /// Nobody forgot anything, nothing came back and nobody is in doubt: all books must balance.
     Exact,

@@ -98,6 +98,8 @@ pub(crate) fn run(cx: &mut Context, job: &Job<Args>) -> Result<(), Status> {
     }
     let ways = tally.latest.iter().map(|id| track(cx, id)).collect();
     let reports = Reports::ask(cx).since(&before);
+    // Somebody may have begun anew while the last questions were asked.
+    let judged = judged.max(fits_together(cx)?);
     let summary = Summary::new(job, tally, reports, ways, took);
     summary.print(job.json())?;
     match judged {
