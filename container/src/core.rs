@@ -165,6 +165,15 @@ pub(crate) struct Task {
 }
 
 impl Task {
+    /// Returns a task to be filled in that nobody else has yet.
+    ///
+    /// # Panics
+    ///
+    /// Somebody has.
+    pub(crate) fn unshared(task: &mut Rc<Self>) -> &mut Self {
+        Rc::get_mut(task).expect("invariant: a task that is new is nobody else's")
+    }
+
     /// Takes the place of one that has ended. Its origin, its credit and its sender are still to be said.
     pub(crate) fn begin(&mut self, purpose: Purpose, method: &Name, instance: Option<usize>) {
         self.purpose = purpose;

@@ -10,7 +10,7 @@ use crate::calls::{
     Answer, Calls, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, Served, TaskId,
 };
 use crate::context::Wait;
-use crate::core::{Core, Delayed, Sender, Timer};
+use crate::core::{Core, Delayed, Sender, Target, Timer};
 use crate::counters::Counter;
 use crate::envelope::{Chain, Envelope, Waiting, chain_depth, chain_links};
 use crate::instance::Queued;
@@ -38,9 +38,9 @@ impl Core {
     pub(crate) fn start_call(&mut self, sender: &Sender, request: Request, streaming: bool) -> u64 {
         self.counters.add(Counter::CallsStarted);
         let deadline = self.deadline(sender, request.deadline);
-        let target = self.target(&request.target).name.clone();
+        let target = self.target(&request.target).clone();
         let id = self.calls.insert(OutgoingCall {
-            target: target.clone(),
+            target: target.name.clone(),
             method: request.method.clone(),
             destination: Destination::Nowhere,
             served: None,
@@ -65,7 +65,7 @@ impl Core {
         id: u64,
         sender: &Sender,
         request: Request,
-        target: Name,
+        Target { name, group }: Target,
         deadline: Instant,
         streaming: bool,
     ) -> Result<(), CallError> {
@@ -95,7 +95,7 @@ impl Core {
                 &sender.component,
             ));
         }
-        let mut envelope = self.envelope(Kind::Call, id, sender, request, target, deadline)?;
+        let mut envelope = self.envelope(Kind::Call, id, sender, request, name, deadline)?;
         envelope.waiting = waiting;
         envelope.credit = if streaming { STREAM_CREDIT } else { 0 };
         let length = envelope.encoded_len_hint();
@@ -104,7 +104,7 @@ impl Core {
                 format!("{length} bytes, with all who wait for it, are more than a frame holds");
             return Err(CallError::TooLarge(text));
         }
-        let destination = self.route(envelope, Origin::LocalCall { id })?;
+        let destination = self.route(group, envelope, Origin::LocalCall { id })?;
         let timer = self.timers.set(deadline, Timer::Call(id));
         match self.calls.get_mut(id) {
             // It may have been answered on the spot.
@@ -127,14 +127,14 @@ impl Core {
         self.counters.add(Counter::CastsStarted);
         // A cast may outlive the message that caused it: its time is its own.
         let deadline = self.now + request.deadline.unwrap_or(self.default_deadline);
-        let target = self.target(&request.target).name.clone();
+        let Target { name, group } = self.target(&request.target).clone();
         let origin = Origin::LocalCast {
             id,
             sender: sender.instance,
         };
         let sent = self
-            .envelope(Kind::Cast, id, sender, request, target, deadline)
-            .and_then(|envelope| self.route(envelope, origin))
+            .envelope(Kind::Cast, id, sender, request, name, deadline)
+            .and_then(|envelope| self.route(group, envelope, origin))
             .map(drop);
         if let Err(error) = &sent {
             self.record_returned(id, error);
@@ -167,22 +167,16 @@ impl Core {
             let mut request = Request::new(component, method, payload.clone());
             request.place = Some(place);
             let deadline = self.now + self.default_deadline;
+            let Target { name, group } = self.target(component).clone();
             let origin = Origin::LocalCast {
                 id,
                 sender: sender.instance,
             };
             let sent = self
-                .envelope(
-                    Kind::Publish,
-                    id,
-                    sender,
-                    request,
-                    component.clone(),
-                    deadline,
-                )
+                .envelope(Kind::Publish, id, sender, request, name, deadline)
                 .and_then(|mut envelope| {
                     envelope.topic = topic.clone();
-                    self.route(envelope, origin)
+                    self.route(group, envelope, origin)
                 });
             if let Err(error) = sent {
                 let undelivered = Undelivered {
@@ -277,14 +271,35 @@ impl Core {
         self.check_payload(what, payload)
     }
 
+    /// Refuses an answer that no frame holds; makes one ready that leaves.
+    pub(crate) fn checked_answer(
+        &self,
+        what: &str,
+        mut payload: Payload,
+        origin: &Origin,
+    ) -> Result<Payload, CallError> {
+        match origin {
+            Origin::Remote { .. } => self.encode(what, &mut payload)?,
+            Origin::LocalCall { .. } | Origin::LocalCast { .. } => {
+                self.check_payload(what, &payload)?;
+            }
+        }
+        Ok(payload)
+    }
+
     /// Returns how much of a frame is left to a payload by the names and the rest.
     pub(crate) const fn payload_bytes_max(&self) -> usize {
         self.frame_bytes_max.saturating_sub(8 << 10)
     }
 
     /// Gives a request to an instance here, or else to a node that runs one.
-    fn route(&mut self, envelope: Parcel, origin: Origin) -> Result<Destination, CallError> {
-        let Some(instance) = self.choose_instance(&envelope) else {
+    fn route(
+        &mut self,
+        group: Option<usize>,
+        envelope: Parcel,
+        origin: Origin,
+    ) -> Result<Destination, CallError> {
+        let Some(instance) = self.choose_instance(group, &envelope) else {
             let peer = self.choose_peer(&envelope)?;
             self.offer(peer, envelope)?;
             return Ok(Destination::Peer(peer));
@@ -346,9 +361,15 @@ impl Core {
         CallError::Cycle(chain)
     }
 
-    /// Puts a request into the queue of an instance here.
-    pub(crate) fn deliver(&mut self, envelope: Parcel, origin: Origin) -> Result<(), CallError> {
-        let Some(instance) = self.choose_instance(&envelope) else {
+    /// Puts a request of another node into the queue of an instance here.
+    pub(crate) fn deliver(
+        &mut self,
+        mut envelope: Parcel,
+        origin: Origin,
+    ) -> Result<(), CallError> {
+        let Target { name, group } = self.target(&envelope.target).clone();
+        envelope.target = name;
+        let Some(instance) = self.choose_instance(group, &envelope) else {
             let text = format!("node `{}` runs no `{}`", self.name, envelope.target);
             return Err(CallError::Unimplemented(text));
         };
@@ -405,10 +426,14 @@ impl Core {
         Ok(())
     }
 
-    /// Finds the instance here that a request goes to; `None` when this node runs no such component.
-    fn choose_instance(&mut self, envelope: &Envelope) -> Option<Result<usize, CallError>> {
-        let group = self.target(&envelope.target).group?;
-        let instances = &self.groups[group];
+    /// Finds the instance of its target's group that a request goes to; `None` when this node runs no such
+    /// component.
+    fn choose_instance(
+        &self,
+        group: Option<usize>,
+        envelope: &Envelope,
+    ) -> Option<Result<usize, CallError>> {
+        let instances = &self.groups[group?];
         let is_free = |index: &&usize| {
             let number = self.instances[**index].number;
             !chain_links(&envelope.waiting).any(|link| {

@@ -122,15 +122,8 @@ impl Core {
         if let Origin::LocalCast { .. } = origin {
             return;
         }
-        let leaves = matches!(origin, Origin::Remote { .. });
         let result = match result {
-            Ok(mut payload) => {
-                let checked = match leaves {
-                    true => self.encode("a reply", &mut payload),
-                    false => self.check_payload("a reply", &payload),
-                };
-                checked.map(|()| payload)
-            }
+            Ok(payload) => self.checked_answer("a reply", payload, origin),
             Err(error) => Err(error.within(self.payload_bytes_max())),
         };
         match *origin {
@@ -279,7 +272,7 @@ impl Core {
 
     /// Notes a handler that is about to run.
     pub(crate) fn new_task(&mut self, mut task: Rc<Task>) -> (TaskId, Rc<Task>) {
-        let place = Rc::get_mut(&mut task).expect("invariant: a task that is new is nobody else's");
+        let place = Task::unshared(&mut task);
         let served = place.origin.as_ref().and_then(Origin::served_key);
         let awaits = matches!(place.purpose, Purpose::Produce(_)) || served.is_some();
         place.awaited_until = place.sender.deadline.filter(|_| awaits);

@@ -117,25 +117,22 @@ impl Core {
             self.end_stream(id, Err(reason));
             return;
         }
-        let leaves = matches!(stream.origin, Origin::Remote { .. });
-        let mut payload = match item {
+        let origin = stream.origin;
+        let payload = match item {
             Some(Ok(payload)) => payload,
             Some(Err(status)) => return self.end_stream(id, Err(CallError::Remote(status))),
             None => return self.end_stream(id, Ok(())),
         };
-        let checked = match leaves {
-            true => self.encode("an item", &mut payload),
-            false => self.check_payload("an item", &payload),
+        let payload = match self.checked_answer("an item", payload, &origin) {
+            Ok(payload) => payload,
+            Err(error) => return self.end_stream(id, Err(error)),
         };
-        if let Err(error) = checked {
-            return self.end_stream(id, Err(error));
-        }
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         stream.credit -= 1;
         stream.sent += 1;
-        let (origin, sent) = (stream.origin, stream.sent);
+        let sent = stream.sent;
         match origin {
             Origin::LocalCall { id: call } => self.item_arrived(None, call, sent, payload),
             Origin::Remote { link, id: call, .. } => {

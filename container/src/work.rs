@@ -270,7 +270,7 @@ impl Core {
         method: Method,
     ) -> Activity {
         let mut task = self.spare_task();
-        let place = unshared(&mut task);
+        let place = Task::unshared(&mut task);
         place.begin(purpose, &label, Some(index));
         place.sender = self.plain_sender(index);
         self.activity(index, task, method)
@@ -281,7 +281,7 @@ impl Core {
         let component = self.take_component(index);
         let Queued { message, origin } = queued;
         let mut task = self.spare_task();
-        let place = unshared(&mut task);
+        let place = Task::unshared(&mut task);
         place.begin(Purpose::Handle, Self::label(&message), Some(index));
         place.origin = Some(origin);
         place.credit = message.0.credit;
@@ -308,7 +308,7 @@ impl Core {
     fn produce_activity(&mut self, id: u64) -> Option<Activity> {
         let (source, label, sender) = self.take_source(id)?;
         let mut task = self.spare_task();
-        let place = unshared(&mut task);
+        let place = Task::unshared(&mut task);
         place.begin(Purpose::Produce(id), &label, None);
         place.sender = sender;
         let (task_id, task) = self.new_task(task);
@@ -406,9 +406,4 @@ impl Core {
             self.instance_crashed(index, StartReason::Panicked(text));
         }
     }
-}
-
-/// Returns a task to be filled in.
-fn unshared(task: &mut Rc<Task>) -> &mut Task {
-    Rc::get_mut(task).expect("invariant: a spare task is nobody else's")
 }

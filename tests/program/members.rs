@@ -1,10 +1,9 @@
 //! Processes that find each other.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
-use monofil_tests::{Place, Program, eventually};
+use monofil_tests::{Place, Program, eventually, free_port};
 use monofil_transport::Stream;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -19,17 +18,6 @@ struct Member {
     program: Program,
     at: String,
     runs: &'static str,
-}
-
-/// Returns a port of this machine that is free for both.
-fn free_port() -> u16 {
-    loop {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = tcp.local_addr().expect("it is bound").port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 fn start(place: &Place, runs: &'static str, join: &str, port: Option<u16>) -> Member {

@@ -35,7 +35,7 @@ pub use journal::{Entry, Happened, Journal};
 pub use load::{Amount, Load, Note, is_of_calls, sink_names, sinks};
 pub use net::{Net, NodeSpec, on_both};
 pub use place::Place;
-pub use processes::{command_line, find_processes, is_there};
+pub use processes::{command_line, find_processes, free_port, is_there};
 pub use program::{Ended, PATIENCE, Program, eventually};
 pub use seeds::{number, seeds};
 pub use sim::SimNet;

@@ -1,6 +1,7 @@
 //! The processes of this machine, as `/proc` shows them.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
 use rustix::process::Pid;
@@ -43,4 +44,20 @@ pub fn find_processes(is_wanted: impl Fn(&[String]) -> bool) -> Vec<Pid> {
 
 fn entry(process: Pid) -> PathBuf {
     PathBuf::from(format!("/proc/{}", process.as_raw_nonzero()))
+}
+
+/// Returns a port of this machine that is free for TCP and for UDP.
+///
+/// # Panics
+///
+/// There is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    loop {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = tcp.local_addr().expect("it is bound").port();
+        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }

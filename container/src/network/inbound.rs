@@ -229,7 +229,7 @@ impl Core {
         }
     }
 
-    fn handle_request(&mut self, link: LinkKey, sequence: u64, mut envelope: Parcel) {
+    fn handle_request(&mut self, link: LinkKey, sequence: u64, envelope: Parcel) {
         let answer = envelope.kind == Kind::Call;
         let origin = Origin::Remote {
             link,
@@ -251,7 +251,6 @@ impl Core {
             self.settle_peer(link, sequence);
             return;
         } else {
-            envelope.target = self.target(&envelope.target).name.clone();
             self.deliver(envelope, origin)
         };
         if let Err(error) = delivered {

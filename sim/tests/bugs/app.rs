@@ -8,7 +8,8 @@ use monofil_container::{
     CallError, Caller, Component, ComponentSpec, Context, HandlerError, Message, Payload, Reply,
     Request, StartReason, Status,
 };
-use monofil_sim::Sim;
+use monofil_sim::linearizability::{Model, STEPS_MAX, check};
+use monofil_sim::{SharedHistory, Sim};
 
 /// What a component of these apps does.
 pub(crate) trait Server: 'static {
@@ -142,4 +143,16 @@ pub(crate) fn refuse<T>(why: &str) -> Result<T, CallError> {
 /// Says that there is no such method.
 pub(crate) fn unknown<T>(method: &str) -> Result<T, CallError> {
     Err(CallError::Unimplemented(method.into()))
+}
+
+/// Refuses a history that is not linearizable.
+pub(crate) fn linearizable<M: Model>(
+    model: &M,
+    history: &SharedHistory<M::Op, M::Ret>,
+) -> Result<(), String> {
+    let verdict = check(model, &history.get(), STEPS_MAX);
+    match verdict.is_linearizable() {
+        true => Ok(()),
+        false => Err(verdict.to_string()),
+    }
 }

@@ -6,11 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_container::{CallError, Context};
-use monofil_sim::linearizability::{STEPS_MAX, check};
 use monofil_sim::models::{Counter, CounterOp, CounterRet};
 use monofil_sim::{SharedHistory, Sim};
 
-use crate::app::{Disk, Server, ask, ask_within, serve, unknown};
+use crate::app::{Disk, Server, ask, ask_within, linearizable, serve, unknown};
 use crate::bug::{Act, App, Bug, History, Kind, crash, event};
 
 pub(crate) static BUG: Bug = Bug {
@@ -126,10 +125,6 @@ impl App for Counting {
     }
 
     fn judge(&self) -> Result<(), String> {
-        let verdict = check(&Counter, &self.history.get(), STEPS_MAX);
-        match verdict.is_linearizable() {
-            true => Ok(()),
-            false => Err(verdict.to_string()),
-        }
+        linearizable(&Counter, &self.history)
     }
 }

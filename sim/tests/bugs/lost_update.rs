@@ -3,11 +3,10 @@
 use std::rc::Rc;
 
 use monofil_container::{CallError, Context};
-use monofil_sim::linearizability::{STEPS_MAX, check};
 use monofil_sim::models::{Counter, CounterOp, CounterRet};
 use monofil_sim::{SharedHistory, Sim};
 
-use crate::app::{Server, ask, serve, unknown};
+use crate::app::{Server, ask, linearizable, serve, unknown};
 use crate::bug::{Act, App, Bug, History};
 
 pub(crate) static BUG: Bug = Bug {
@@ -102,10 +101,6 @@ impl App for Bank {
     }
 
     fn judge(&self) -> Result<(), String> {
-        let verdict = check(&Counter, &self.history.get(), STEPS_MAX);
-        match verdict.is_linearizable() {
-            true => Ok(()),
-            false => Err(verdict.to_string()),
-        }
+        linearizable(&Counter, &self.history)
     }
 }

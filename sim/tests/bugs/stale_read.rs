@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_container::{CallError, Context};
-use monofil_sim::linearizability::{STEPS_MAX, check};
 use monofil_sim::models::{Register, RegisterOp, RegisterRet};
 use monofil_sim::{SharedHistory, Sim};
 use monofil_transport::Instant;
 
-use crate::app::{Disk, Server, ask_all, ask_within, refuse, request, serve_both, unknown};
+use crate::app::{
+    Disk, Server, ask_all, ask_within, linearizable, refuse, request, serve_both, unknown,
+};
 use crate::bug::{Act, App, Bug, History, Kind, event, partition};
 
 pub(crate) static BUG: Bug = Bug {
@@ -258,10 +259,6 @@ impl App for Store {
     }
 
     fn judge(&self) -> Result<(), String> {
-        let verdict = check(&Register::new(0), &self.history.get(), STEPS_MAX);
-        match verdict.is_linearizable() {
-            true => Ok(()),
-            false => Err(verdict.to_string()),
-        }
+        linearizable(&Register::new(0), &self.history)
     }
 }

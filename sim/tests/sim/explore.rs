@@ -51,6 +51,13 @@ fn lost_update(sim: &mut Sim) {
     });
 }
 
+/// Of two clients who set the counter, the one who sets it to 0.
+fn bob_is_last(sim: &Sim) -> bool {
+    let received = sim.received("counter");
+    let last = received.iter().rfind(|it| it.method.as_str() == "Set");
+    last.is_some_and(|last| last.payload.to_bytes() == "0")
+}
+
 fn scenario() -> Scenario {
     Scenario::new("lost update", "counters", lost_update)
 }
@@ -259,11 +266,7 @@ fn strategies_find_orders_that_a_calm_network_has_not() {
                     let _ = ask(cx, "Set", u64::from(client == "ada"));
                 });
             }
-            sim.at_end("bob is last", |sim| {
-                let received = sim.received("counter");
-                let last = received.iter().rfind(|it| it.method.as_str() == "Set");
-                last.is_some_and(|last| last.payload.to_bytes() == "0")
-            });
+            sim.at_end("bob is last", bob_is_last);
         })
     };
     let explore = |text: &str| {
@@ -297,11 +300,7 @@ fn a_shrunk_order_has_only_the_frames_that_matter() {
                 let _ = ask(cx, "Set", u64::from(client == "ada"));
             });
         }
-        sim.at_end("bob is last", |sim| {
-            let received = sim.received("counter");
-            let last = received.iter().rfind(|it| it.method.as_str() == "Set");
-            last.is_some_and(|last| last.payload.to_bytes() == "0")
-        });
+        sim.at_end("bob is last", bob_is_last);
     })
     .faults(Faults {
         latency: Faults::network().latency,

@@ -1,23 +1,10 @@
 //! The shop without anybody knowing where anybody is: one address of one process is all that they are told.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-
-use monofil_tests::{Place, Program, eventually};
+use monofil_tests::{Place, Program, eventually, free_port};
 use monofil_transport::Stream;
 use rustix::process::Signal;
 
 use crate::shop::{COMPONENTS, Summary, seed, shop};
-
-/// Returns a port of this machine that is free for both.
-fn free_port() -> u16 {
-    loop {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = tcp.local_addr().expect("it is bound").port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-}
 
 /// Returns what a component's process says of itself.
 fn described(place: &Place, at: u16, component: &str) -> String {
