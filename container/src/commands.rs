@@ -117,7 +117,7 @@ impl Core {
                 response::Result::Accepted(Accepted {})
             }
             Some(Verb::Directory(asked)) => response::Result::Entries(self.entries(&asked)),
-            None => response::Result::Refused(Refused {
+            Some(Verb::Breakers(_) | Verb::Explain(_)) | None => response::Result::Refused(Refused {
                 reason:
                     "this node does not know that verb; it knows ping, describe, drain, stop, directory"
                     .into(),

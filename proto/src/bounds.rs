@@ -348,13 +348,30 @@ mod schema {
     };
     static REQUEST: Schema = Schema {
         name: "Request",
-        last: 5,
+        last: 7,
         fields: &[
             (1, Messages(&SCALARS, one)),
             (2, Messages(&SCALARS, one)),
             (3, Messages(&SCALARS, one)),
             (4, Messages(&SCALARS, one)),
             (5, Messages(&DIRECTORY, one)),
+            (6, Messages(&BREAKERS, one)),
+            (7, Messages(&EXPLAIN, one)),
+        ],
+    };
+    static BREAKERS: Schema = Schema {
+        name: "Breakers",
+        last: 3,
+        fields: &[(1, Text(name)), (2, Text(name))],
+    };
+    static EXPLAIN: Schema = Schema {
+        name: "Explain",
+        last: 4,
+        fields: &[
+            (1, Text(name)),
+            (2, Text(name)),
+            (3, Text(name)),
+            (4, Text(name)),
         ],
     };
     static DIRECTORY: Schema = Schema {
@@ -369,13 +386,56 @@ mod schema {
     };
     static RESPONSE: Schema = Schema {
         name: "Response",
-        last: 5,
+        last: 7,
         fields: &[
             (1, Messages(&PONG, one)),
             (2, Messages(&DESCRIPTION, one)),
             (3, Messages(&SCALARS, one)),
             (4, Messages(&REFUSED, one)),
             (5, Messages(&ENTRIES, one)),
+            (6, Messages(&BREAKER_REPORT, one)),
+            (7, Messages(&EXPLANATION, one)),
+        ],
+    };
+    static BREAKER_REPORT: Schema = Schema {
+        name: "BreakerReport",
+        last: 2,
+        fields: &[(1, Messages(&BREAKER, components))],
+    };
+    static BREAKER: Schema = Schema {
+        name: "BreakerDescription",
+        last: 17,
+        fields: &[
+            (1, Text(name)),
+            (2, Text(name)),
+            (4, Text(text)),
+            (17, Messages(&EJECTED, components)),
+        ],
+    };
+    static EJECTED: Schema = Schema {
+        name: "EjectedInstance",
+        last: 5,
+        fields: &[(1, Text(sixteen)), (2, Text(name)), (4, Text(text))],
+    };
+    static EXPLANATION: Schema = Schema {
+        name: "Explanation",
+        last: 5,
+        fields: &[
+            (1, Text(name)),
+            (3, Text(text)),
+            (4, Messages(&PLACE, components)),
+        ],
+    };
+    static PLACE: Schema = Schema {
+        name: "PlaceExplanation",
+        last: 10,
+        fields: &[
+            (1, Text(sixteen)),
+            (2, Text(name)),
+            (5, Text(name)),
+            (6, Text(name)),
+            (7, Text(text)),
+            (10, Text(name)),
         ],
     };
     static ENTRIES: Schema = Schema {
