@@ -97,7 +97,14 @@ fn main() {
             let text = format!("{order} was charged {times} times");
             let property = recorder.name("an order is charged once");
             let text = recorder.name(&text);
-            recorder.add(sim.now(), What::Broken { property, text });
+            recorder.add(
+                sim.now(),
+                What::Broken {
+                    property,
+                    text,
+                    message: 0,
+                },
+            );
             is_broken = true;
         }
     }

@@ -11,6 +11,8 @@ use monofil_inproc::{
 };
 use monofil_transport::{EndpointError, Io, Next, Node};
 
+use crate::patience::Published;
+
 type Configure = Rc<dyn Fn(&NodeStart) -> ContainerConfig>;
 type BeforeTurn = Rc<dyn Fn(&mut Container)>;
 
@@ -78,6 +80,8 @@ pub struct Cluster {
     /// Those that run: the world owns them.
     containers: Rc<RefCell<BTreeMap<u32, Weak<RefCell<Container>>>>>,
     ended: Rc<Cell<bool>>,
+    /// What nodes do, for another thread, if one looks.
+    published: Option<Published>,
 }
 
 impl Cluster {
@@ -89,7 +93,13 @@ impl Cluster {
             directory: Rc::default(),
             containers: Rc::default(),
             ended: Rc::default(),
+            published: None,
         }
+    }
+
+    /// Has all nodes publish what they do; before they are added.
+    pub(crate) fn publish(&mut self, published: &Published) {
+        self.published = Some(published.clone());
     }
 
     /// Adds nodes and starts them, in this order. Each knows of all of them, and of those that were added before.
@@ -125,7 +135,7 @@ impl Cluster {
 
     fn start(&mut self, node: NodeDef) -> Result<NodeKey, AddNodeError> {
         let (directory, ended) = (self.directory.clone(), self.ended.clone());
-        let containers = self.containers.clone();
+        let (containers, published) = (self.containers.clone(), self.published.clone());
         let mut spec = NodeSpec::new(&node.name);
         if !node.reachable {
             spec = spec.client();
@@ -141,6 +151,7 @@ impl Cluster {
                 container,
                 before_turn: node.before_turn.clone(),
                 ended: ended.clone(),
+                publishes: published.clone().map(|published| (number, published)),
             })
         })
     }
@@ -188,10 +199,15 @@ struct Hosted {
     container: Rc<RefCell<Container>>,
     before_turn: Option<BeforeTurn>,
     ended: Rc<Cell<bool>>,
+    /// Until its first turn: where it says what it does.
+    publishes: Option<(u32, Published)>,
 }
 
 impl Node for Hosted {
     fn turn(&mut self, io: &mut dyn Io) -> Next {
+        if let Some((node, published)) = self.publishes.take() {
+            published.publish(node, io.progress());
+        }
         let mut container = self.container.borrow_mut();
         if let Some(look) = &self.before_turn {
             look(&mut container);

@@ -1,6 +1,6 @@
 //! Many runs of a scenario, and what they say together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::ops::Range;
@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::file::{self, CaseFile};
 use crate::replay::difference_of;
 use crate::report::{self, FailureReport as Told, Style};
+use crate::scenario::GIVES_BACK;
 use crate::shrink::{Shrunk, shrink};
 use crate::workers::{self, Worker};
-use crate::{Case, Failure, Keep, Ran, Scenario, Story, Strategy, perfetto, view};
+use crate::{Case, Failure, Keep, Ran, Scenario, Story, Strategy, junit, perfetto, view};
 
 /// Runs a scenario many times.
 #[derive(Clone, Debug)]
@@ -51,6 +52,7 @@ pub(crate) struct Line {
     pub(crate) hash: String,
     pub(crate) lasted_nanos: u64,
     pub(crate) marks: BTreeMap<String, bool>,
+    pub(crate) judged: BTreeSet<String>,
 }
 
 /// What an exploration says.
@@ -65,6 +67,8 @@ pub struct Report {
     pub found: Option<Found>,
     /// In how many runs each mark was reached that was to be, sometimes.
     pub marks: BTreeMap<String, u64>,
+    /// What had to hold, and in how many runs.
+    pub judged: BTreeMap<String, u64>,
     /// The hashes of all runs, as one.
     pub hash: u128,
     /// Their virtual time.
@@ -83,8 +87,9 @@ pub struct Found {
     pub failure: Failure,
     /// What was made of it.
     pub shrunk: Shrunk,
-    /// How often the shrunk case failed in the same way, of how many times.
-    pub reproduced: (u32, u32),
+    /// How often the shrunk case failed in the same way, of how many times; `None` for a run that never ended, which
+    /// cannot be tried again.
+    pub reproduced: Option<(u32, u32)>,
     /// The families of faults that were on in it, before it was shrunk.
     pub families: Vec<String>,
     /// What is told about it.
@@ -179,6 +184,7 @@ impl Explore {
             hash: ran.hash.to_string(),
             lasted_nanos: ran.lasted.nanos(),
             marks: ran.marks,
+            judged: ran.judged,
         }
     }
 
@@ -324,6 +330,7 @@ impl Explore {
             runs: 0,
             found: None,
             marks: BTreeMap::new(),
+            judged: BTreeMap::new(),
             hash: 0,
             simulated: Duration::ZERO,
             took: Duration::ZERO,
@@ -337,7 +344,13 @@ impl Explore {
             for (mark, reached) in line.marks {
                 *report.marks.entry(mark).or_default() += u64::from(reached);
             }
+            for property in line.judged {
+                *report.judged.entry(property).or_default() += 1;
+            }
             if let Some(failure) = line.failure {
+                // Of one whose process is gone nothing else is known.
+                let broken = failure.property.clone();
+                report.judged.entry(broken).or_insert(1);
                 failed = Some((run, failure));
                 break;
             }
@@ -349,7 +362,12 @@ impl Explore {
 
     fn found(&self, run: u64, failure: Failure) -> Found {
         let case = self.case(run);
-        let shrunk = shrink(&self.scenario, &case, self.shrink);
+        // A run that never ended cannot be run again to be made smaller.
+        let never_ended = failure.property == GIVES_BACK;
+        let shrunk = match never_ended {
+            true => Some(Shrunk::not_at_all(&case, &failure)),
+            false => shrink(&self.scenario, &case, self.shrink),
+        };
         let shrunk = shrunk.unwrap_or_else(|| {
             panic!(
                 "run {run} of `{}` failed ({failure}) and does not fail again: something in it is not decided by \
@@ -357,18 +375,21 @@ impl Explore {
                 self.scenario.name
             )
         });
-        let same = |ran: &Ran| ran.hash == shrunk.ran.hash && ran.failure == shrunk.ran.failure;
-        let again = || self.scenario.run(&shrunk.case, Keep::default());
-        let reproduced = (0..REPRODUCE).filter(|_| same(&again())).count();
-        let keep = Keep {
-            records: RECORDS,
-            ..Keep::default()
+        let (reproduced, story) = match never_ended {
+            true => (None, Story::default()),
+            false => {
+                let keep = Keep {
+                    records: RECORDS,
+                    ..Keep::default()
+                };
+                let recording = self.scenario.run(&shrunk.case, keep).recording;
+                (Some(self.reproduce(&shrunk)), Story::of(&recording))
+            }
         };
-        let story = Story::of(&self.scenario.run(&shrunk.case, keep).recording);
         let mut found = Found {
             run,
             failure,
-            reproduced: (u32::try_from(reproduced).unwrap_or(0), REPRODUCE),
+            reproduced,
             families: self.families(case.seed),
             shrunk,
             told: Told::default(),
@@ -377,6 +398,14 @@ impl Explore {
         found.told = found.tell(&story);
         self.write(&mut found, &story);
         found
+    }
+
+    /// Runs what was found again and again; returns how often it is the same, of how many times.
+    fn reproduce(&self, shrunk: &Shrunk) -> (u32, u32) {
+        let same = |ran: &Ran| ran.hash == shrunk.ran.hash && ran.failure == shrunk.ran.failure;
+        let again = || self.scenario.run(&shrunk.case, Keep::default());
+        let times = (0..REPRODUCE).filter(|_| same(&again())).count();
+        (u32::try_from(times).unwrap_or(0), REPRODUCE)
     }
 
     fn families(&self, seed: u64) -> Vec<String> {
@@ -410,16 +439,21 @@ impl Explore {
         ];
         let title = format!("{}: {}", file.scenario, file.failure.property);
         let page = view::page(story, &title, &about);
-        let written = file
-            .write(&at("toml"))
-            .and_then(|()| file::write(&at("html"), &page))
-            .and_then(|()| file::write(&at("trace.json"), &perfetto::trace(story)));
+        let has_story = !story.moments.is_empty();
+        let mut written = file.write(&at("toml"));
+        if has_story {
+            written = written
+                .and_then(|()| file::write(&at("html"), &page))
+                .and_then(|()| file::write(&at("trace.json"), &perfetto::trace(story)));
+        }
         let commands = &mut found.told.commands;
         if let Err(error) = written {
             commands.push(("not written".to_owned(), error.to_string()));
             return;
         }
-        found.files = ["toml", "html", "trace.json"].map(at).to_vec();
+        let all = ["toml", "html", "trace.json"];
+        let endings = if has_story { &all[..] } else { &all[..1] };
+        found.files = endings.iter().map(|ending| at(ending)).collect();
         let path = at("toml").display().to_string();
         match &self.program {
             Some(program) => {
@@ -441,8 +475,9 @@ impl Explore {
                 commands.push(("pin".to_owned(), pin));
             }
         }
-        commands.push(("view".to_owned(), at("html").display().to_string()));
-        commands.push(("trace".to_owned(), at("trace.json").display().to_string()));
+        for (name, file) in ["view", "trace"].into_iter().zip(&found.files[1..]) {
+            commands.push((name.to_owned(), file.display().to_string()));
+        }
     }
 
     /// Runs the cases of files, which must not fail.
@@ -505,11 +540,13 @@ impl Found {
             seed: shrunk.case.seed,
             faults: self.families.clone(),
             events: report::events(story, 1_000),
-            shrunk: Some(format!(
-                "{} faults of {}, {} choices of {}{frames}, after {} tries",
-                to.faults, from.faults, to.draws, from.draws, shrunk.tries
-            )),
-            reproduced: Some(self.reproduced),
+            shrunk: self.reproduced.is_some().then(|| {
+                format!(
+                    "{} faults of {}, {} choices of {}{frames}, after {} tries",
+                    to.faults, from.faults, to.draws, from.draws, shrunk.tries
+                )
+            }),
+            reproduced: self.reproduced,
             commands: Vec::new(),
         }
     }
@@ -523,6 +560,39 @@ impl Report {
     /// Then, with the whole report.
     pub fn check(&self) {
         assert!(self.is_good(), "{self}");
+    }
+
+    /// Returns what CI systems are told: a case for each property that had to hold and each mark that had to be reached,
+    /// whatever the number of runs. Cases of seeds would be others each time that their number changes.
+    #[must_use]
+    pub fn cases(&self) -> Vec<junit::Case> {
+        let case = |name: &str, text: String, failure| junit::Case {
+            name: name.to_owned(),
+            took: Duration::ZERO,
+            failure,
+            output: text,
+        };
+        let broken = self.found.as_ref();
+        let properties = self.judged.iter().map(|(property, runs)| {
+            let broken = broken.filter(|found| found.failure.property == *property);
+            let failure = broken.map(|found| (found.failure.to_string(), self.to_string()));
+            case(
+                property,
+                format!("looked at in {runs} of {} runs", self.runs),
+                failure,
+            )
+        });
+        let marks = self.marks.iter().map(|(mark, times)| {
+            let text = format!("reached in {times} of {} runs", self.runs);
+            let failure = (*times == 0).then(|| ("it was never reached".to_owned(), text.clone()));
+            case(&format!("sometimes {mark}"), text, failure)
+        });
+        let mut cases: Vec<_> = properties.chain(marks).collect();
+        // All of them together took it.
+        if let Some(first) = cases.first_mut() {
+            first.took = self.took;
+        }
+        cases
     }
 
     /// Tells whether no run failed and each mark was reached.

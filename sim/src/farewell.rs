@@ -35,7 +35,14 @@ impl Sim {
         if story.failures.is_empty() {
             let property = "the test passes".into();
             let text = "it panicked here; what it says is above".into();
-            recorder.add(self.now(), What::Broken { property, text });
+            recorder.add(
+                self.now(),
+                What::Broken {
+                    property,
+                    text,
+                    message: 0,
+                },
+            );
             story = Story::of(&recorder.recording());
         }
         let failure = story.failures.first()?;

@@ -23,6 +23,8 @@ use std::hash::RandomState;
 
 use monofil_transport::Stream;
 
+use crate::frames::{Frame, of_handler, parsed};
+
 /// Whether anything is seen on this platform.
 pub const SEES: bool = cfg!(target_os = "linux");
 
@@ -49,6 +51,7 @@ struct Leak {
     deed: Deed,
     component: String,
     method: String,
+    message: u64,
     /// Made readable outside of the handler, whose stack may be small.
     backtrace: Backtrace,
 }
@@ -76,9 +79,19 @@ pub(crate) fn seed_tables(seed: u64) {
     SEEDED.set(None);
 }
 
+/// What a handler did that no seed decides, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leaked {
+    /// Who did what, and at which line.
+    pub text: String,
+    /// The message that was handled, as [records](monofil_transport::record::Sent::message) call it; 0 for none.
+    pub message: u64,
+}
+
 /// Returns what a handler on this thread did since the last look, if it was something that no seed decides.
 #[must_use]
-pub fn leaked() -> Option<String> {
+pub fn leaked() -> Option<Leaked> {
     let leaks = LEAKS.with_borrow_mut(|leaks| match leaks.is_empty() {
         true => Vec::new(),
         false => std::mem::take(leaks),
@@ -88,7 +101,7 @@ pub fn leaked() -> Option<String> {
 
 impl Leak {
     /// Says what was done and where; `None` if it was for a line of a log.
-    fn told(&self) -> Option<String> {
+    fn told(&self) -> Option<Leaked> {
         let text = self.backtrace.to_string();
         if ["tracing_core", "tracing_subscriber"]
             .iter()
@@ -97,31 +110,29 @@ impl Leak {
             return None;
         }
         let (component, method, deed) = (&self.component, &self.method, self.deed.text());
-        let place = place(&text).map_or_else(String::new, |place| format!(" at {place}"));
-        Some(format!("`{component}` {deed} in `{method}`{place}"))
+        let place = match place(&text) {
+            Some(place) => format!(" at {place}"),
+            None => ", at a line that this optimised build does not know".to_owned(),
+        };
+        Some(Leaked {
+            text: format!("`{component}` {deed} in `{method}`{place}"),
+            message: self.message,
+        })
     }
 }
 
-/// Finds the place in a backtrace from which a function of the C library was called: the innermost that is neither the
-/// standard library's nor that of a library from a registry.
-fn place(backtrace: &str) -> Option<&str> {
+/// Finds the place in a backtrace from which a function of the C library was called: the innermost of the handler that
+/// is not in a library from a registry. `None` where optimised code does not say, which is better than a place that is
+/// not it.
+fn place(backtrace: &str) -> Option<String> {
     const STOOD_IN_FOR: [&str; 3] = ["clock_gettime", "getrandom", "pthread_create"];
-    const FOREIGN: [&str; 3] = ["/rustc/", "/library/std/", "/.cargo/registry/"];
-    let lines: Vec<_> = backtrace.lines().map(str::trim).collect();
-    let is_ours = |line: &&str| {
-        let symbol = line.split_once(": ").map(|(_, symbol)| symbol);
-        STOOD_IN_FOR
-            .iter()
-            .any(|name| symbol.is_some_and(|it| it.ends_with(name)))
-    };
-    let ours = lines.iter().position(is_ours)?;
-    // The line after the symbol is its place.
-    let places = lines
-        .iter()
-        .skip(ours + 2)
-        .filter_map(|line| line.strip_prefix("at "));
-    let mut own = places.filter(|place| !FOREIGN.iter().any(|it| place.contains(it)));
-    own.next()
+    let mut frames = parsed(backtrace);
+    let is_stand_in = |frame: &Frame| STOOD_IN_FOR.iter().any(|it| frame.symbol.ends_with(it));
+    let stand_in = frames.iter().position(is_stand_in)?;
+    frames.drain(..=stand_in);
+    let own = of_handler(frames).into_iter();
+    let mut places = own.filter_map(|frame| frame.place);
+    places.find(|place| !place.contains("/.cargo/registry/"))
 }
 
 /// Notes a deed, if a simulated handler does it.
@@ -143,6 +154,7 @@ fn note(deed: Deed) {
                     deed,
                     component: current.component.to_string(),
                     method: current.method.to_string(),
+                    message: crate::property::message_of(&current),
                     backtrace: Backtrace::force_capture(),
                 });
             }
@@ -274,12 +286,30 @@ mod stand_ins {
 mod tests {
     use super::*;
 
+    fn backtrace(handle: &str) -> String {
+        let root = env!("CARGO_MANIFEST_DIR").trim_end_matches("sim");
+        format!(
+            "   0: note\n             at {root}sim/src/guard.rs:150:30\n   1: clock_gettime\n             at \
+             {root}sim/src/guard.rs:200:9\n   2: now\n             at \
+             /rustc/59807/library/std/src/time.rs:9:1\n   3: fill\n             at \
+             /home/ada/.cargo/registry/src/index/rand/src/lib.rs:1:1\n   4: handle\n{handle}   \
+             5: handle\n             at {root}sim/src/service.rs:81:20\n   \
+             6: step\n             at {root}container/src/work.rs:1:1\n   \
+             7: main\n             at /home/ada/shop/src/main.rs:1:1\n"
+        )
+    }
+
     #[test]
     fn the_place_is_the_innermost_that_is_somebody_s_own() {
-        let text = "   0: note\n             at ./sim/src/guard.rs:150:30\n   1: clock_gettime\n             at \
-                    ./sim/src/guard.rs:200:9\n   2: now\n             at \
-                    /rustc/59807/library/std/src/time.rs:9:1\n   3: handle\n             at ./src/orders.rs:17:9\n   \
-                    4: main\n             at ./src/main.rs:1:1\n";
-        assert_eq!(place(text), Some("./src/orders.rs:17:9"));
+        let text = backtrace("             at /home/ada/shop/src/orders.rs:17:9\n");
+        assert_eq!(
+            place(&text).as_deref(),
+            Some("/home/ada/shop/src/orders.rs:17:9")
+        );
+    }
+
+    #[test]
+    fn no_place_is_named_that_is_not_the_handler_s() {
+        assert_eq!(place(&backtrace("")), None);
     }
 }

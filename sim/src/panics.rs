@@ -14,6 +14,8 @@ thread_local! {
 pub(crate) struct Panicked {
     /// Where it was, and what it said.
     pub(crate) text: String,
+    /// The message that was handled, as records call it; 0 for none.
+    pub(crate) message: u64,
     /// Whether a handler panicked, not the test's own code.
     pub(crate) in_handler: bool,
 }
@@ -53,6 +55,7 @@ fn note(info: &PanicHookInfo<'_>) -> bool {
         };
         panics.push(Panicked {
             text,
+            message: current.as_ref().map_or(0, crate::property::message_of),
             in_handler: current.is_some(),
         });
         Some(())
@@ -61,11 +64,11 @@ fn note(info: &PanicHookInfo<'_>) -> bool {
 }
 
 /// Returns the first panic of a handler since the last look.
-pub(crate) fn of_a_handler() -> Option<String> {
+pub(crate) fn of_a_handler() -> Option<Panicked> {
     PANICS.with_borrow_mut(|panics| {
         let panics = panics.as_mut()?;
         let first = panics.iter().position(|panic| panic.in_handler)?;
-        Some(panics.remove(first).text)
+        Some(panics.remove(first))
     })
 }
 

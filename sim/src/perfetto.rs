@@ -2,8 +2,8 @@
 //!
 //! It is written as JSON, in the [trace event format], which both read and which needs no library. Each node is a
 //! process, each instance of a component a thread of it; handlers are slices, with a slice inside for each wait;
-//! messages and answers are flows from slice to slice; faults are spans of a process of their own. Frames and
-//! datagrams are left out: there are many, and the view has them. Time is virtual, in microseconds.
+//! messages and answers are flows from slice to slice; faults are spans of a process of their own. A frame or a
+//! datagram is a span of the node that sent it, as long as it was on the way. Time is virtual, in microseconds.
 //!
 //! [trace event format]: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 
@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::Story;
-use crate::story::{Handler, Moment};
+use crate::story::{Handler, Moment, Packet};
 
 /// Writes the trace.
 #[must_use]
@@ -26,6 +26,9 @@ pub fn trace(story: &Story) -> String {
     }
     for number in 0..story.messages.len() {
         flows(story, &threads, number, &mut events);
+    }
+    for (number, packet) in story.packets.iter().enumerate() {
+        on_the_way(story, number, packet, &mut events);
     }
     marks(story, &mut events);
     let trace = Trace { unit: "ns", events };
@@ -221,6 +224,26 @@ fn flows(story: &Story, threads: &Threads, number: usize, events: &mut Vec<Event
     }
 }
 
+/// Writes a frame or a datagram: there are many at once, so each is a span that knows its own end.
+fn on_the_way(story: &Story, number: usize, packet: &Packet, events: &mut Vec<Event>) {
+    let last = story.moments.len() - 1;
+    let kind = if packet.datagram { "datagram" } else { "frame" };
+    let to = packet.to.map_or("nobody", |to| story.name(to));
+    let name = format!("{kind} → {to}");
+    let end = packet.arrived.or(packet.lost).unwrap_or(last);
+    let process = (pid(story, packet.at), 0);
+    for (ph, moment) in [("b", packet.at), ("e", end)] {
+        let mut event = Event::new(ph, "network", name.as_str(), micros(story, moment));
+        event.id = Some(format!("n{number}"));
+        event.args = json!({
+            "bytes": packet.bytes,
+            "arrived": packet.arrived.is_some(),
+            "lost": packet.lost.is_some(),
+        });
+        events.push(event.on(process));
+    }
+}
+
 fn marks(story: &Story, events: &mut Vec<Event>) {
     let last = story.moments.len().saturating_sub(1);
     for (number, fault) in story.faults.iter().enumerate() {
@@ -302,6 +325,21 @@ mod tests {
             }
         }
         assert!(spans.values().all(|open| *open == 0) && !spans.is_empty());
+        let network = events.iter().filter(|event| event["cat"] == "network");
+        let network: Vec<_> = network
+            .map(|event| {
+                (
+                    event["ph"].as_str(),
+                    event["name"].as_str(),
+                    event["pid"].as_u64(),
+                )
+            })
+            .collect();
+        let frame = Some("frame → payments");
+        assert_eq!(
+            network,
+            [(Some("b"), frame, Some(3)), (Some("e"), frame, Some(3))]
+        );
         for slices in slices.values() {
             for (at, (begin, end)) in slices.iter().enumerate() {
                 for (other, until) in &slices[..at] {

@@ -1,7 +1,7 @@
 //! What must hold in a run.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,15 @@ pub(crate) struct Properties {
     pub(crate) eventually: Vec<Property>,
     /// Looked at when the run is over.
     pub(crate) at_end: Vec<Property>,
+    /// What they are called that have to hold.
+    names: BTreeSet<String>,
+}
+
+impl Properties {
+    fn name<V: Verdict>(&mut self, name: &str, look: impl FnMut(&Sim) -> V + 'static) -> Property {
+        self.names.insert(name.to_owned());
+        Property::new(name, look)
+    }
 }
 
 /// What components themselves said in this run.
@@ -88,8 +97,35 @@ pub(crate) struct Properties {
 pub(crate) struct Said {
     /// Whether each mark was reached.
     pub(crate) marks: BTreeMap<String, bool>,
+    /// What had to hold somewhere.
+    pub(crate) judged: BTreeSet<String>,
     /// What was broken first.
-    pub(crate) broken: Option<(String, String)>,
+    pub(crate) broken: Option<Broken>,
+}
+
+/// A property that does not hold, as it is noted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Broken {
+    pub(crate) property: String,
+    pub(crate) text: String,
+    /// The message whose handler broke it, as records call it; 0 where that is not known.
+    pub(crate) message: u64,
+}
+
+impl Broken {
+    /// Notes that a property does not hold, which nobody's handler broke as far as is known.
+    pub(crate) fn new(property: &str, text: impl Into<String>) -> Self {
+        Self {
+            property: property.to_owned(),
+            text: text.into(),
+            message: 0,
+        }
+    }
+}
+
+/// Returns the message that the handler on this thread handles, as records call it.
+pub(crate) fn message_of(current: &monofil_container::Current) -> u64 {
+    current.message_id.map_or(0, |_| current.trace.span_id)
 }
 
 thread_local! {
@@ -108,26 +144,30 @@ pub(crate) fn heard() -> Said {
 }
 
 /// Returns what was broken, once.
-pub(crate) fn take_broken() -> Option<(String, String)> {
+pub(crate) fn take_broken() -> Option<Broken> {
     SAID.with_borrow_mut(|said| said.as_mut()?.broken.take())
 }
 
 /// Says, from inside a component, that something must hold here. Without a simulated run on this thread it does
 /// nothing.
 pub fn always(holds: bool, property: &str) {
-    if !holds {
-        SAID.with_borrow_mut(|said| {
-            if let Some(said) = said
-                && said.broken.is_none()
-            {
-                let place = monofil_container::current();
-                let place = place.map_or_else(String::new, |current| {
+    SAID.with_borrow_mut(|said| {
+        if let Some(said) = said {
+            if !said.judged.contains(property) {
+                said.judged.insert(property.to_owned());
+            }
+            if !holds && said.broken.is_none() {
+                let current = monofil_container::current();
+                let text = current.as_ref().map_or_else(String::new, |current| {
                     format!("in `{}` of `{}`", current.method, current.component)
                 });
-                said.broken = Some((property.to_owned(), place));
+                said.broken = Some(Broken {
+                    message: current.as_ref().map_or(0, message_of),
+                    ..Broken::new(property, text)
+                });
             }
-        });
-    }
+        }
+    });
 }
 
 /// Says, from inside a component, that something is expected here now and then: in one of the runs of an exploration
@@ -154,7 +194,7 @@ impl Sim {
         property: &str,
         look: impl FnMut(&Self) -> V + 'static,
     ) -> &mut Self {
-        let property = Property::new(property, look);
+        let property = self.properties.name(property, look);
         self.properties.always.push(property);
         self
     }
@@ -178,7 +218,7 @@ impl Sim {
         property: &str,
         look: impl FnMut(&Self) -> V + 'static,
     ) -> &mut Self {
-        let property = Property::new(property, look);
+        let property = self.properties.name(property, look);
         self.properties.eventually.push(property);
         self
     }
@@ -190,9 +230,18 @@ impl Sim {
         property: &str,
         look: impl FnMut(&Self) -> V + 'static,
     ) -> &mut Self {
-        let property = Property::new(property, look);
+        let property = self.properties.name(property, look);
         self.properties.at_end.push(property);
         self
+    }
+
+    /// Returns what has to hold in this run.
+    pub(crate) fn judged(&self) -> BTreeSet<String> {
+        let said = self.properties.names.iter().cloned();
+        let panics = (!self.may_panic).then(|| NO_PANIC.to_owned());
+        let guarded = guard::SEES.then(|| ONE_RUN.to_owned());
+        let work = (!self.work.is_empty()).then(|| WORK_ENDS.to_owned());
+        said.chain(panics).chain(guarded).chain(work).collect()
     }
 
     /// Returns what was broken, if something was.
@@ -206,7 +255,7 @@ impl Sim {
         let mut properties = std::mem::take(&mut self.properties);
         for property in &mut properties.always {
             if let Some(text) = (property.look)(self) {
-                self.fail(&property.name, text);
+                self.fail(Broken::new(&property.name, text));
                 break;
             }
         }
@@ -223,16 +272,22 @@ impl Sim {
                 .retain_mut(|property| (property.look)(self).is_some());
         }
         self.properties = properties;
-        if let Some((property, text)) = take_broken() {
-            self.fail(&property, text);
+        if let Some(broken) = take_broken() {
+            self.fail(broken);
         }
-        if let Some(text) = crate::panics::of_a_handler()
+        if let Some(panicked) = crate::panics::of_a_handler()
             && !self.may_panic
         {
-            self.fail(NO_PANIC, text);
+            self.fail(Broken {
+                message: panicked.message,
+                ..Broken::new(NO_PANIC, panicked.text)
+            });
         }
-        if let Some(text) = guard::leaked() {
-            self.fail(ONE_RUN, text);
+        if let Some(leak) = guard::leaked() {
+            self.fail(Broken {
+                message: leak.message,
+                ..Broken::new(ONE_RUN, leak.text)
+            });
         }
     }
 
@@ -247,24 +302,24 @@ impl Sim {
     }
 
     /// Returns what is not yet as it has to be eventually.
-    pub(crate) fn not_yet(&mut self) -> Option<(String, String)> {
+    pub(crate) fn not_yet(&mut self) -> Option<Broken> {
         if self.failure.is_some() {
             return None;
         }
         if let Some(mut property) = self.properties.eventually.pop() {
             let text = (property.look)(self);
-            return Some((property.name, text.unwrap_or_default()));
+            return Some(Broken::new(&property.name, text.unwrap_or_default()));
         }
         let left = self.work.iter().find(|work| !(work.is_done)())?;
         let text = format!("`{}` has not returned", left.client);
-        Some(("what clients were given to do ends".to_owned(), text))
+        Some(Broken::new(WORK_ENDS, text))
     }
 
     /// Looks at what must hold at the end.
     pub(crate) fn judge_end(&mut self) {
         for mut property in std::mem::take(&mut self.properties.at_end) {
             if let Some(text) = (property.look)(self) {
-                self.fail(&property.name, text);
+                self.fail(Broken::new(&property.name, text));
             }
         }
     }
@@ -282,17 +337,21 @@ impl Sim {
     /// # Panics
     ///
     /// When nobody judges the run.
-    pub(crate) fn fail(&mut self, property: &str, text: String) {
+    pub(crate) fn fail(&mut self, broken: Broken) {
         if self.failure.is_some() {
             return;
         }
         if let Some(recorder) = self.world().recorder() {
-            let (property, text) = (property.into(), text.as_str().into());
-            recorder.add(self.now(), What::Broken { property, text });
+            let what = What::Broken {
+                property: broken.property.as_str().into(),
+                text: broken.text.as_str().into(),
+                message: broken.message,
+            };
+            recorder.add(self.now(), what);
         }
         let failure = Failure {
-            property: property.to_owned(),
-            text,
+            property: broken.property,
+            text: broken.text,
             at: self.elapsed(),
         };
         assert!(self.judged, "{failure} (seed {})", self.seed());
@@ -302,5 +361,7 @@ impl Sim {
 
 /// What always must hold.
 pub(crate) const NO_PANIC: &str = "no handler panics";
+/// What must hold once all is healed.
+const WORK_ENDS: &str = "what clients were given to do ends";
 /// What always must hold, so that the same seed is the same run; see [`guard`].
 const ONE_RUN: &str = "a seed is one run";

@@ -284,7 +284,7 @@ pub fn events(story: &Story, events_max: usize) -> Vec<ReportEvent> {
             None => "until the end".to_owned(),
         };
         let (who, what) = match fault.kind {
-            FaultKind::Down | FaultKind::Paused => {
+            FaultKind::Down | FaultKind::Paused | FaultKind::Node => {
                 let node = fault.nodes.first().map_or("?", |node| story.name(*node));
                 (node.to_owned(), format!("{}, {until}", fault.name))
             }

@@ -1,16 +1,17 @@
 //! A scenario: what is run again and again, and judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use monofil_inproc::{TraceHash, WorldConfig};
 use monofil_transport::record::Recording;
 use serde::{Deserialize, Serialize};
 
-use crate::property::Failure;
+use crate::patience::{self, Published};
+use crate::property::{Broken, Failure};
 use crate::strategy::Latencies;
 use crate::tape::{Drawn, Fixed, Tape};
 use crate::{
@@ -57,7 +58,12 @@ pub struct Scenario {
     pub(crate) faults: Faults,
     liveness: Duration,
     may_panic: bool,
+    patience: Duration,
+    /// Called with how a run failed that never ends, before the process does.
+    stuck: Stuck,
 }
+
+type Stuck = Arc<dyn Fn(&Case, &Failure) + Send + Sync>;
 
 /// All that decides a run of a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +116,8 @@ pub struct Ran {
     pub lasted: Span,
     /// Marks that were to be reached sometimes, and whether they were.
     pub marks: BTreeMap<String, bool>,
+    /// What had to hold.
+    pub judged: BTreeSet<String>,
     /// What went wrong in it.
     pub plan: Plan,
     /// How many frames were sent.
@@ -124,8 +132,33 @@ pub struct Ran {
     pub stacks: String,
 }
 
+impl Ran {
+    /// Says of a run only that it failed.
+    pub(crate) fn that_failed(failure: Failure) -> Self {
+        Self {
+            failure: Some(failure),
+            hash: TraceHash(0),
+            lasted: Span::default(),
+            marks: BTreeMap::new(),
+            judged: BTreeSet::new(),
+            plan: Plan::default(),
+            frames: 0,
+            drawn: Vec::new(),
+            latencies: Vec::new(),
+            recording: Recording::default(),
+            stacks: String::new(),
+        }
+    }
+}
+
 /// The longest that a run may take without letting time pass, in steps.
 const STEPS_AT_ONCE_MAX: u64 = 2_000_000;
+
+/// How a process ends in which a handler never gives the thread back.
+pub const EXIT_STUCK: u8 = 5;
+
+/// What always must hold, so that a run ends.
+pub(crate) const GIVES_BACK: &str = "handlers give the thread back";
 
 /// The stack of a thread that runs a world.
 const STACK_BYTES: usize = 8 << 20;
@@ -145,6 +178,8 @@ impl Scenario {
             faults: Faults::none(),
             liveness: Duration::from_secs(120),
             may_panic: false,
+            patience: Duration::from_secs(60),
+            stuck: Arc::new(|case, failure| eprintln!("seed {}: {failure}", case.seed)),
         }
     }
 
@@ -182,6 +217,26 @@ impl Scenario {
         self
     }
 
+    /// Says how long a handler may hold the thread, of the real clock; zero for ever. Default a minute.
+    ///
+    /// Nothing can end a handler that never returns but the end of its process. In an exploration with several processes
+    /// that is a run that failed; where there is one only, it says which handler of which seed it was, and ends with
+    /// exit code [`EXIT_STUCK`].
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Says what is done with how a run failed that never ends, before the process ends.
+    pub(crate) fn when_stuck(
+        mut self,
+        stuck: impl Fn(&Case, &Failure) + Send + Sync + 'static,
+    ) -> Self {
+        self.stuck = Arc::new(stuck);
+        self
+    }
+
     /// Begins an exploration: the runs with these numbers, which are their seeds unless a
     /// [strategy](crate::Strategy) says otherwise.
     #[must_use]
@@ -210,18 +265,48 @@ impl Scenario {
         keep: Keep,
         mut go_on: impl FnMut(&Sim) -> bool + Send,
     ) -> Ran {
-        let run = || self.run_here(case, keep, &mut go_on);
+        let published = Published::default();
+        let (running, over) = mpsc::channel::<()>();
+        let (there, go_on) = (published.clone(), &mut go_on);
+        let run = move || {
+            let _running = running;
+            self.run_here(case, keep, &there, go_on)
+        };
         let ran = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new()
                 .name(format!("sim {}", self.name))
                 .stack_size(STACK_BYTES)
                 .spawn_scoped(scope, run);
-            thread.expect("a thread for a simulated run").join()
+            let thread = thread.expect("a thread for a simulated run");
+            if let Some(handler) = patience::wait(&published, &over, self.patience) {
+                self.give_up(case, &handler);
+            }
+            thread.join()
         });
         ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    fn run_here(&self, case: &Case, keep: Keep, go_on: &mut dyn FnMut(&Sim) -> bool) -> Ran {
+    /// Says that a handler does not give the thread back, and ends the process: nothing else ends the handler.
+    fn give_up(&self, case: &Case, handler: &str) -> ! {
+        let text = format!("`{handler}` has held the thread for {:.0?}", self.patience);
+        (self.stuck)(
+            case,
+            &Failure {
+                property: GIVES_BACK.to_owned(),
+                text,
+                at: Span::default(),
+            },
+        );
+        std::process::exit(EXIT_STUCK.into())
+    }
+
+    fn run_here(
+        &self,
+        case: &Case,
+        keep: Keep,
+        published: &Published,
+        go_on: &mut dyn FnMut(&Sim) -> bool,
+    ) -> Ran {
         guard::seed_tables(case.seed);
         panics::listen();
         property::listen();
@@ -229,6 +314,7 @@ impl Scenario {
         config.records_max = keep.records;
         let mut sim = Sim::with(self.app.as_str(), config);
         sim.judged = true;
+        sim.cluster.publish(published);
         let recorder = sim.world().recorder().cloned().filter(|_| keep.stacks);
         if let Some(recorder) = &recorder {
             recorder.keep_stacks();
@@ -243,13 +329,16 @@ impl Scenario {
         if ended.is_err() {
             let text = panicked.map_or_else(|| "no message".to_owned(), |panic| panic.text);
             sim.failure = None;
-            sim.fail("the scenario runs to its end", text);
+            sim.fail(Broken::new("the scenario runs to its end", text));
         }
         let (plan, latencies) = ran.unwrap_or_default();
         for (mark, reached) in said.marks {
             *sim.marks.entry(mark).or_default() |= reached;
         }
+        let mut judged = sim.judged();
+        judged.extend(said.judged);
         Ran {
+            judged,
             failure: sim.failure.take(),
             hash: sim.trace_hash(),
             lasted: sim.elapsed(),
@@ -314,8 +403,8 @@ impl Scenario {
                 return false;
             }
         }
-        if let Some((property, text)) = sim.not_yet() {
-            sim.fail(&property, text);
+        if let Some(broken) = sim.not_yet() {
+            sim.fail(broken);
         }
         true
     }
@@ -339,8 +428,8 @@ impl Steps {
             self.at_once + 1
         };
         if self.at_once > STEPS_AT_ONCE_MAX {
-            let text = "nodes keep each other busy and no time passes".to_owned();
-            sim.fail("time passes", text);
+            let text = "nodes keep each other busy and no time passes";
+            sim.fail(Broken::new("time passes", text));
         }
         true
     }

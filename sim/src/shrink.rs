@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use monofil_transport::Stream;
 
 use crate::strategy::Schedule;
-use crate::{Case, Chance, Drawn, Event, Keep, LinkPlan, Plan, Ran, Scenario, Shape, Span};
+use crate::{
+    Case, Chance, Drawn, Event, Failure, Keep, LinkPlan, Plan, Ran, Scenario, Shape, Span,
+};
 
 /// How far it was shrunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +34,19 @@ pub struct Shrunk {
     pub to: Size,
     /// How many smaller cases were tried.
     pub tries: u64,
+}
+
+impl Shrunk {
+    /// Says of a case only that it fails.
+    pub(crate) fn not_at_all(case: &Case, failure: &Failure) -> Self {
+        Self {
+            case: case.clone(),
+            ran: Ran::that_failed(failure.clone()),
+            from: Size::default(),
+            to: Size::default(),
+            tries: 0,
+        }
+    }
 }
 
 struct Shrinker<'a> {

@@ -9,6 +9,7 @@ pub(crate) mod sample;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use monofil_transport::Instant;
 use monofil_transport::record::{Place, Record, Recording, Sent, What};
@@ -145,6 +146,8 @@ pub enum FaultKind {
     Cut,
     /// The link from the first node to the second behaves otherwise.
     Link,
+    /// A node is slow, or its clocks go wrong.
+    Node,
     /// Part of a plan.
     Planned,
 }
@@ -261,6 +264,8 @@ struct Teller {
     running: BTreeMap<u32, usize>,
     /// Faults that are not over, by what ends them.
     open: BTreeMap<Open, usize>,
+    /// When links that are clogged are not any more: nothing is recorded then.
+    clogged: BTreeMap<(u32, u32), Instant>,
     /// The last that a component did, and for which message.
     last: Option<(Moment, Option<usize>)>,
 }
@@ -271,6 +276,9 @@ enum Open {
     Paused(u32),
     Cut(u32, u32),
     Link(u32, u32),
+    Clogged(u32, u32),
+    Slow(u32),
+    Drifting(u32),
     Planned(u32),
 }
 
@@ -278,6 +286,7 @@ impl Teller {
     fn take(&mut self, record: &Record) {
         let at = self.story.moments.len();
         self.story.moments.push((record.at, record.node));
+        self.unclog(at, record.at);
         let node = record.node.unwrap_or(u32::MAX);
         match &record.what {
             What::Sent(_)
@@ -295,14 +304,19 @@ impl Teller {
             | What::DatagramSent { .. }
             | What::DatagramArrived { .. }
             | What::DatagramLost { .. } => self.packet(at, record),
-            What::Broken { property, text } => {
-                let (after, message) = self.last.unzip();
+            What::Broken {
+                property,
+                text,
+                message,
+            } => {
+                let (after, last) = self.last.unzip();
+                let named = self.by_span.get(message).copied();
                 self.story.failures.push(Failure {
                     at,
                     property: property.clone(),
                     text: text.clone(),
                     after,
-                    message: message.flatten(),
+                    message: named.or(last.flatten()),
                 });
             }
             what => self.fault(at, node, what),
@@ -533,6 +547,39 @@ impl Teller {
         }
     }
 
+    /// A link is clogged for so long, or not any more.
+    fn clog(&mut self, at: Moment, link: (u32, u32), lasts: Duration) {
+        let until = self.story.at(at) + lasts;
+        if lasts.is_zero() {
+            self.clogged.remove(&link);
+            self.end(Open::Clogged(link.0, link.1), at);
+            return;
+        }
+        // Clogged once more, it is so until the later of both.
+        let known = self.clogged.insert(link, until);
+        if let Some(known) = known {
+            self.clogged.insert(link, until.max(known));
+            return;
+        }
+        let (from, to) = (self.story.name(link.0), self.story.name(link.1));
+        let text = format!("clog {from} → {to}").into();
+        let (open, nodes) = (Open::Clogged(link.0, link.1), vec![link.0, link.1]);
+        self.begin(open, at, FaultKind::Link, text, nodes);
+    }
+
+    /// Ends what clogged links until `now`.
+    fn unclog(&mut self, at: Moment, now: Instant) {
+        if self.clogged.is_empty() {
+            return;
+        }
+        let is_over = |(link, until): (&(u32, u32), &Instant)| (*until <= now).then_some(*link);
+        let over: Vec<_> = self.clogged.iter().filter_map(is_over).collect();
+        for link in over {
+            self.clogged.remove(&link);
+            self.end(Open::Clogged(link.0, link.1), at);
+        }
+    }
+
     fn fault(&mut self, at: Moment, node: u32, what: &What) {
         match what {
             What::NodeCrashed => {
@@ -578,6 +625,27 @@ impl Teller {
                 .into();
                 let nodes = vec![node, *to];
                 self.begin(Open::Link(node, *to), at, FaultKind::Link, text, nodes);
+            }
+            What::Clogged { to, lasts } => self.clog(at, (node, *to), *lasts),
+            What::Slowed { each_turn } => {
+                self.end(Open::Slow(node), at);
+                if !each_turn.is_zero() {
+                    let text = format!("slow, {each_turn:?} a turn").into();
+                    let nodes = vec![node];
+                    self.begin(Open::Slow(node), at, FaultKind::Node, text, nodes);
+                }
+            }
+            What::ClockDrifts { ppm } => {
+                self.end(Open::Drifting(node), at);
+                if *ppm != 0 {
+                    let text = format!("clocks drift, {ppm} ppm").into();
+                    let nodes = vec![node];
+                    self.begin(Open::Drifting(node), at, FaultKind::Node, text, nodes);
+                }
+            }
+            What::ClockStepped { micros } => {
+                let text = format!("its wall clock jumps by {} ms", *micros as f64 / 1e3);
+                self.event(at, text.into(), EventKind::Life);
             }
             What::FaultBegan { fault, name, nodes } => {
                 let open = Open::Planned(*fault);

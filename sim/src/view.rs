@@ -298,7 +298,8 @@ fn faults(story: &Story, texts: &mut Texts) -> Faults {
             FaultKind::Paused => 1,
             FaultKind::Cut => 2,
             FaultKind::Link => 3,
-            FaultKind::Planned => 4,
+            // Of a node, and drawn alike.
+            FaultKind::Planned | FaultKind::Node => 4,
         });
         columns.name.push(texts.number(&fault.name));
         columns.at.push(fault.at);

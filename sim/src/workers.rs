@@ -5,12 +5,13 @@
 //! together: in the order of the runs, whoever did them.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio, exit};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::explore::{Explore, Line};
@@ -72,20 +73,35 @@ pub(crate) fn work(explore: &Explore, index: u64, of: u64) -> ! {
         let written = std::io::stdout().write_all(said.as_bytes());
         exit(i32::from(written.is_err()))
     }
+    let (explore, at) = explaining(explore);
     let first = explore.runs.start.saturating_add(index);
     let step = usize::try_from(of).unwrap_or(usize::MAX);
     for run in (first..explore.runs.end).step_by(step) {
+        at.store(run, Ordering::Relaxed);
         let line = explore.line(run);
-        let Ok(text) = serde_json::to_string(&line) else {
-            exit(1);
-        };
-        let mut out = std::io::stdout().lock();
-        let said = writeln!(out, "{PREFIX}{text}").and_then(|()| out.flush());
-        if said.is_err() || (line.failure.is_some() && !explore.to_the_end) {
+        if say(&line).is_err() || (line.failure.is_some() && !explore.to_the_end) {
             break;
         }
     }
     exit(0)
+}
+
+fn say(line: &Line) -> std::io::Result<()> {
+    let text = serde_json::to_string(line)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{PREFIX}{text}")?;
+    out.flush()
+}
+
+/// Has a run that never ends say its line all the same: which run it is, has to be noted in what is returned.
+fn explaining(explore: &Explore) -> (Explore, Arc<AtomicU64>) {
+    let (mut explore, at) = (explore.clone(), Arc::new(AtomicU64::new(0)));
+    let run = at.clone();
+    explore.scenario = explore.scenario.when_stuck(move |_, failure| {
+        // The process ends now, whether this is heard or not.
+        let _ = say(&failed(run.load(Ordering::Relaxed), failure.clone()));
+    });
+    (explore, at)
 }
 
 /// How this program is started again to do the same; `None` if that is not known.
@@ -234,15 +250,22 @@ fn end(child: &mut Child) {
 
 /// What is said for a run that ended its process.
 fn died(run: u64, status: &str) -> Line {
+    let failure = Failure {
+        property: "the process survives".to_owned(),
+        text: format!("it ended: {status}"),
+        at: Span::default(),
+    };
+    failed(run, failure)
+}
+
+/// What is said for a run of which nothing is known but how it failed.
+fn failed(run: u64, failure: Failure) -> Line {
     Line {
         run,
-        failure: Some(Failure {
-            property: "the process survives".to_owned(),
-            text: format!("it ended: {status}"),
-            at: Span::default(),
-        }),
+        failure: Some(failure),
         hash: String::new(),
         lasted_nanos: 0,
         marks: BTreeMap::new(),
+        judged: BTreeSet::new(),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use monofil_sim::{Faults, Program, Report, Scenario, Shape, SpanRange, junit};
+use monofil_sim::{Faults, Program, Scenario, Shape, SpanRange, junit};
 
 use super::{Run, world};
 use crate::app::Definition;
@@ -30,7 +30,7 @@ pub(crate) struct Simulated {
 }
 
 /// How long it may take, once all is healed, until the job is done.
-const PATIENCE: Duration = Duration::from_secs(600);
+const LIVENESS: Duration = Duration::from_secs(600);
 
 /// Makes a scenario: all components, and the job, which has to succeed.
 pub(crate) fn scenario(it: Simulated) -> Result<Scenario, Failure> {
@@ -38,7 +38,7 @@ pub(crate) fn scenario(it: Simulated) -> Result<Scenario, Failure> {
     if let (None, Some(until)) = (&it.job, it.args.until) {
         faults.lasts = until.into();
     }
-    let app = it.app.to_string();
+    let (app, patience) = (it.app.to_string(), it.args.patience);
     let scenario = Scenario::new(&app, &app, move |sim| {
         let told = Told {
             layout: Layout::Sim,
@@ -67,7 +67,7 @@ pub(crate) fn scenario(it: Simulated) -> Result<Scenario, Failure> {
             });
         }
     });
-    Ok(scenario.faults(faults).within(PATIENCE))
+    Ok(scenario.faults(faults).within(LIVENESS).patience(patience))
 }
 
 /// Reads what may go wrong. Without faults messages take as long as `--latency` says.
@@ -136,7 +136,7 @@ pub(crate) fn explore(scenario: &Scenario, args: &SimArgs, seed: u64) -> Result<
         tell(format_args!("trace hash {:032x}", report.hash));
     }
     if let Some(file) = &args.pictures.junit {
-        let text = junit::xml(&format!("{} sim", report.scenario), &[result(&report)]);
+        let text = junit::xml(&format!("{} sim", report.scenario), &report.cases());
         fs::write(file, text).map_err(|error| {
             let what = format!("{} cannot be written: {error}", file.display());
             Failure::new(EXIT_FAILED, what)
@@ -155,18 +155,6 @@ fn checked(exploration: &monofil_sim::Explore) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Err(difference) => Err(Failure::new(EXIT_FAILED, difference)),
-    }
-}
-
-fn result(report: &Report) -> junit::Case {
-    junit::Case {
-        name: format!("{} runs", report.runs),
-        took: report.took,
-        failure: report
-            .found
-            .as_ref()
-            .map(|found| (found.failure.property.clone(), report.to_string())),
-        output: String::new(),
     }
 }
 

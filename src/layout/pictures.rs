@@ -32,7 +32,14 @@ pub(super) fn write(
     if let (Some(recorder), Some(failure)) = (world.recorder(), failure) {
         let property = recorder.name(&format!("{job} ends well"));
         let text = failure.what().into();
-        recorder.add(world.now(), What::Broken { property, text });
+        recorder.add(
+            world.now(),
+            What::Broken {
+                property,
+                text,
+                message: 0,
+            },
+        );
     }
     if records_max(args) > 0 {
         let story = Story::of(&world.recording());

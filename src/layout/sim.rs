@@ -110,8 +110,8 @@ impl Steps {
                 format!("at {before} nothing will ever happen again, and the run is not over");
             return Err(Failure::new(EXIT_STUCK, what));
         }
-        if let Some(text) = guard::leaked() {
-            let what = format!("at {before} {text}");
+        if let Some(leaked) = guard::leaked() {
+            let what = format!("at {before} {}", leaked.text);
             return Err(Failure::new(EXIT_FAILED, what)
                 .note("a seed is one run only if handlers take time, random numbers and helpers from their context"));
         }

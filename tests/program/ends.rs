@@ -142,6 +142,31 @@ fn a_simulated_handler_that_never_ends_is_named() {
 }
 
 #[test]
+fn of_many_runs_one_whose_handler_never_ends_is_found_and_named() {
+    let place = place();
+    let many = "sim --then spin --patience 300ms --seeds 0..4 --faults none";
+    // In several processes it is a run that failed, and what is known of it is written down.
+    let run = place.run(&format!("{many} --jobs 2"));
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(
+        run.out.contains("✗ handlers give the thread back"),
+        "{run:?}"
+    );
+    let named = "`app/worker/spin` has held the thread for 300ms";
+    assert!(
+        run.out.contains(named) && run.out.contains("seed 0"),
+        "{run:?}"
+    );
+    // In one process nothing but its end helps.
+    let run = place.run(&format!("{many} --jobs 1"));
+    assert_eq!(run.code, Some(5), "{run:?}");
+    assert!(
+        run.err.contains("seed 0: ") && run.err.contains(named),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn a_handler_that_never_ends_is_reported_and_the_watchdog_ends_the_process() {
     let place = place();
     let run =

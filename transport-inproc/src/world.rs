@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use monofil_transport::record::{Recorder, Recording};
+use monofil_transport::record::{Recorder, Recording, What as Recorded};
 use monofil_transport::{Instant, Next, Node, Plane, Shutdown};
 
 use crate::agenda::What;
@@ -255,24 +255,34 @@ impl World {
                 let now = self.fabric.now;
                 let trace = &mut self.fabric.trace;
                 trace.add(now, TraceKind::Clogged, from.0, to.0, duration);
+                let (to, lasts) = (to.0, Duration::from_nanos(duration));
+                trace.write(now, from.0, || Recorded::Clogged { to, lasts });
             }
             Fault::Slow(node, each_turn) => {
                 let each_turn = nanos(each_turn);
                 self.fabric.node(node.0).slow_by = each_turn;
-                self.changed(TraceKind::Slowed, node, each_turn);
+                self.changed(TraceKind::Slowed, node, each_turn, || {
+                    let each_turn = Duration::from_nanos(each_turn);
+                    Recorded::Slowed { each_turn }
+                });
             }
             Fault::Drift(node, ppm) => {
                 let now = self.fabric.now;
                 let clocks = self.fabric.node(node.0).clocks.get_or_insert_default();
                 clocks.drift(now, ppm);
-                self.changed(TraceKind::ClockChanged, node, u64::from(ppm as u32));
+                let detail = u64::from(ppm as u32);
+                self.changed(TraceKind::ClockChanged, node, detail, || {
+                    Recorded::ClockDrifts { ppm }
+                });
                 // When it wanted to turn was said by the clock as it was.
                 self.fabric.make_ready(node.0);
             }
             Fault::StepWallClock(node, micros) => {
                 let clocks = self.fabric.node(node.0).clocks.get_or_insert_default();
                 clocks.step_wall(micros);
-                self.changed(TraceKind::ClockChanged, node, micros as u64);
+                self.changed(TraceKind::ClockChanged, node, micros as u64, || {
+                    Recorded::ClockStepped { micros }
+                });
             }
             Fault::Shutdown(node, how) => {
                 if self.fabric.node(node.0).life == Life::Up {
@@ -283,10 +293,18 @@ impl World {
         }
     }
 
-    fn changed(&mut self, kind: TraceKind, node: NodeKey, detail: u64) {
+    /// Notes that a node changed: for the hash, and for people.
+    fn changed(
+        &mut self,
+        kind: TraceKind,
+        node: NodeKey,
+        detail: u64,
+        what: impl FnOnce() -> Recorded,
+    ) {
         let now = self.fabric.now;
         let nobody = crate::trace::NOBODY;
         self.fabric.trace.add(now, kind, node.0, nobody, detail);
+        self.fabric.trace.write(now, node.0, what);
     }
 
     /// Returns where the node that turns says how long it computes.
@@ -496,8 +514,13 @@ impl World {
                 to: NodeKey(to),
             });
         }
+        let now = self.fabric.now;
         for link in &mut self.fabric.links {
-            link.clogged_until = 0;
+            if std::mem::take(&mut link.clogged_until) > now {
+                let (to, lasts) = (link.to, Duration::ZERO);
+                let clogged = || Recorded::Clogged { to, lasts };
+                self.fabric.trace.write(now, link.from, clogged);
+            }
         }
     }
 

@@ -21,6 +21,7 @@ mod text;
 
 use std::panic::Location;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use recorder::{Recorder, Recording, Stack};
 
@@ -86,6 +87,28 @@ pub enum What {
     LinkChanged {
         /// To whom.
         to: u32,
+    },
+    /// What is sent to another node arrives when so much time has passed from now.
+    Clogged {
+        /// To whom.
+        to: u32,
+        /// How much; nothing when it ends early.
+        lasts: Duration,
+    },
+    /// Each turn of this node takes longer.
+    Slowed {
+        /// By so long; nothing when it ends.
+        each_turn: Duration,
+    },
+    /// The clocks of this node run fast, or slow if negative.
+    ClockDrifts {
+        /// By so many millionths; 0 when it ends.
+        ppm: i32,
+    },
+    /// The wall clock of this node jumped, back if negative.
+    ClockStepped {
+        /// By so many microseconds.
+        micros: i64,
     },
     /// A frame was taken from this node.
     FrameSent {
@@ -218,6 +241,8 @@ pub enum What {
         property: Arc<str>,
         /// How it does not hold.
         text: Arc<str>,
+        /// The message whose handler broke it, if that is known; 0 if not. See [`Sent::message`].
+        message: u64,
     },
 }
 
@@ -273,6 +298,10 @@ impl What {
                 | Self::Cut { .. }
                 | Self::Healed { .. }
                 | Self::LinkChanged { .. }
+                | Self::Clogged { .. }
+                | Self::Slowed { .. }
+                | Self::ClockDrifts { .. }
+                | Self::ClockStepped { .. }
                 | Self::FaultBegan { .. }
                 | Self::FaultEnded { .. }
                 | Self::Broken { .. }

@@ -16,9 +16,9 @@ const STOCK: u32 = 3;
 struct Writer(Recorder);
 
 impl Writer {
-    fn add(&self, millis: u64, node: u32, what: What) {
+    fn add(&self, millis: u64, node: u32, what: What) -> u64 {
         let at = Instant::ZERO + Duration::from_millis(millis);
-        self.0.of(node).add(at, what);
+        self.0.of(node).add(at, what)
     }
 
     fn sent(&self, millis: u64, node: u32, (message, cause): (u64, u64), names: [&str; 3]) {
@@ -99,7 +99,11 @@ pub(crate) fn failing() -> Story {
     run.waits(1, CLIENT, 1);
     run.began(3, ORDERS, 1, 11, "shop.Orders/Place");
     run.sent(3, ORDERS, (12, 11), charge);
+    let (to, bytes) = (Some(PAYMENTS), 40);
+    let sent = run.add(3, ORDERS, What::FrameSent { to, bytes });
     run.waits(3, ORDERS, 1);
+    let from = ORDERS;
+    run.add(4, PAYMENTS, What::FrameArrived { from, sent });
     run.began(4, PAYMENTS, 1, 12, "shop.Payments/Charge");
     run.waits(4, PAYMENTS, 1);
     run.add(5, ORDERS, What::Cut { to: PAYMENTS });
@@ -122,6 +126,14 @@ pub(crate) fn failing() -> Story {
     run.began(47, PAYMENTS, 2, 13, "shop.Payments/Charge");
     let (property, text) = ("an order is charged once", "A-17 was charged 2 times");
     let (property, text) = (property.into(), text.into());
-    run.add(47, PAYMENTS, What::Broken { property, text });
+    run.add(
+        47,
+        PAYMENTS,
+        What::Broken {
+            property,
+            text,
+            message: 0,
+        },
+    );
     Story::of(&run.0.recording())
 }

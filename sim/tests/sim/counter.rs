@@ -10,6 +10,18 @@ use monofil_sim::Sim;
 #[derive(Default)]
 pub(crate) struct Counter {
     value: u64,
+    /// Called with each value that is set.
+    look: Option<fn(u64)>,
+}
+
+impl Counter {
+    /// Makes one that has a function look at what it is set to.
+    pub(crate) fn that(look: fn(u64)) -> Self {
+        Self {
+            value: 0,
+            look: Some(look),
+        }
+    }
 }
 
 pub(crate) fn number(payload: &Payload) -> u64 {
@@ -21,7 +33,10 @@ impl Component for Counter {
         let given = number(message.payload());
         match message.method().as_str() {
             "Get" => {}
-            "Set" => self.value = given,
+            "Set" => {
+                self.look.inspect(|look| look(given));
+                self.value = given;
+            }
             "Add" => self.value += given,
             other => return Err(HandlerError::Unimplemented(other.to_owned())),
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use monofil_sim::{
-    Case, Episodes, Explore, Faults, Keep, Report, Scenario, Schedule, Sim, Span, SpanRange,
+    Case, Episodes, Explore, Faults, Keep, Received, Report, Scenario, Schedule, Sim, Span,
+    SpanRange,
 };
 
 use crate::counter::{ask, counter};
@@ -98,7 +99,7 @@ fn a_lost_update_is_found_and_shrunk_to_two_clients() {
     let report = scenario().explore(0..500).jobs(1).run();
     let found = found(&report);
     assert_eq!(found.failure.property, "no update is lost");
-    assert_eq!(found.reproduced, (10, 10));
+    assert_eq!(found.reproduced, Some((10, 10)));
     let steps: Vec<_> = found.shrunk.ran.drawn.iter().collect();
     // Two clients, one step each; no pauses that differ.
     let clients = steps
@@ -119,7 +120,7 @@ fn what_needs_one_fault_shrinks_to_it() {
     let report = needs_a_cut().explore(0..500).jobs(1).run();
     let found = found(&report);
     assert_eq!(found.failure.property, "every addition succeeds");
-    assert_eq!(found.reproduced, (10, 10));
+    assert_eq!(found.reproduced, Some((10, 10)));
     assert_eq!(found.shrunk.to.faults, 1, "{report}");
     assert!(found.shrunk.from.faults > 1, "{report}");
     let case = toml::to_string(&found.shrunk.case).expect("a case can be written");
@@ -201,6 +202,49 @@ fn processes_do_all_runs_of_one_that_holds() {
     assert_eq!(many, summary(&explore.jobs(1)));
     assert_eq!((many.0, many.4), (60, None));
     assert_eq!(many.3.get("an addition arrives"), Some(&60));
+}
+
+#[test]
+fn ci_is_told_of_each_property_and_each_mark() {
+    let cases = |value: u64| {
+        let report = Scenario::new("told", "counters", move |sim| {
+            counter(sim);
+            sim.spawn("ada", move |cx| {
+                monofil_sim::always(value < 3, "it is small");
+                ask(cx, "Set", value)
+            });
+            sim.sometimes("it is 2", |sim| sim.received("counter").iter().any(is_2));
+            sim.at_end("it is set once", |sim| sim.received("counter").len() == 1);
+        })
+        .explore(0..3)
+        .jobs(1)
+        .run();
+        let cases = report.cases().into_iter();
+        let cases = cases.map(|case| (case.name, case.failure.map(|(line, _)| line)));
+        cases.collect::<BTreeMap<_, _>>()
+    };
+    let is_well = |cases: &BTreeMap<String, Option<String>>, name: &str| cases[name].is_none();
+    let good = cases(2);
+    for name in [
+        "it is small",
+        "it is set once",
+        "no handler panics",
+        "what clients were given to do ends",
+        "sometimes it is 2",
+    ] {
+        assert!(is_well(&good, name), "{good:?}");
+    }
+    let bad = cases(3);
+    assert!(
+        !is_well(&bad, "it is small") && is_well(&bad, "it is set once"),
+        "{bad:?}"
+    );
+    let never = Some("it was never reached".to_owned());
+    assert_eq!(bad["sometimes it is 2"], never);
+}
+
+fn is_2(received: &Received) -> bool {
+    received.payload.to_bytes() == "2"
 }
 
 #[test]

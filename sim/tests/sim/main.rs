@@ -7,3 +7,4 @@ mod guard;
 mod inject;
 mod nodes;
 mod stacks;
+mod story;

@@ -33,6 +33,12 @@ impl What {
             Self::Cut { to } => format!("the way to {} is cut", name(*to)),
             Self::Healed { to } => format!("the way to {} is healed", name(*to)),
             Self::LinkChanged { to } => format!("the way to {} changes", name(*to)),
+            Self::Clogged { to, lasts } => {
+                format!("the way to {} is clogged for {lasts:?}", name(*to))
+            }
+            Self::Slowed { each_turn } => format!("each turn takes {each_turn:?} longer"),
+            Self::ClockDrifts { ppm } => format!("its clocks drift by {ppm} ppm"),
+            Self::ClockStepped { micros } => format!("its wall clock jumps by {micros} µs"),
             Self::FrameSent { to, bytes } => {
                 format!("sends a frame of {bytes} bytes to {}", or_nobody(*to))
             }
@@ -88,7 +94,7 @@ impl What {
             Self::AnswerLate { call } => format!("the answer to call {call} comes too late"),
             Self::CastReturned { cast, error } => format!("cast {cast} comes back: {error}"),
             Self::Reached { name } => format!("reached: {name}"),
-            Self::Broken { property, text } => format!("broken: {property}: {text}"),
+            Self::Broken { property, text, .. } => format!("broken: {property}: {text}"),
         }
     }
 }
@@ -168,6 +174,7 @@ mod tests {
         let broken = What::Broken {
             property: "books balance".into(),
             text: "7 are missing".into(),
+            message: 0,
         };
         assert_eq!(
             line(None, broken),
