@@ -53,8 +53,9 @@ pub use job::{Job, Layout};
 pub use monofil_container::{
     Bounds, CallError, Caller, Client, Code, Component, ComponentSpec, Container, ContainerConfig,
     Context, Counter, Current, Directory, Executed, HandlerError, Health, InstanceLimits,
-    Interface, LinkConfig, MemberInfo, MemberState, MembershipConfig, Message, MessageKind, Method,
-    Name, NodeId, NodeLimits, Payload, Pending, RawPending, RawReplies, Rejection, Replies, Reply,
+    Interface, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
+    LinkConfig, MemberInfo, MemberState, MembershipConfig, Message, MessageKind, Method, Name,
+    NodeId, NodeLimits, Payload, Pending, RawPending, RawReplies, Rejection, Replies, Reply,
     ReplySource, ReplyStream, Request, StartReason, StaticDirectory, Status, Subscription, Trace,
     Undelivered, codegen, control, current, name,
 };

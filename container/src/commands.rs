@@ -22,7 +22,7 @@ use crate::instance::State;
 use crate::link::Link;
 use crate::name;
 use crate::peers::{Health, Peer};
-use crate::{CallError, MemberInfo, MemberState, Name, NodeId, Payload};
+use crate::{CallError, Limit, MemberInfo, MemberState, Name, NodeId, Payload};
 
 impl Core {
     pub(crate) fn handle_control(&mut self, io: &mut dyn Io, from: &Route, bytes: &Bytes) {
@@ -117,9 +117,12 @@ impl Core {
                 response::Result::Accepted(Accepted {})
             }
             Some(Verb::Directory(asked)) => response::Result::Entries(self.entries(&asked)),
+            Some(Verb::SetLimit(asked)) => self.obey_limit(asked),
+            Some(Verb::ReadLimits(_)) => self.answer_limits(),
             Some(Verb::Breakers(_) | Verb::Explain(_)) | None => response::Result::Refused(Refused {
                 reason:
-                    "this node does not know that verb; it knows ping, describe, drain, stop, directory"
+                    "this node does not know that verb; it knows ping, describe, drain, stop, directory, set_limit, \
+                     read_limits"
                     .into(),
             }),
         }
@@ -248,8 +251,8 @@ impl Core {
                 state: instance.state_word().to_owned(),
                 queued_messages: instance.queue.len() as u64,
                 queued_bytes: instance.queued_bytes as u64,
-                queue_messages_max: instance.limits.queue_messages as u64,
-                queue_bytes_max: instance.limits.queue_bytes as u64,
+                queue_messages_max: instance.guard.get(Limit::QueueMessages),
+                queue_bytes_max: instance.guard.get(Limit::QueueBytes),
                 handled: instance.handled,
                 rejected: instance.rejected,
                 panics: instance.panics,

@@ -268,6 +268,14 @@ pub struct InstanceLimits {
     pub queue_messages: usize,
     /// Their payloads, in bytes. Default 16 MiB.
     pub queue_bytes: usize,
+    /// Messages that wait for it, and its handlers under way. Default none.
+    pub in_flight: Option<u64>,
+    /// Messages admitted each second; see [`Limit::RateMessages`](crate::Limit::RateMessages). Default none.
+    pub rate_messages: Option<u64>,
+    /// Their payloads, in bytes for each second. Default none.
+    pub rate_bytes: Option<u64>,
+    /// How long messages may stand in its queue; see [`Limit::QueueTime`](crate::Limit::QueueTime). Default none.
+    pub queue_time: Option<Duration>,
     /// The stack of its handlers, in bytes; overflowing it ends the process, which names the component.
     /// Default 256 KiB; at least 16 KiB.
     pub stack_bytes: usize,
@@ -283,6 +291,10 @@ impl Default for InstanceLimits {
         Self {
             queue_messages: 1024,
             queue_bytes: 16 << 20,
+            in_flight: None,
+            rate_messages: None,
+            rate_bytes: None,
+            queue_time: None,
             stack_bytes: 256 << 10,
             restarts: 5,
             restart_window: Duration::from_secs(60),

@@ -16,6 +16,12 @@ pub struct NodeLimits {
     pub queue_messages: usize,
     /// Their payloads, in bytes. Default 128 MiB.
     pub queue_bytes: usize,
+    /// Messages queued and handlers under way, of all instances together. Default none.
+    pub in_flight: Option<u64>,
+    /// Messages admitted each second; see [`Limit::RateMessages`](crate::Limit::RateMessages). Default none.
+    pub rate_messages: Option<u64>,
+    /// Their payloads, in bytes for each second. Default none.
+    pub rate_bytes: Option<u64>,
     /// Messages that each instance may queue even when its neighbours fill the rest. Default 64.
     pub guaranteed_messages: usize,
     /// Handlers under way at once, each on a stack. Default 8192.
@@ -35,6 +41,9 @@ impl Default for NodeLimits {
         Self {
             queue_messages: 16_384,
             queue_bytes: 128 << 20,
+            in_flight: None,
+            rate_messages: None,
+            rate_bytes: None,
             guaranteed_messages: 64,
             handlers: 8192,
             calls: 65_536,

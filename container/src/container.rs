@@ -25,7 +25,9 @@ use crate::counters::Counter;
 use crate::current;
 use crate::fiber::{Pause, Suspender, Worker, WorkerPool, current_span, panic_message};
 use crate::liveness::BusyAnswer;
-use crate::{CallError, ContainerConfig, Health, MemberInfo, Name, work};
+use crate::{
+    CallError, ContainerConfig, Health, LimitChange, LimitError, LimitInfo, MemberInfo, Name, work,
+};
 
 /// What has been waiting in the outbox for so long leaves between two handlers.
 const FLUSH_WITHIN: Duration = Duration::from_micros(100);
@@ -84,6 +86,21 @@ impl Container {
         let mut gauges = self.core.borrow().gauges();
         gauges.insert("monofil_stacks_used", self.workers.used() as u64);
         gauges
+    }
+
+    /// Changes a limit of the running node, and returns it as it is now: once, or for each instance of a component.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitError`]; then nothing was changed.
+    pub fn set_limit(&mut self, change: LimitChange) -> Result<Vec<LimitInfo>, LimitError> {
+        self.core.borrow_mut().set_limit(change)
+    }
+
+    /// Returns every limit that can be changed, as it is: of the node, of its instances, and of limited flows.
+    #[must_use]
+    pub fn limits(&self) -> Vec<LimitInfo> {
+        self.core.borrow().limits()
     }
 
     /// Returns how many frames and datagrams were refused because they make no sense.

@@ -11,7 +11,10 @@ use crate::core::{Core, Shared, Task, Timer};
 use crate::counters::Counter;
 use crate::environment::Environment;
 use crate::fiber::Suspender;
-use crate::{CallError, Caller, Name, Payload, RawPending, RawReplies, Request, Trace};
+use crate::{
+    CallError, Caller, Limit, LimitError, LimitInfo, LimitValue, Name, Payload, RawPending,
+    RawReplies, Request, Trace,
+};
 
 /// A handler's way to the rest of the world: calls, time, randomness, what it keeps.
 ///
@@ -229,6 +232,40 @@ impl<'a> Context<'a> {
             }
         }
         first
+    }
+
+    /// Changes a limit of this instance, for a while or until the node ends. It counts from the next message on;
+    /// nothing that was admitted is put out again.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitError::AlwaysLimited`] when a queue would have none.
+    pub fn set_limit(
+        &mut self,
+        limit: Limit,
+        value: LimitValue,
+        lasts: Option<Duration>,
+    ) -> Result<(), LimitError> {
+        let index = self.own_instance();
+        index.map_or(Ok(()), |index| {
+            let mut core = self.core.borrow_mut();
+            core.set_own_limit(index, limit, value, lasts)
+        })
+    }
+
+    /// Returns the limits of this instance, as they are.
+    #[must_use]
+    pub fn limits(&self) -> Vec<LimitInfo> {
+        let index = self.own_instance();
+        index.map_or_else(Vec::new, |index| {
+            self.core.borrow().limits_of_instance(index)
+        })
+    }
+
+    /// Finds the instance that this is a handler of. None is left of one that was killed.
+    fn own_instance(&self) -> Option<usize> {
+        let index = self.task.instance.or(self.task.sender.instance)?;
+        (!self.core.borrow().dead).then_some(index)
     }
 
     /// Asks this component's node to finish what it has and end.

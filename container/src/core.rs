@@ -19,6 +19,7 @@ use monofil_transport::{
 };
 
 use crate::calls::{Calls, Lapsed, Origin, Served, ServedKey, TaskId};
+use crate::capacity::Capacity;
 use crate::config::NodeLimits;
 use crate::counters::{Counter, Counters};
 use crate::envelope::Chain;
@@ -74,6 +75,8 @@ pub(crate) enum Timer {
     Join,
     /// What other members run is looked at.
     Refresh,
+    /// A limit was changed for a while, which is over.
+    Limits,
     /// The orderly end has taken too long.
     DrainDeadline,
     /// Peers that have not acknowledged everything are spoken to.
@@ -289,6 +292,7 @@ pub(crate) struct Core {
     pub(crate) local_topics: Table<Name, Vec<(Name, Name)>>,
     /// Targets as they were given, and what they mean.
     targets: ByAddress<Target>,
+    pub(crate) capacity: Capacity,
     pub(crate) queued_messages: usize,
     pub(crate) queued_bytes: usize,
     pub(crate) arrivals: u64,
@@ -385,6 +389,7 @@ impl Core {
             by_name: Table::default(),
             local_topics: Table::default(),
             targets: ByAddress::default(),
+            capacity: Capacity::new(&config.limits),
             queued_messages: 0,
             queued_bytes: 0,
             arrivals: 0,
@@ -638,6 +643,7 @@ impl Core {
                 Timer::Swim { at, event, put_off } => self.swim_due(at, event, put_off),
                 Timer::Join => self.join_due(),
                 Timer::Refresh => self.refresh_due(),
+                Timer::Limits => self.limits_due(),
                 Timer::DrainDeadline => self.drain_deadline_passed(),
                 // The turn does it, as it ends.
                 Timer::Poke => {}

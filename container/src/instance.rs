@@ -8,6 +8,7 @@ use std::time::Duration;
 use monofil_transport::{HandlerId, Instant};
 
 use crate::calls::Origin;
+use crate::capacity::Guard;
 use crate::environment::Environment;
 use crate::{
     CallError, Component, ComponentSpec, InstanceLimits, Interface, Message, Name, StartReason,
@@ -22,6 +23,8 @@ pub(crate) type Factory = Rc<RefCell<Box<dyn FnMut() -> Box<dyn Component>>>>;
 pub(crate) struct Queued {
     pub(crate) message: Message,
     pub(crate) origin: Origin,
+    /// Since when it is there.
+    pub(crate) since: Instant,
 }
 
 /// What an instance does next.
@@ -49,7 +52,9 @@ pub(crate) enum State {
 pub(crate) struct Instance {
     pub(crate) name: Name,
     pub(crate) number: u32,
+    /// As configured; `guard` has those that count now.
     pub(crate) limits: InstanceLimits,
+    pub(crate) guard: Guard,
     pub(crate) interfaces: Vec<&'static Interface>,
     /// Those of its methods that answer with a stream; few or none.
     streaming: Vec<Name>,
@@ -98,6 +103,7 @@ impl Instance {
             name: spec.name,
             number: 0,
             limits: spec.limits,
+            guard: Guard::new(|limit| limit.of_instance(&spec.limits)),
             interfaces: spec.interfaces,
             streaming,
             subscriptions: spec.subscriptions,
@@ -158,46 +164,39 @@ impl Instance {
         matches!(self.state, State::Busy | State::BackingOff { .. })
     }
 
-    /// Refuses what is over a bound of this instance.
-    pub(crate) fn check_room(&self, now: Instant, payload_bytes: usize) -> Result<(), CallError> {
-        let refuse = |limit: &str, value: usize, observed: usize| {
-            let mut error = CallError::rejected(limit, value as u64, observed as u64, &self.name);
-            if let CallError::Rejected(rejection) = &mut error {
-                rejection.retry_after = Some(self.retry_after(now));
-            }
-            Err(error)
-        };
-        let messages = self.queue.len() - self.returned;
-        if self.state == State::Stopped {
-            return Err(CallError::Draining(self.name.clone()));
-        }
-        if matches!(self.state, State::BackingOff { .. }) {
-            let observed = self.crashes.len();
-            return refuse("instance.restarts", self.limits.restarts, observed);
-        }
-        if messages >= self.limits.queue_messages {
-            return refuse(
-                "instance.queue_messages",
-                self.limits.queue_messages,
-                messages,
-            );
-        }
-        let bytes = self.queued_bytes + payload_bytes;
-        if messages > 0 && bytes > self.limits.queue_bytes {
-            return refuse("instance.queue_bytes", self.limits.queue_bytes, bytes);
-        }
-        Ok(())
+    pub(crate) fn is_busy(&self) -> bool {
+        self.state == State::Busy
     }
 
+    /// Refuses everything while it could not handle anything.
+    #[inline]
+    pub(crate) fn check_state(&self, now: Instant) -> Result<(), CallError> {
+        match self.state {
+            State::New | State::Idle | State::Busy => Ok(()),
+            State::Stopped => Err(CallError::Draining(self.name.clone())),
+            State::BackingOff { .. } => {
+                let (most, observed) = (self.limits.restarts as u64, self.crashes.len() as u64);
+                let mut error =
+                    CallError::rejected("instance.restarts", most, observed, &self.name);
+                if let CallError::Rejected(rejection) = &mut error {
+                    rejection.retry_after = Some(self.retry_after(now));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) const RETRY_LEAST: Duration = Duration::from_millis(1);
+    pub(crate) const RETRY_MOST: Duration = Duration::from_secs(5);
+
     /// It is built again by then, or else half of what is queued should be done.
-    fn retry_after(&self, now: Instant) -> Duration {
-        const LEAST: Duration = Duration::from_millis(1);
-        const MOST: Duration = Duration::from_secs(5);
+    pub(crate) fn retry_after(&self, now: Instant) -> Duration {
         if let State::BackingOff { until } = self.state {
-            return now.until(until).max(LEAST);
+            return now.until(until).max(Self::RETRY_LEAST);
         }
         let half = u32::try_from(self.queue.len() / 2).unwrap_or(u32::MAX);
-        self.handling.saturating_mul(half).clamp(LEAST, MOST)
+        let time = self.handling.saturating_mul(half);
+        time.clamp(Self::RETRY_LEAST, Self::RETRY_MOST)
     }
 
     pub(crate) fn push(&mut self, arrival: u64, work: Work) {

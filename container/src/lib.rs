@@ -20,6 +20,7 @@ pub use arcstr;
 mod caller;
 mod calls;
 mod cancel;
+mod capacity;
 mod client;
 mod commands;
 mod component;
@@ -60,6 +61,9 @@ mod trace;
 mod work;
 
 pub use caller::{Caller, Pending, ReplyStream, codegen};
+pub use capacity::{
+    Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
+};
 pub use client::Client;
 pub use component::{
     Component, ComponentSpec, InstanceLimits, Interface, Method, Replies, Reply, ReplySource,

@@ -396,12 +396,17 @@ impl Core {
     ) -> Result<(), CallError> {
         self.check_manner(index, &envelope)?;
         let bytes = envelope.payload.len();
-        if let Err(error) = self.check_room(index, bytes) {
+        if let Err(error) = self.check_room(index, &envelope.flow, bytes) {
             self.instances[index].rejected += 1;
             return Err(error);
         }
         let message = Message(envelope);
-        let queued = Queued { message, origin };
+        let since = self.now;
+        let queued = Queued {
+            message,
+            origin,
+            since,
+        };
         self.enqueue(index, queued, bytes);
         Ok(())
     }
@@ -449,34 +454,6 @@ impl Core {
             _ => free.min_by_key(|index| self.instances[**index].load()),
         };
         Some(chosen.copied().ok_or_else(|| self.cycle(envelope)))
-    }
-
-    /// An instance's bounds, and the node's: within its guarantee an instance may always queue.
-    fn check_room(&self, index: usize, bytes: usize) -> Result<(), CallError> {
-        let instance = &self.instances[index];
-        instance.check_room(self.now, bytes)?;
-        if instance.queue.len() < self.limits.guaranteed_messages {
-            return Ok(());
-        }
-        let table = [
-            (
-                "node.queue_messages",
-                self.limits.queue_messages,
-                self.queued_messages + 1,
-            ),
-            (
-                "node.queue_bytes",
-                self.limits.queue_bytes,
-                self.queued_bytes + bytes,
-            ),
-        ];
-        for (name, value, observed) in table {
-            if observed > value {
-                let (value, observed) = (value as u64, observed as u64 - 1);
-                return Err(CallError::rejected(name, value, observed, &self.name));
-            }
-        }
-        Ok(())
     }
 
     /// A call started here has its answer. One answer to a call that wanted a stream is a stream of one.

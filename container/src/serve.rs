@@ -12,8 +12,8 @@ use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::instance::{Queued, State, Work};
 use crate::{
-    CallError, Component, Executed, HandlerError, Message, Name, Payload, Reply, StartReason,
-    Status, Undelivered,
+    CallError, Component, Executed, HandlerError, Limit, Message, Name, Payload, Reply,
+    StartReason, Status, Undelivered,
 };
 
 impl Core {
@@ -22,6 +22,7 @@ impl Core {
         let arrival = self.arrival();
         self.queued_messages += 1;
         self.queued_bytes += bytes;
+        self.capacity.flows.queued(queued.message.flow(), bytes);
         if let Some(key) = queued.origin.served_key() {
             let place = Served::Queued {
                 instance: index,
@@ -66,10 +67,16 @@ impl Core {
                 return Some(work);
             };
             self.dequeued(&queued);
-            if queued.message.deadline() > self.now {
-                return Some(Work::Message(queued));
+            if queued.message.deadline() <= self.now {
+                self.queued_too_long(queued, index);
+                continue;
             }
-            self.queued_too_long(queued, index);
+            let Some(error) = self.check_delay(index, queued.since) else {
+                return Some(Work::Message(queued));
+            };
+            self.rejected(&error);
+            self.instances[index].rejected += 1;
+            self.conclude_queued(queued, index, error);
         }
     }
 
@@ -93,8 +100,10 @@ impl Core {
     }
 
     fn dequeued(&mut self, queued: &Queued) {
+        let bytes = queued.message.payload().len();
         self.queued_messages -= 1;
-        self.queued_bytes -= queued.message.payload().len();
+        self.queued_bytes -= bytes;
+        self.capacity.flows.dequeued(queued.message.flow(), bytes);
         if let Some(key) = queued.origin.served_key() {
             self.set_served(key, None);
         }
@@ -204,7 +213,8 @@ impl Core {
     pub(crate) fn give_back(&mut self, index: usize, undelivered: Undelivered) {
         self.counters.add(Counter::CastsUndelivered);
         let instance = &self.instances[index];
-        if instance.returned >= instance.limits.queue_messages || instance.state == State::Stopped {
+        let most = instance.guard.get(Limit::QueueMessages);
+        if instance.returned as u64 >= most || instance.state == State::Stopped {
             self.counters.add(Counter::CastsUndeliveredDropped);
             return;
         }
@@ -280,6 +290,9 @@ impl Core {
         place.number = self.fresh_id();
         place.started = self.now;
         let purpose = place.purpose;
+        if purpose == Purpose::Handle {
+            self.capacity.flows.began(&place.sender.flow);
+        }
         if let Some(progress) = &self.progress {
             progress.enter(place.handler);
         }
@@ -336,6 +349,9 @@ impl Core {
     pub(crate) fn end_task(&mut self, id: TaskId, task: &Task) -> bool {
         if self.tasks.remove(id.0).is_none() {
             return false;
+        }
+        if task.purpose == Purpose::Handle {
+            self.capacity.flows.ended(&task.sender.flow);
         }
         if let Some(timer) = task.timer.take() {
             self.timers.cancel(timer);

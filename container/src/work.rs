@@ -279,7 +279,9 @@ impl Core {
     fn handle_activity(&mut self, index: usize, queued: Queued) -> Activity {
         self.counters.add(Counter::HandlersStarted);
         let component = self.take_component(index);
-        let Queued { message, origin } = queued;
+        let Queued {
+            message, origin, ..
+        } = queued;
         let mut task = self.spare_task();
         let place = Task::unshared(&mut task);
         place.begin(Purpose::Handle, Self::label(&message), Some(index));

@@ -348,7 +348,7 @@ mod schema {
     };
     static REQUEST: Schema = Schema {
         name: "Request",
-        last: 7,
+        last: 9,
         fields: &[
             (1, Messages(&SCALARS, one)),
             (2, Messages(&SCALARS, one)),
@@ -357,6 +357,18 @@ mod schema {
             (5, Messages(&DIRECTORY, one)),
             (6, Messages(&BREAKERS, one)),
             (7, Messages(&EXPLAIN, one)),
+            (8, Messages(&SET_LIMIT, one)),
+            (9, Messages(&SCALARS, one)),
+        ],
+    };
+    static SET_LIMIT: Schema = Schema {
+        name: "SetLimit",
+        last: 7,
+        fields: &[
+            (1, Text(name)),
+            (2, Text(name)),
+            (3, Text(name)),
+            (7, Text(name)),
         ],
     };
     static BREAKERS: Schema = Schema {
@@ -386,7 +398,7 @@ mod schema {
     };
     static RESPONSE: Schema = Schema {
         name: "Response",
-        last: 7,
+        last: 8,
         fields: &[
             (1, Messages(&PONG, one)),
             (2, Messages(&DESCRIPTION, one)),
@@ -395,7 +407,18 @@ mod schema {
             (5, Messages(&ENTRIES, one)),
             (6, Messages(&BREAKER_REPORT, one)),
             (7, Messages(&EXPLANATION, one)),
+            (8, Messages(&LIMITS, one)),
         ],
+    };
+    static LIMITS: Schema = Schema {
+        name: "Limits",
+        last: 2,
+        fields: &[(1, Messages(&LIMIT_DESCRIPTION, many))],
+    };
+    static LIMIT_DESCRIPTION: Schema = Schema {
+        name: "LimitDescription",
+        last: 10,
+        fields: &[(1, Text(name)), (2, Text(name)), (8, Text(name))],
     };
     static BREAKER_REPORT: Schema = Schema {
         name: "BreakerReport",

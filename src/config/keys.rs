@@ -20,9 +20,12 @@ pub(crate) enum Slot<'a> {
     Small(&'a mut u32),
     Long(&'a mut u64),
     Count(&'a mut usize),
+    MaybeLong(&'a mut Option<u64>),
     Size(&'a mut usize),
+    MaybeSize(&'a mut Option<u64>),
     LongSize(&'a mut u64),
     Time(&'a mut Duration),
+    MaybeTime(&'a mut Option<Duration>),
     Transport(&'a mut Option<Layout>),
     Format(&'a mut LogFormat),
     Endpoints(&'a mut Vec<Endpoint>),
@@ -49,8 +52,11 @@ impl Slot<'_> {
             Self::Size(slot) => {
                 *slot = usize::try_from(parse_size(text)?).map_err(|error| error.to_string())?;
             }
+            Self::MaybeLong(slot) => *slot = some().as_deref().map(parse_count).transpose()?,
             Self::LongSize(slot) => *slot = parse_size(text)?,
+            Self::MaybeSize(slot) => *slot = some().as_deref().map(parse_size).transpose()?,
             Self::Time(slot) => *slot = parse_time(text)?,
+            Self::MaybeTime(slot) => *slot = some().as_deref().map(parse_time).transpose()?,
             Self::Transport(slot) => *slot = Some(super::parse_transport(text)?),
             Self::Format(slot) => {
                 *slot = match text {
@@ -87,6 +93,9 @@ impl Slot<'_> {
             Self::Small(slot) => slot.to_string(),
             Self::Long(slot) => slot.to_string(),
             Self::Count(slot) => slot.to_string(),
+            Self::MaybeLong(slot) => slot.map_or_else(String::new, |it| it.to_string()),
+            Self::MaybeSize(slot) => slot.map_or_else(String::new, show_size),
+            Self::MaybeTime(slot) => slot.map_or_else(String::new, show_time),
             Self::Size(slot) => show_size(*slot as u64),
             Self::LongSize(slot) => show_size(*slot),
             Self::Time(slot) => show_time(*slot),
@@ -133,6 +142,9 @@ keys! {
     "deadline.drain" Time(drain_deadline) "how long an orderly end may take";
     "node.queue_messages" Count(node.queue_messages) "messages queued for all instances of a node";
     "node.queue_bytes" Size(node.queue_bytes) "their payloads";
+    "node.in_flight" MaybeLong(node.in_flight) "messages queued and handlers under way; unset: no limit";
+    "node.rate_messages" MaybeLong(node.rate_messages) "messages admitted each second; unset: no limit";
+    "node.rate_bytes" MaybeSize(node.rate_bytes) "their payloads, each second; unset: no limit";
     "node.guaranteed_messages" Count(node.guaranteed_messages) "what each instance may queue in any case";
     "node.handlers" Count(node.handlers) "handlers under way at once";
     "node.calls" Count(node.calls) "calls under way at once";
@@ -198,6 +210,26 @@ const COMPONENT_KEYS: &[ComponentKey] = &[
         name: "queue_bytes",
         about: "their payloads",
         slot: |limits| Slot::Size(&mut limits.queue_bytes),
+    },
+    ComponentKey {
+        name: "in_flight",
+        about: "messages that wait for it and its handlers under way; unset: no limit",
+        slot: |limits| Slot::MaybeLong(&mut limits.in_flight),
+    },
+    ComponentKey {
+        name: "rate_messages",
+        about: "messages admitted each second; unset: no limit",
+        slot: |limits| Slot::MaybeLong(&mut limits.rate_messages),
+    },
+    ComponentKey {
+        name: "rate_bytes",
+        about: "their payloads, each second; unset: no limit",
+        slot: |limits| Slot::MaybeSize(&mut limits.rate_bytes),
+    },
+    ComponentKey {
+        name: "queue_time",
+        about: "how long messages may stand in its queue before old ones are refused; unset: no limit",
+        slot: |limits| Slot::MaybeTime(&mut limits.queue_time),
     },
     ComponentKey {
         name: "stack_bytes",

@@ -2,6 +2,8 @@
 
 #[path = "system/calls.rs"]
 mod calls;
+#[path = "system/capacity/mod.rs"]
+mod capacity;
 #[path = "system/deadlines.rs"]
 mod deadlines;
 #[path = "system/endings.rs"]

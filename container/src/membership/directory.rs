@@ -17,7 +17,7 @@ use super::{Membership, SwimTimer};
 use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::peers::Peer;
-use crate::{CallError, Name, NodeId};
+use crate::{CallError, Limit, Name, NodeId};
 
 /// How often a node looks at what it lacks, and at itself.
 const TICK: Duration = Duration::from_secs(1);
@@ -150,7 +150,7 @@ impl Core {
             let entry = all.entry(instance.name.as_str()).or_default();
             entry.name = instance.name.as_str().to_owned();
             entry.instances += 1;
-            entry.queue_messages_max += instance.limits.queue_messages as u64;
+            entry.queue_messages_max += instance.guard.get(Limit::QueueMessages);
             if entry.instances == 1 {
                 let entries = instance.subscriptions.iter().map(|it| SubscriptionEntry {
                     topic: it.topic.as_str().to_owned(),

@@ -98,7 +98,7 @@ fn the_bounds_of_a_node_s_queues_leave_each_instance_its_guarantee() {
     on_both(|net| {
         net.start(bounded(|config| config.limits.queue_bytes = 130));
         let ends = net.run(|cx| flood(cx, &["a"], &["a"; 3]));
-        let refused = expected("node.queue_bytes", 130, 179, "one");
+        let refused = expected("node.queue_bytes", 130, 180, "one");
         assert_eq!(ends, [None, None, Some(refused)]);
     });
 }

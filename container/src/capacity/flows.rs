@@ -1,0 +1,103 @@
+//! The flows that somebody has limited, and what is there of each.
+
+use std::collections::BTreeMap;
+
+use super::guard::{Guard, Load};
+use super::limit::UNLIMITED;
+use crate::Name;
+
+/// Flows that may be limited at once.
+pub(crate) const FLOWS_MAX: usize = 1024;
+
+/// A limited flow.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) guard: Guard,
+    queued: u64,
+    bytes: u64,
+    /// Handlers of its messages under way.
+    handled: u64,
+}
+
+impl Flow {
+    pub(crate) const fn load(&self) -> Load {
+        Load {
+            messages: self.queued,
+            bytes: self.bytes,
+            in_flight: self.queued + self.handled,
+        }
+    }
+}
+
+/// All of them. Where no flow is limited nothing is counted.
+#[derive(Debug, Default)]
+pub(crate) struct Flows(BTreeMap<Name, Flow>);
+
+impl Flows {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, name: &Name) -> Option<&mut Flow> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.get_mut(name)
+    }
+
+    pub(crate) fn get(&self, name: &Name) -> Option<&Flow> {
+        self.0.get(name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Name, &Flow)> {
+        self.0.iter()
+    }
+
+    /// Begins to count a flow, of which there is so much already.
+    pub(crate) fn begin(&mut self, name: Name, (queued, bytes, handled): (u64, u64, u64)) {
+        let guard = Guard::new(|_| UNLIMITED);
+        let flow = Flow {
+            guard,
+            queued,
+            bytes,
+            handled,
+        };
+        self.0.insert(name, flow);
+    }
+
+    /// Stops counting a flow.
+    pub(crate) fn end(&mut self, name: &Name) {
+        self.0.remove(name);
+    }
+
+    #[inline]
+    pub(crate) fn queued(&mut self, name: &Name, bytes: usize) {
+        if let Some(flow) = self.get_mut(name) {
+            flow.queued += 1;
+            flow.bytes += bytes as u64;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn dequeued(&mut self, name: &Name, bytes: usize) {
+        if let Some(flow) = self.get_mut(name) {
+            flow.queued -= 1;
+            flow.bytes -= bytes as u64;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn began(&mut self, name: &Name) {
+        if let Some(flow) = self.get_mut(name) {
+            flow.handled += 1;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn ended(&mut self, name: &Name) {
+        if let Some(flow) = self.get_mut(name) {
+            flow.handled -= 1;
+        }
+    }
+}
