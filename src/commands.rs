@@ -1,8 +1,8 @@
 //! The commands that ask rather than run.
 
-mod call;
+pub(crate) mod call;
 mod components;
-mod describe;
+pub(crate) mod describe;
 mod replay;
 mod show;
 
@@ -54,7 +54,7 @@ fn setup(invocation: &Invocation<'_>) -> Run {
 }
 
 /// Makes a table that fits the terminal.
-fn table(header: &[&str]) -> Table {
+pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header);
@@ -65,7 +65,7 @@ fn table(header: &[&str]) -> Table {
 }
 
 /// Writes to standard output; that nobody reads it any more is no failure.
-fn print(text: &str) -> Result<ExitCode, Failure> {
+pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::new(
             EXIT_FAILED,
@@ -75,6 +75,6 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
     }
 }
 
-fn print_json(value: &Value) -> Result<ExitCode, Failure> {
+pub(crate) fn print_json(value: &Value) -> Result<ExitCode, Failure> {
     print(&format!("{value:#}"))
 }

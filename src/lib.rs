@@ -41,6 +41,7 @@ mod exit;
 mod job;
 mod layout;
 mod logging;
+mod operator;
 mod suggest;
 
 pub use app::App;
@@ -49,6 +50,9 @@ pub use exit::{
     EXIT_WATCHDOG,
 };
 pub use job::{Job, Layout};
+/// Runs the operator's client, `monofil`, which is a program of its own.
+#[doc(hidden)]
+pub use operator::main as operator;
 
 pub use monofil_container::{
     Bounds, CallError, Caller, Client, Code, Component, ComponentSpec, Container, ContainerConfig,

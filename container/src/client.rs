@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 use monofil_proto::control::{Describe, Description, Stop, request::Verb, response};
-use monofil_transport::{Driver, Instant, Next, Node, Shutdown};
+use monofil_transport::{Driver, Endpoint, Instant, Next, Node, Shutdown};
 
 use crate::commands::response_of;
 use crate::context::take_answer;
@@ -114,10 +114,30 @@ impl Client {
         within: Duration,
     ) -> Result<response::Result, CallError> {
         let deadline = self.now() + within;
-        let endpoint = loop {
+        let endpoint = self.control_plane(component, within)?;
+        let left = self.now().until(deadline);
+        let mut answers = self.command_all(vec![(endpoint, verb)], left);
+        answers
+            .pop()
+            .expect("invariant: each command has an answer")
+    }
+
+    /// Finds the control plane of a node that runs a component: of those that the directory knows, the first that
+    /// introduces itself.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Unreachable`] when none does in time.
+    pub fn control_plane(
+        &mut self,
+        component: &Name,
+        within: Duration,
+    ) -> Result<Endpoint, CallError> {
+        let deadline = self.now() + within;
+        loop {
             let found = self.container.shared().borrow().control_endpoint(component);
             match found {
-                Some(endpoint) => break endpoint,
+                Some(endpoint) => return Ok(endpoint),
                 None if self.now() >= deadline => {
                     let why = self.container.shared().borrow().absence(component);
                     return Err(CallError::Unreachable(why));
@@ -127,17 +147,32 @@ impl Client {
                     self.wait_until(next, deadline);
                 }
             }
-        };
-        let id = {
-            let shared = self.container.shared().clone();
-            let mut core = shared.borrow_mut();
-            core.command(&mut *self.driver, &endpoint, verb, within)
-        };
-        let pending = RawPending {
-            core: self.container.shared().clone(),
-            id,
-        };
-        response_of(&self.wait(pending)?)
+        }
+    }
+
+    /// Sends commands to control planes, all at once, and returns the answers in the same order. Each is an answer, or
+    /// why there is none within that time.
+    pub fn command_all(
+        &mut self,
+        commands: Vec<(Endpoint, Verb)>,
+        within: Duration,
+    ) -> Vec<Result<response::Result, CallError>> {
+        let shared = self.container.shared().clone();
+        let now = self.now();
+        let pending: Vec<_> = commands
+            .into_iter()
+            .map(|(endpoint, verb)| {
+                let mut core = shared.borrow_mut();
+                core.now = now;
+                let id = core.command(&mut *self.driver, &endpoint, verb, within);
+                RawPending {
+                    core: shared.clone(),
+                    id,
+                }
+            })
+            .collect();
+        let answer = |pending| self.wait(pending).and_then(|it| response_of(&it));
+        pending.into_iter().map(answer).collect()
     }
 
     fn now(&mut self) -> Instant {

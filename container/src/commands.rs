@@ -151,6 +151,11 @@ impl Core {
                 count,
             );
         }
+        let text =
+            |endpoint: Option<Endpoint>| endpoint.map_or_else(String::new, |it| it.to_string());
+        let local = io.local();
+        let members = self.members();
+        let members_left_out = members.len().saturating_sub(self.bounds.components) as u64;
         let gauges = self.gauges().into_iter();
         counters.extend(gauges.map(|(name, value)| (name.to_owned(), value)));
         Description {
@@ -164,7 +169,11 @@ impl Core {
             counters,
             peers: self.describe_peers(),
             process: self.process,
-            members: self.describe_members(),
+            members: self.describe_members(members),
+            members_left_out,
+            name: self.name.as_str().to_owned(),
+            application: text(local.application),
+            control: text(local.control),
             not_joined: self
                 .membership
                 .as_ref()
@@ -173,8 +182,15 @@ impl Core {
         }
     }
 
-    fn describe_members(&self) -> Vec<MemberDescription> {
+    fn describe_members(
+        &self,
+        members: Vec<(MemberInfo, Duration, SocketAddr, u16)>,
+    ) -> Vec<MemberDescription> {
         let describe = |(info, since, address, load): (MemberInfo, Duration, SocketAddr, u16)| {
+            let known = self.membership.as_ref();
+            let known = known.and_then(|membership| membership.members.get(&info.node));
+            let control = known.and_then(|known| known.identity.control.as_ref());
+            let entry = known.and_then(|known| known.entry.as_ref());
             let (state, handler) = match info.state {
                 MemberState::Up => (control::MemberState::Up, Name::empty()),
                 MemberState::Busy { handler } => (control::MemberState::Occupied, handler),
@@ -196,9 +212,11 @@ impl Core {
                     .collect(),
                 load: load.into(),
                 handler: handler.as_str().to_owned(),
+                application: entry.map_or_else(String::new, |entry| entry.application.clone()),
+                control: control.map_or_else(String::new, ToString::to_string),
             }
         };
-        let members = self.members().into_iter();
+        let members = members.into_iter();
         members.take(self.bounds.components).map(describe).collect()
     }
 
@@ -301,6 +319,10 @@ impl Core {
                     .map(|name| name.as_str().to_owned())
                     .collect(),
                 unacknowledged: peer.link.unacknowledged() as u64,
+                control: peer
+                    .control
+                    .as_ref()
+                    .map_or_else(String::new, ToString::to_string),
             }
         };
         // A program that came and went is of no interest any more.

@@ -503,7 +503,7 @@ mod schema {
     };
     static DESCRIPTION: Schema = Schema {
         name: "Description",
-        last: 12,
+        last: 16,
         fields: &[
             (1, Text(sixteen)),
             (3, Text(name)),
@@ -513,17 +513,22 @@ mod schema {
             (9, Messages(&PEER, components)),
             (11, Messages(&MEMBER, components)),
             (12, Text(text)),
+            (14, Text(name)),
+            (15, Text(long)),
+            (16, Text(long)),
         ],
     };
     static MEMBER: Schema = Schema {
         name: "MemberDescription",
-        last: 9,
+        last: 11,
         fields: &[
             (1, Text(sixteen)),
             (3, Text(name)),
             (4, Text(name)),
             (7, Texts(name, components)),
             (9, Text(long)),
+            (10, Text(long)),
+            (11, Text(long)),
         ],
     };
     static COUNTER: Schema = Schema {
@@ -544,13 +549,14 @@ mod schema {
     };
     static PEER: Schema = Schema {
         name: "PeerDescription",
-        last: 9,
+        last: 10,
         fields: &[
             (1, Text(sixteen)),
             (3, Text(name)),
             (4, Text(long)),
             (6, Text(long)),
             (8, Texts(name, components)),
+            (10, Text(long)),
         ],
     };
 

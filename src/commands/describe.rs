@@ -43,7 +43,7 @@ pub(crate) fn describe(
     print(&show(&description))
 }
 
-fn show(description: &Description) -> String {
+pub(crate) fn show(description: &Description) -> String {
     let who = format!(
         "node {} of app {}, process {}, {}, up for {}",
         hex(&description.node),
@@ -135,7 +135,7 @@ fn members(all: &[MemberDescription]) -> Table {
     table
 }
 
-fn as_json(description: &Description) -> Value {
+pub(crate) fn as_json(description: &Description) -> Value {
     let mut counters: Vec<_> = description.counters.iter().collect();
     counters.sort();
     let counters = counters
@@ -157,7 +157,7 @@ fn as_json(description: &Description) -> Value {
     })
 }
 
-fn component_json(it: &ComponentDescription) -> Value {
+pub(crate) fn component_json(it: &ComponentDescription) -> Value {
     json!({
         "name": it.name,
         "instance": it.instance,
@@ -214,7 +214,7 @@ fn member_state(it: &MemberDescription) -> &'static str {
     }
 }
 
-fn state(description: &Description) -> &'static str {
+pub(crate) fn state(description: &Description) -> &'static str {
     match description.state() {
         NodeState::Starting => "starting",
         NodeState::Ready => "ready",

@@ -119,7 +119,8 @@ impl Layers {
         let mut variables: Vec<_> = variables
             .into_iter()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
-            .filter(|(name, _)| name.starts_with(PREFIX))
+            // Whoever sets where `monofil` enters the network also runs apps.
+            .filter(|(name, _)| name.starts_with(PREFIX) && name != crate::operator::SEED_VARIABLE)
             .collect();
         variables.sort();
         for (variable, value) in variables {

@@ -7,27 +7,35 @@ use std::sync::OnceLock;
 use monofil_tests::Place;
 use rustix::process::Pid;
 
-/// Returns the app that is an example of this package, built from the sources as they are: a test that
-/// is run on its own does not make cargo build it.
+/// Returns the app that is an example of this package.
 pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().expect("a test has a path");
-        let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-        let target = profile.parent().expect("target/PROFILE");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo
-            // With the whole workspace: then its dependencies are those that `cargo test --workspace` built.
-            .args(["build", "--quiet", "--workspace", "--example=app"])
-            .arg("--target-dir")
-            .arg(target);
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        let built = cargo.status().expect("cargo starts");
-        assert!(built.success(), "the app does not build");
-        profile.join("examples/app")
-    })
+    PROGRAM.get_or_init(|| built("--example=app", "examples/app"))
+}
+
+/// Returns the shop, which is an example of its own.
+pub(crate) fn orders() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built("--bin=orders", "orders"))
+}
+
+/// Builds a program from the sources as they are: a test that is run on its own does not make cargo build it.
+fn built(what: &str, program: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    let target = profile.parent().expect("target/PROFILE");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        // With the whole workspace: then its dependencies are those that `cargo test --workspace` built.
+        .args(["build", "--quiet", "--workspace", what])
+        .arg("--target-dir")
+        .arg(target);
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.status().expect("cargo starts");
+    assert!(built.success(), "{program} does not build");
+    profile.join(program)
 }
 
 /// Makes a place for the app's processes.

@@ -1,0 +1,319 @@
+//! `limits`: reading them, and changing them.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use monofil_container::Limit;
+use monofil_container::control::request::Verb;
+use monofil_container::control::response::Result as Answer;
+use monofil_container::control::{LimitDescription, LimitTo, Limits, ReadLimits, SetLimit};
+use rustix::process::geteuid;
+use serde_json::{Value, json};
+
+use super::args::LimitsArgs;
+use super::network::{Network, Node};
+use super::show::{finish, left_out, short};
+use crate::commands::table;
+use crate::config::{parse_count, parse_size, parse_time, show_size, show_time};
+use crate::exit::{EXIT_CALL, Failure};
+use crate::suggest;
+
+pub(super) fn limits(network: &mut Network, args: &LimitsArgs) -> Result<ExitCode, Failure> {
+    match args {
+        LimitsArgs::Get { what, all } => get(network, what.as_deref(), *all),
+        LimitsArgs::Set {
+            what,
+            value,
+            lasts,
+            author,
+        } => {
+            let (what, limit) = split(what)?;
+            let (to, value) = read_value(limit, value)?;
+            let what = What::of(what);
+            let nodes = what.nodes(network)?;
+            let mut verb = SetLimit {
+                limit: limit.as_str().to_owned(),
+                to: to.into(),
+                value,
+                for_micros: lasts.map_or(0, |it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX)),
+                author: author.clone().unwrap_or_else(whoever),
+                ..SetLimit::default()
+            };
+            match what {
+                What::Component(name) => verb.component = network.qualified(name),
+                What::Flow(name) => verb.flow = name.to_owned(),
+                What::Node(_) => {}
+            }
+            set(network, &nodes, verb)
+        }
+    }
+}
+
+/// Whose limits are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What<'a> {
+    Component(&'a str),
+    /// One of this name; `*`: every one.
+    Node(&'a str),
+    /// At every node.
+    Flow(&'a str),
+}
+
+impl<'a> What<'a> {
+    fn of(text: &'a str) -> Self {
+        match text.split_once(':') {
+            Some(("node", name)) => Self::Node(name),
+            Some(("flow", name)) => Self::Flow(name),
+            _ => Self::Component(text),
+        }
+    }
+
+    fn nodes(self, network: &Network) -> Result<Vec<Node>, Failure> {
+        match self {
+            Self::Component(name) => network.running(name),
+            Self::Node("*") | Self::Flow(_) => Ok(network
+                .nodes()
+                .into_iter()
+                .filter(|it| it.is_there)
+                .collect()),
+            Self::Node(name) => network.node(name).map(|node| vec![node]),
+        }
+    }
+
+    fn covers(self, network: &Network, limit: &LimitDescription) -> bool {
+        match self {
+            Self::Component(name) => {
+                limit.limit.starts_with("instance.") && limit.r#where == network.qualified(name)
+            }
+            Self::Node(_) => limit.limit.starts_with("node."),
+            Self::Flow(name) => limit.limit.starts_with("flow.") && limit.r#where == name,
+        }
+    }
+}
+
+/// Reads `WHAT.LIMIT`.
+fn split(text: &str) -> Result<(&str, Limit), Failure> {
+    let names = Limit::ALL.map(Limit::as_str);
+    let all = format!("limits are {}", suggest::list(&names, "and"));
+    let Some((what, name)) = text.rsplit_once('.') else {
+        return Err(Failure::usage(format!("`{text}` names no limit"))
+            .note("write WHAT.LIMIT, as in payments.queue_messages, node:host-a.in_flight or flow:checkout.rate_messages")
+            .note(all));
+    };
+    let limit = Limit::named(name).ok_or_else(|| {
+        Failure::usage(format!("there is no limit `{name}`"))
+            .maybe(suggest::did_you_mean(name, names))
+            .note(&all)
+    })?;
+    Ok((what, limit))
+}
+
+fn read_value(limit: Limit, text: &str) -> Result<(LimitTo, u64), Failure> {
+    let value = match (text, limit) {
+        ("unlimited", _) => return Ok((LimitTo::Unlimited, 0)),
+        ("configured", _) => return Ok((LimitTo::Configured, 0)),
+        (_, Limit::QueueBytes | Limit::RateBytes) => parse_size(text),
+        (_, Limit::QueueTime) => {
+            parse_time(text).map(|it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX))
+        }
+        _ => parse_count(text),
+    };
+    let value = value.map_err(|why| Failure::usage(why).note("or `unlimited`, or `configured`"))?;
+    Ok((LimitTo::Value, value))
+}
+
+fn show_value(limit: &str, value: Option<u64>) -> String {
+    match (
+        limit
+            .rsplit_once('.')
+            .and_then(|(_, name)| Limit::named(name)),
+        value,
+    ) {
+        (_, None) => "-".to_owned(),
+        (Some(Limit::QueueBytes | Limit::RateBytes), Some(value)) => show_size(value),
+        (Some(Limit::QueueTime), Some(value)) => show_time(Duration::from_micros(value)),
+        (_, Some(value)) => value.to_string(),
+    }
+}
+
+/// Says who changes a limit, for want of a better name.
+fn whoever() -> String {
+    let named = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|it| std::env::var(it).ok());
+    let named = named.filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| format!("user {}", geteuid().as_raw()))
+}
+
+fn get(network: &mut Network, what: Option<&str>, all: bool) -> Result<ExitCode, Failure> {
+    let what = what.map(What::of);
+    let nodes = what.unwrap_or(What::Node("*")).nodes(network)?;
+    let asked = network.ask(&nodes, &Verb::ReadLimits(ReadLimits {}), read);
+    asked.check()?;
+    let mut notes = asked.notes();
+    let mut rows = Vec::new();
+    for (node, limits) in asked.given {
+        if limits.left_out > 0 {
+            let (name, more) = (&node.name, limits.left_out);
+            notes.push(format!("`{name}` has {more} limits more than it lists"));
+        }
+        let wanted = limits.limits.into_iter().filter(|it| {
+            let covered = what.is_none_or(|what| what.covers(network, it));
+            covered && (all || it.value.is_some() || it.epoch > 0)
+        });
+        rows.extend(wanted.map(|it| (node.name.clone(), it)));
+    }
+    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    show(network, rows, notes)
+}
+
+fn set(network: &mut Network, nodes: &[Node], verb: SetLimit) -> Result<ExitCode, Failure> {
+    let asked = network.ask(nodes, &Verb::SetLimit(verb), read);
+    let failures = asked.notes();
+    let of_node = |(node, limits): (Node, Limits)| {
+        let limits = limits.limits.into_iter();
+        limits.map(move |it| (node.name.clone(), it))
+    };
+    let undone = asked.failed.len() + asked.left_out;
+    let mut rows: Vec<_> = asked.given.into_iter().flat_map(of_node).collect();
+    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    if !rows.is_empty() {
+        show(network, rows, Vec::new())?;
+    }
+    if undone == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let what = match nodes.len() {
+        1 => "the limit was not changed".to_owned(),
+        all => format!("the limit was not changed at {undone} of {all} nodes"),
+    };
+    Err(failures
+        .into_iter()
+        .fold(Failure::new(EXIT_CALL, what), Failure::note))
+}
+
+fn read(answer: Answer) -> Option<Limits> {
+    match answer {
+        Answer::Limits(limits) => Some(limits),
+        _ => None,
+    }
+}
+
+fn show(
+    network: &Network,
+    mut rows: Vec<(String, LimitDescription)>,
+    mut notes: Vec<String>,
+) -> Result<ExitCode, Failure> {
+    let most = network.common.most;
+    notes.extend(left_out(rows.len().saturating_sub(most), "limits"));
+    rows.truncate(most);
+    let mut table = table(&[
+        "node",
+        "limit",
+        "of",
+        "value",
+        "at the start",
+        "now",
+        "changed",
+    ]);
+    let mut values = Vec::new();
+    for (node, it) in rows {
+        let is_rate = it.limit.contains(".rate_");
+        let now = (!is_rate).then_some(it.observed);
+        let changed = match (it.epoch, it.remaining_micros) {
+            (0, _) => "-".to_owned(),
+            (epoch, 0) => format!("{epoch}: by {}", it.author),
+            (epoch, micros) => {
+                let remaining = short(Duration::from_micros(micros));
+                format!("{epoch}: by {}, for {remaining} more", it.author)
+            }
+        };
+        let of = match it.instance {
+            _ if it.r#where.is_empty() => "-".to_owned(),
+            0 => it.r#where.clone(),
+            instance => format!("{} ({instance})", it.r#where),
+        };
+        table.add_row([
+            node.clone(),
+            it.limit.clone(),
+            of,
+            show_value(&it.limit, it.value),
+            show_value(&it.limit, it.configured),
+            show_value(&it.limit, now),
+            changed,
+        ]);
+        values.push(as_json(&node, &it));
+    }
+    finish(network, &table, values, &notes)
+}
+
+fn as_json(node: &str, it: &LimitDescription) -> Value {
+    json!({
+        "node": node,
+        "limit": it.limit,
+        "where": it.r#where,
+        "instance": it.instance,
+        "value": it.value,
+        "configured": it.configured,
+        "observed": it.observed,
+        "epoch": it.epoch,
+        "author": it.author,
+        "changed_at": it.changed_micros as f64 / 1e6,
+        "remaining_seconds": it.remaining_micros as f64 / 1e6,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant() {
+        for (text, what, limit) in [
+            (
+                "payments.queue_messages",
+                What::Component("payments"),
+                Limit::QueueMessages,
+            ),
+            (
+                "shop/payments.in_flight",
+                What::Component("shop/payments"),
+                Limit::InFlight,
+            ),
+            ("node:a.b.rate_bytes", What::Node("a.b"), Limit::RateBytes),
+            (
+                "flow:check.out.queue_bytes",
+                What::Flow("check.out"),
+                Limit::QueueBytes,
+            ),
+        ] {
+            let (got, found) = split(text).expect("a limit");
+            assert_eq!((What::of(got), found), (what, limit), "{text}");
+        }
+        assert!(split("payments").is_err());
+        assert!(split("payments.depth").is_err());
+    }
+
+    #[test]
+    fn values_are_in_the_unit_of_their_limit() {
+        let value = |limit, text| read_value(limit, text).ok();
+        assert_eq!(
+            value(Limit::QueueMessages, "100"),
+            Some((LimitTo::Value, 100))
+        );
+        assert_eq!(value(Limit::QueueMessages, "5ms"), None);
+        assert_eq!(
+            value(Limit::RateBytes, "2KiB"),
+            Some((LimitTo::Value, 2048))
+        );
+        assert_eq!(value(Limit::QueueTime, "5ms"), Some((LimitTo::Value, 5000)));
+        assert_eq!(value(Limit::QueueTime, "5"), None);
+        assert_eq!(
+            value(Limit::InFlight, "unlimited"),
+            Some((LimitTo::Unlimited, 0))
+        );
+        assert_eq!(show_value("instance.queue_time", Some(5000)), "5ms");
+        assert_eq!(show_value("node.queue_bytes", Some(2048)), "2KiB");
+        assert_eq!(show_value("node.in_flight", None), "-");
+    }
+}

@@ -1,0 +1,186 @@
+//! The operator's client, against a shop that runs.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use monofil_tests::{Ended, Place, Program, eventually, free_port};
+use serde_json::Value;
+
+use crate::support;
+
+const COMPONENTS: [&str; 5] = ["analytics", "inventory", "orders", "payments", "shipping"];
+
+/// Five processes that find each other.
+struct Shop {
+    place: Place,
+    seed: u16,
+    programs: Vec<(&'static str, Program)>,
+}
+
+impl Shop {
+    fn open() -> Self {
+        let place = Place::new(support::orders(), "orders");
+        let mut shop = Self {
+            place,
+            seed: free_port(),
+            programs: Vec::new(),
+        };
+        for name in COMPONENTS {
+            shop.start(name);
+        }
+        eventually("everybody sees everybody", || {
+            COMPONENTS.iter().all(|name| shop.sees_all(name))
+        });
+        shop
+    }
+
+    fn start(&mut self, name: &'static str) {
+        let port = match name {
+            "analytics" => self.seed.to_string(),
+            _ => "*".to_owned(),
+        };
+        let listen = format!("--listen tcp://127.0.0.1:{port} --control tcp://127.0.0.1:*");
+        let join = format!("--join 127.0.0.1:{} --log-level warn", self.seed);
+        let program = self.place.start(&format!("run {name} {listen} {join}"));
+        self.programs.push((name, program));
+    }
+
+    fn sees_all(&self, name: &str) -> bool {
+        let info = self.monofil(&format!("info node:{name} --json"));
+        let info: Value = serde_json::from_str(&info.out).unwrap_or_default();
+        let is_up = |it: &&Value| it["state"] == "up" && it["components"] != Value::Array(vec![]);
+        let members = info["members"].as_array();
+        members.is_some_and(|it| it.iter().filter(is_up).count() == COMPONENTS.len() - 1)
+    }
+
+    fn monofil(&self, args: &str) -> Ended {
+        let monofil = Place::new(Path::new(env!("CARGO_BIN_EXE_monofil")), "monofil");
+        let mut command = monofil.command(args);
+        command.env("MONOFIL_SEED", format!("127.0.0.1:{}", self.seed));
+        Program::start(&mut command).wait()
+    }
+
+    /// Returns how many messages `orders` has handled and refused.
+    fn handled_and_rejected(&self) -> (u64, u64) {
+        let info = self.monofil("info orders --json");
+        let info: Value = serde_json::from_str(&info.out).expect("JSON");
+        let instance = &info["instances"][0];
+        let number = |name: &str| instance[name].as_u64().expect("a number");
+        (number("handled"), number("rejected"))
+    }
+}
+
+/// Reads the items of a list in JSON; none of what is no list.
+fn items(ended: &Ended) -> Vec<Value> {
+    let value: Option<Value> = serde_json::from_str(&ended.out).ok();
+    let items = value.and_then(|value| value["items"].as_array().cloned());
+    items.unwrap_or_default()
+}
+
+/// `TRYCMD=overwrite` writes the files anew; what is different each time is to be made `[..]` by hand then.
+#[test]
+fn transcripts_of_an_operator() {
+    let mut shop = Shop::open();
+    let cases = |files: &str| {
+        trycmd::TestCases::new()
+            .register_bin(
+                "monofil",
+                Path::new(env!("CARGO_BIN_EXE_monofil")).to_owned(),
+            )
+            .env("MONOFIL_SEED", format!("127.0.0.1:{}", shop.seed))
+            .env("USER", "ada")
+            .env("NO_COLOR", "1")
+            .case(files);
+    };
+    cases("tests/program/operator/running.trycmd");
+    let (_, killed) = shop.programs.pop().expect("shipping");
+    killed.kill();
+    eventually("it is seen to be down", || {
+        items(&shop.monofil("nodes --json"))
+            .iter()
+            .any(|it| it["name"] == "shipping" && it["state"] == "down")
+    });
+    cases("tests/program/operator/one_is_down.trycmd");
+}
+
+/// Writes orders for as long as they are taken, and counts them.
+fn feed(mut to: impl Write + Send + 'static) -> (Arc<AtomicU64>, Arc<AtomicBool>) {
+    let (written, enough) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (count, end) = (written.clone(), enough.clone());
+    thread::spawn(move || {
+        for number in 1.. {
+            if end.load(Ordering::Acquire) {
+                return;
+            }
+            let order = format!(
+                r#"{{"id":"A-{number}","customer":"Ada","city":"Lyon","lines":[{{"sku":"TEA-MATCHA-30","quantity":1}}]}}"#
+            );
+            writeln!(to, "{order:500}").expect("the customers read");
+            count.fetch_add(1, Ordering::Release);
+        }
+    });
+    (written, enough)
+}
+
+#[test]
+fn a_limit_that_is_set_under_load_counts_at_once_and_nothing_is_lost() {
+    let shop = Shop::open();
+    let join = format!("--join 127.0.0.1:{} --log-level warn", shop.seed);
+    let customers = format!("run customers {join} --input - --concurrency 32 --no-progress --json");
+    let mut customers = shop.place.start(&customers);
+    let (written, enough) = feed(customers.input());
+    let wait_for_more = || {
+        let target = written.load(Ordering::Acquire) + 200;
+        eventually("customers go on", || {
+            written.load(Ordering::Acquire) >= target
+        });
+    };
+    wait_for_more();
+    assert_eq!(
+        shop.handled_and_rejected().1,
+        0,
+        "there is room for everybody"
+    );
+
+    let set = shop.monofil("limits set orders.in_flight 0 --as ada --for 10m --json");
+    assert_eq!(set.code, Some(0), "{set:?}");
+    let set = items(&set).remove(0);
+    assert_eq!((&set["value"], &set["author"]), (&0.into(), &"ada".into()));
+    // What was admitted is still handled; then nothing is, and everything is refused.
+    eventually("what was admitted is done", || {
+        let limits = items(&shop.monofil("limits get orders --json"));
+        let in_flight = limits.iter().find(|it| it["limit"] == "instance.in_flight");
+        in_flight.expect("it is set")["observed"] == 0
+    });
+    let before = shop.handled_and_rejected();
+    wait_for_more();
+    let after = shop.handled_and_rejected();
+    assert_eq!(after.0, before.0, "something was admitted");
+    assert!(after.1 >= before.1 + 100, "{before:?} {after:?}");
+
+    let undone = shop.monofil("limits set orders.in_flight configured --as ada");
+    assert_eq!(undone.code, Some(0), "{undone:?}");
+    eventually("orders are handled again", || {
+        shop.handled_and_rejected().0 >= after.0 + 100
+    });
+    let (_, rejected) = shop.handled_and_rejected();
+    enough.store(true, Ordering::Release);
+    let ended = customers.wait();
+    let summary: Value =
+        serde_json::from_str(&ended.out).unwrap_or_else(|it| panic!("{it}: {ended:?}"));
+    let outcomes = summary["outcomes"].as_object().expect("outcomes");
+    let all: u64 = outcomes.values().filter_map(Value::as_u64).sum();
+    let placed = written.load(Ordering::Acquire);
+    assert_eq!(
+        (all, &summary["books"]["balanced"]),
+        (placed, &true.into()),
+        "{ended:?}"
+    );
+    assert_eq!(outcomes["rejected"], rejected, "{ended:?}");
+}
