@@ -14,6 +14,7 @@ use crate::replay::difference_of;
 use crate::report::{self, FailureReport as Told, Style};
 use crate::scenario::GIVES_BACK;
 use crate::shrink::{Shrunk, shrink};
+use crate::strategy::tree::{self, Tree};
 use crate::workers::{self, Worker};
 use crate::{Case, Failure, Keep, Ran, Scenario, Story, Strategy, junit, perfetto, view};
 
@@ -53,6 +54,8 @@ pub(crate) struct Line {
     pub(crate) lasted_nanos: u64,
     pub(crate) marks: BTreeMap<String, bool>,
     pub(crate) judged: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) choices: Vec<u32>,
 }
 
 /// What an exploration says.
@@ -63,6 +66,10 @@ pub struct Report {
     pub scenario: String,
     /// How many runs there were, up to the one that failed.
     pub runs: u64,
+    /// How runs differed from one another.
+    pub strategy: Strategy,
+    /// Whether these are all orders that there are, of a strategy that tries all.
+    pub exhausted: Option<bool>,
     /// The first that failed.
     pub found: Option<Found>,
     /// In how many runs each mark was reached that was to be, sometimes.
@@ -185,6 +192,7 @@ impl Explore {
             lasted_nanos: ran.lasted.nanos(),
             marks: ran.marks,
             judged: ran.judged,
+            choices: ran.choices,
         }
     }
 
@@ -199,11 +207,7 @@ impl Explore {
     pub fn run(&self) -> Report {
         let began = Instant::now();
         let until = self.budget.map(|budget| began + budget);
-        let mut explore = self.clone();
-        if let Some(most) = explore.strategy.runs() {
-            let end = explore.runs.start.saturating_add(most);
-            explore.runs.end = explore.runs.end.min(end);
-        }
+        let explore = self.clone();
         let lines = match workers::role(&explore.scenario.name) {
             Worker::Idle => BTreeMap::new(),
             Worker::Share { index, of } => workers::work(&explore, index, of),
@@ -309,12 +313,14 @@ impl Explore {
 
     fn here(&self, until: Option<Instant>) -> BTreeMap<u64, Line> {
         let mut lines = BTreeMap::new();
-        for run in self.runs.clone() {
+        let mut share = self.share(0, 1);
+        while let Some(run) = share.next() {
             if until.is_some_and(|until| Instant::now() >= until) {
                 break;
             }
             let line = self.line(run);
             let failed = line.failure.is_some();
+            share.ran(&line);
             lines.insert(run, line);
             if failed && !self.to_the_end {
                 break;
@@ -323,11 +329,41 @@ impl Explore {
         lines
     }
 
+    /// Returns the runs that one of some processes does, in the order of their numbers.
+    pub(crate) fn share(&self, index: u64, of: u64) -> Share {
+        let first = self.runs.start.saturating_add(index);
+        let as_size = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        Share {
+            runs: self.runs.clone(),
+            next: (first < self.runs.end).then_some(first),
+            step: of,
+            tree: matches!(self.strategy, Strategy::Dfs { .. })
+                .then(|| Tree::new(as_size(index), as_size(of))),
+        }
+    }
+
+    /// Tells whether all orders were tried, if the strategy has an end.
+    fn is_exhausted(&self, lines: &BTreeMap<u64, Line>) -> Option<bool> {
+        matches!(self.strategy, Strategy::Dfs { .. }).then(|| {
+            let first = self.runs.start;
+            let is_known = |number: Option<u64>| {
+                let run = number.and_then(|number| first.checked_add(number));
+                run.is_some_and(|run| lines.contains_key(&run))
+            };
+            let mut known = lines
+                .iter()
+                .flat_map(|(run, line)| tree::others(run - first, &line.choices));
+            !lines.is_empty() && known.all(is_known)
+        })
+    }
+
     /// Puts together what runs said, up to the first that failed.
     fn report(&self, lines: BTreeMap<u64, Line>, began: Instant) -> Report {
         let mut report = Report {
             scenario: self.scenario.name.clone(),
             runs: 0,
+            strategy: self.strategy,
+            exhausted: self.is_exhausted(&lines),
             found: None,
             marks: BTreeMap::new(),
             judged: BTreeMap::new(),
@@ -522,6 +558,36 @@ impl Explore {
     }
 }
 
+/// The runs that one process does.
+pub(crate) struct Share {
+    runs: Range<u64>,
+    /// Without a tree: the next run, and how far it is to the one after it.
+    next: Option<u64>,
+    step: u64,
+    tree: Option<Tree>,
+}
+
+impl Share {
+    pub(crate) fn next(&mut self) -> Option<u64> {
+        let run = match &mut self.tree {
+            Some(tree) => self.runs.start.checked_add(tree.next()?)?,
+            None => {
+                let next = self.next?;
+                self.next = next.checked_add(self.step);
+                next
+            }
+        };
+        self.runs.contains(&run).then_some(run)
+    }
+
+    /// Notes what a run said: it may know of others.
+    pub(crate) fn ran(&mut self, line: &Line) {
+        if let Some(tree) = &mut self.tree {
+            tree.met(line.run - self.runs.start, &line.choices);
+        }
+    }
+}
+
 /// How many records of what happened are kept of a run that is looked at.
 pub(crate) const RECORDS: usize = 200_000;
 
@@ -638,6 +704,10 @@ impl Report {
             self.runs,
             self.simulated.as_secs_f64()
         )?;
+        if let (Strategy::Dfs { depth }, Some(exhausted)) = (self.strategy, self.exhausted) {
+            let all = if exhausted { "all" } else { "not all" };
+            writeln!(f, "  {all} orders of the first {depth} choices were tried")?;
+        }
         for (mark, times) in &self.marks {
             writeln!(f, "  sometimes {mark}: {times} of {} runs", self.runs)?;
         }

@@ -1,8 +1,10 @@
 //! A scenario: what is run again and again, and judged.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::patience::{self, Published};
 use crate::property::{Broken, Failure};
-use crate::strategy::Latencies;
+use crate::strategy::Noted;
 use crate::tape::{Drawn, Fixed, Tape};
 use crate::{
     Explore, Faults, Plan, Schedule, Sim, Simulate, Span, guard, panics, property, stacks,
@@ -126,6 +128,8 @@ pub struct Ran {
     pub drawn: Vec<Drawn>,
     /// How long each frame was on the way, by what [`Schedule::Fixed`] calls it, if that was to be kept.
     pub latencies: Vec<(String, Span)>,
+    /// Between how many frames the schedule chose, each time, if it is one of [`Choices`](Schedule::Choices).
+    pub choices: Vec<u32>,
     /// What happened, if that was to be kept.
     pub recording: Recording,
     /// Where handlers waited when it was over, as [`stacks::text`] writes it, if that was to be kept.
@@ -145,6 +149,7 @@ impl Ran {
             frames: 0,
             drawn: Vec::new(),
             latencies: Vec::new(),
+            choices: Vec::new(),
             recording: Recording::default(),
             stacks: String::new(),
         }
@@ -331,7 +336,8 @@ impl Scenario {
             sim.failure = None;
             sim.fail(Broken::new("the scenario runs to its end", text));
         }
-        let (plan, latencies) = ran.unwrap_or_default();
+        let (plan, noted) = ran.unwrap_or_default();
+        let noted = noted.take();
         for (mark, reached) in said.marks {
             *sim.marks.entry(mark).or_default() |= reached;
         }
@@ -349,7 +355,8 @@ impl Scenario {
                 true => sim.tape.drawn(),
                 false => Vec::new(),
             },
-            latencies: latencies.take(),
+            latencies: noted.latencies,
+            choices: noted.choices,
             recording: sim.world().recording(),
             stacks: recorder.as_ref().map_or_else(String::new, stacks::text),
         }
@@ -361,7 +368,7 @@ impl Scenario {
         case: &Case,
         note: bool,
         go_on: &mut dyn FnMut(&Sim) -> bool,
-    ) -> (Plan, Latencies) {
+    ) -> (Plan, Rc<RefCell<Noted>>) {
         sim.may_panic = self.may_panic;
         (self.build)(sim);
         sim.start();
@@ -371,7 +378,7 @@ impl Scenario {
         };
         let calm = sim.weather.calm.clone();
         let world = sim.cluster.world_mut();
-        let latencies = case.schedule.install(world, case.seed, &calm, note);
+        let noted = case.schedule.install(world, case.seed, &calm, note);
         sim.follow(&plan);
         if self.go_wrong(sim, go_on) {
             sim.heal_all();
@@ -379,7 +386,7 @@ impl Scenario {
                 sim.judge_end();
             }
         }
-        (plan, latencies)
+        (plan, noted)
     }
 
     /// The phase of faults. When clients have nothing to do any more, it need not go on. Returns false if the run was

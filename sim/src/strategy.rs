@@ -1,5 +1,11 @@
 //! In which order things happen: how an exploration gets from one run to others.
 
+mod chains;
+mod naming;
+mod priorities;
+pub(crate) mod tree;
+mod turns;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,11 +13,15 @@ use std::rc::Rc;
 use std::str::FromStr;
 use std::time::Duration;
 
-use monofil_inproc::{FrameOnTheWay, NodeKey, World};
-use monofil_transport::{Instant, Plane, Stream};
+use monofil_inproc::{FrameOnTheWay, World};
+use monofil_transport::Instant;
 use serde::{Deserialize, Serialize};
 
+use self::naming::Naming;
+use self::priorities::Priorities;
+use self::turns::{Choose, Turns};
 use crate::Span;
+use crate::plan::CALM;
 
 /// How runs differ from one another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,21 +29,33 @@ pub enum Strategy {
     /// Each has a seed of its own, and everything is drawn from it.
     #[default]
     Random,
-    /// The same, and on top of it each direction between two nodes has a priority: what goes along one of a lower
-    /// priority is behind. At `depth - 1` random points the one just used becomes the lowest of all.
+    /// The same, but that frames arrive one at a time, by priorities.
     ///
-    /// After Burckhardt et al., "A randomized scheduler with probabilistic guarantees of finding bugs" (ASPLOS 2010),
-    /// and Ozkan et al., "Randomized testing of distributed systems with probabilistic guarantees" (OOPSLA 2018), who
-    /// do it with the chains of messages. Theirs waits until nothing of a higher priority is left; here a priority is
-    /// a delay, so that time-outs mean what they mean.
+    /// This is PCTCP: Ozkan et al., "Randomized testing of distributed systems with probabilistic guarantees" (OOPSLA
+    /// 2018), after Burckhardt et al., "A randomized scheduler with probabilistic guarantees of finding bugs" (ASPLOS
+    /// 2010). Frames are put into chains as they leave, each caused by the one before it in its chain. Each chain has a
+    /// random priority, and of the frames that are there the one of the highest arrives. At `depth - 1` random frames
+    /// the priority of their chain falls below all others.
+    ///
+    /// The paper's guarantee: if a bug needs `depth` messages to arrive in one order, whatever the others do, a run
+    /// finds it with a probability of at least `1 / (w² n^(depth - 1))`, where at most `w` messages are independent of
+    /// each other and there are `n` of them. It holds for code that has nothing but messages: no time-outs, and no
+    /// faults. The number of frames is not known before, so a run guesses one of ten powers of two up to 8,192: up to
+    /// there the probability is at least a tenth of that, with the next power of two for `n`. Two frames that a node
+    /// sends at different times are taken to be independent unless they go along the same connection, so `w` may be
+    /// greater than it had to be. Time goes on between frames, by 0.1, 1 or 10 ms in a run: so time-outs take part.
     Pct {
         /// Bugs that need this many events in one order are what it is for; at least 1.
         depth: u32,
     },
-    /// All runs have the seed of the first, and the number of a run says which of the first `depth` frames that
-    /// are on the way together with others come after those others: all ways are tried, the usual one first.
+    /// All runs have the seed of the first, and frames arrive one at a time. The first `depth` times that there are
+    /// several to choose from, each is chosen in some run: all orders are tried, the usual one first. A run's number
+    /// says how it chooses, and not each number is that of a run. After that the first that left is the first to arrive.
+    ///
+    /// If all were tried and none failed, no order of these deliveries breaks a property with this seed: with these
+    /// faults, at these times, a millisecond from one frame to the next.
     Dfs {
-        /// How many frames; 2 to this power is the number of runs that try everything. At most 63.
+        /// How many choices, at most 63.
         depth: u32,
     },
 }
@@ -85,12 +107,12 @@ pub enum Schedule {
         /// See there.
         depth: u32,
     },
-    /// Frames that come after the others that are on the way with them; see [`Strategy::Dfs`].
+    /// One of all orders; see [`Strategy::Dfs`].
     Choices {
-        /// How many frames are asked about.
+        /// How many choices there are at most.
         depth: u32,
-        /// One bit for each, the first lowest.
-        bits: u64,
+        /// Which ways are gone: for each choice the remainder by the number of its ways, the first one's lowest.
+        number: u64,
     },
     /// Each frame takes a millisecond, except for these.
     Fixed {
@@ -109,140 +131,167 @@ impl Strategy {
                 first,
                 Schedule::Choices {
                     depth,
-                    bits: number - first,
+                    number: number - first,
                 },
             ),
         }
     }
-
-    /// Returns how many runs try everything, if that is known.
-    #[must_use]
-    pub const fn runs(self) -> Option<u64> {
-        match self {
-            Self::Dfs { depth } => Some(1 << depth),
-            _ => None,
-        }
-    }
 }
 
-/// How long frames were on the way, each called as [`Schedule::Fixed`] calls it, in their order.
-pub(crate) type Latencies = Rc<RefCell<Vec<(String, Span)>>>;
-
-/// Says how long a frame takes, which is called like this.
-type Decide = Box<dyn FnMut(&FrameOnTheWay, &str) -> Duration>;
+/// What a run's schedule notes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Noted {
+    /// How long frames were on the way, each called as [`Schedule::Fixed`] calls it, in the order in which that was
+    /// known.
+    pub(crate) latencies: Vec<(String, Span)>,
+    /// Between how many frames it chose, each time.
+    pub(crate) choices: Vec<u32>,
+    /// Whether latencies are wanted.
+    is_wanted: bool,
+}
 
 /// Frames of which it is noted how long they were on the way.
 const NOTED_MAX: usize = 200_000;
 
-/// The points at which priorities change are among so many frames.
-const FRAMES: u64 = 1_000;
+impl Noted {
+    fn latency(&mut self, called: String, latency: Duration) {
+        if self.is_wanted && self.latencies.len() < NOTED_MAX {
+            self.latencies.push((called, Span(latency)));
+        }
+    }
+}
+
+/// The beat of a run whose orders are all tried: a frame arrives each millisecond.
+const BEAT: Duration = Duration::from_micros(500);
 
 impl Schedule {
-    /// Has a world follow it as long as `calm` does not say so, and notes how long frames took.
+    /// Has a world follow it as long as `calm` does not say so. If it is wanted, it is noted how long frames took.
     pub(crate) fn install(
         &self,
         world: &mut World,
         seed: u64,
         calm: &Rc<Cell<bool>>,
-        note: bool,
-    ) -> Latencies {
-        let noted = Latencies::default();
-        if *self == Self::Links && !note {
-            return noted;
-        }
-        let (latencies, calm) = (noted.clone(), calm.clone());
-        let names: Vec<_> = world.names().map(str::to_owned).collect();
-        let needs_names = note || matches!(self, Self::Fixed { .. });
-        let mut numbers: BTreeMap<_, u64> = BTreeMap::new();
-        let mut decide = self.decide(seed);
-        world.schedule(move |frame| {
-            let mut called = String::new();
-            if needs_names {
-                let number = numbers.entry((frame.from, frame.to)).or_default();
-                *number += 1;
-                let name = |node: NodeKey| names.get(node.index()).map_or("", String::as_str);
-                called = format!("{}>{}/{number}", name(frame.from), name(frame.to));
-            }
-            let latency = match calm.get() {
-                true => frame.latency,
-                false => decide(frame, &called),
-            };
-            let mut latencies = latencies.borrow_mut();
-            if note && latencies.len() < NOTED_MAX {
-                latencies.push((called, Span(latency)));
-            }
-            latency
-        });
-        noted
-    }
-
-    fn decide(&self, seed: u64) -> Decide {
+        is_wanted: bool,
+    ) -> Rc<RefCell<Noted>> {
+        let noted = Rc::new(RefCell::new(Noted {
+            is_wanted,
+            ..Noted::default()
+        }));
+        let (notes, calm) = (noted.clone(), calm.clone());
+        let needs_names = is_wanted || matches!(self, Self::Fixed { .. });
+        let mut naming = Naming::of(world, needs_names);
         match self {
-            Self::Links => Box::new(|frame, _| frame.latency),
-            Self::Priorities { depth } => {
-                let mut decide = priorities(seed, *depth);
-                Box::new(move |frame, _| decide(frame))
-            }
-            Self::Choices { depth, bits } => {
-                let mut decide = choices(*depth, *bits);
-                Box::new(move |frame, _| decide(frame))
-            }
+            Self::Links if !is_wanted => {}
+            Self::Links => world.schedule(move |frame: &FrameOnTheWay| {
+                let called = naming.name(frame);
+                notes.borrow_mut().latency(called, frame.latency);
+                frame.latency
+            }),
             Self::Fixed { frames } => {
                 let frames = frames.clone();
-                Box::new(move |_, called| frames.get(called).map_or(crate::plan::CALM.0, |it| it.0))
+                world.schedule(move |frame: &FrameOnTheWay| {
+                    let called = naming.name(frame);
+                    let latency = match calm.get() {
+                        true => frame.latency,
+                        false => frames.get(&called).map_or(CALM.0, |it| it.0),
+                    };
+                    notes.borrow_mut().latency(called, latency);
+                    latency
+                });
+            }
+            Self::Priorities { depth } => {
+                let choose = Priorities::new(seed, *depth);
+                let beat = Priorities::beat(seed);
+                world.schedule(Turns::new(choose, beat, calm, naming, notes));
+            }
+            Self::Choices { depth, number } => {
+                let choose = Numbered {
+                    depth: *depth as usize,
+                    left: *number,
+                    noted: notes.clone(),
+                };
+                world.schedule(Turns::new(choose, BEAT, calm, naming, notes));
             }
         }
+        noted
     }
 }
 
-fn priorities(seed: u64, depth: u32) -> impl FnMut(&FrameOnTheWay) -> Duration {
-    let mut stream = Stream::new(seed, "schedule/priorities");
-    let mut points: Vec<u64> = (1..depth).map(|_| 1 + stream.below(FRAMES)).collect();
-    points.sort_unstable();
-    // The greater, the later.
-    let mut ranks: BTreeMap<_, u64> = BTreeMap::new();
-    let mut lowest = 1_000;
-    move |frame| {
-        let rank = ranks
-            .entry((frame.from, frame.to))
-            .or_insert_with(|| stream.below(16));
-        while points.first() == Some(&frame.number) {
-            points.remove(0);
-            lowest += 16;
-            *rank = lowest - 984;
-        }
-        let steps = u32::try_from(*rank).unwrap_or(u32::MAX);
-        frame.latency.saturating_add(crate::plan::CALM.0 * steps)
-    }
+/// Chooses as the number of a run says; see [`tree`].
+struct Numbered {
+    depth: usize,
+    left: u64,
+    noted: Rc<RefCell<Noted>>,
 }
 
-fn choices(depth: u32, bits: u64) -> impl FnMut(&FrameOnTheWay) -> Duration {
-    let mut asked = 0;
-    // When the last frame arrives that is on the way, and which way.
-    let mut last = (Instant::ZERO, None);
-    move |frame| {
-        let due = frame.at + frame.latency;
-        let way = Some((frame.from, frame.to));
-        let (last_due, last_way) = last;
-        let is_choice = frame.plane == Plane::Application && last_due > frame.at && last_way != way;
-        let mut latency = frame.latency;
-        if is_choice && asked < depth {
-            if bits >> asked & 1 == 1 {
-                let behind = frame.at.until(last_due) + Duration::from_micros(1);
-                latency = latency.max(behind + frame.latency);
-            }
-            asked += 1;
+impl Choose for Numbered {
+    fn leaves(&mut self, _: &FrameOnTheWay) {}
+
+    fn choose(&mut self, there: &[u64]) -> u64 {
+        let choices = &mut self.noted.borrow_mut().choices;
+        if there.len() < 2 || choices.len() == self.depth {
+            return there.first().copied().unwrap_or_default();
         }
-        if frame.plane == Plane::Application && frame.at + latency > last_due {
-            last = (due.max(frame.at + latency), way);
-        }
-        latency
+        let ways = u32::try_from(there.len()).unwrap_or(u32::MAX);
+        choices.push(ways);
+        there[tree::choose(&mut self.left, ways) as usize]
     }
+
+    fn arrives(&mut self, _: Instant, _: u64) {}
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use monofil_inproc::{NodeSpec, application_endpoint};
+    use monofil_transport::{Inbox, Io, Next, Node, Plane, Route};
+
     use super::*;
+
+    /// Sends frames to a node that does nothing with them.
+    struct Sender {
+        to: String,
+        frames: usize,
+        begun: bool,
+    }
+
+    impl Node for Sender {
+        fn turn(&mut self, io: &mut dyn Io) -> Next {
+            io.receive(&mut Inbox::new());
+            if !std::mem::replace(&mut self.begun, true) && !self.to.is_empty() {
+                let endpoint = application_endpoint(&self.to).expect("an endpoint");
+                let to = io.connect(Plane::Application, &endpoint);
+                let to = Route::Connection(to.expect("it can be tried"));
+                for _ in 0..self.frames {
+                    io.send(&to, vec![1].into()).expect("there is room");
+                }
+            }
+            Next::Idle
+        }
+    }
+
+    /// Returns the frames of some nodes to another one, each as many.
+    pub(super) fn frames_of(mut world: World, nodes: usize, frames: usize) -> Vec<FrameOnTheWay> {
+        for number in 0..=nodes {
+            let to = if number == 0 { "" } else { "node-0" };
+            let added = world.add_node(NodeSpec::new(format!("node-{number}")), move |_| {
+                let (to, begun) = (to.to_owned(), false);
+                Box::new(Sender { to, frames, begun })
+            });
+            added.expect("another name");
+        }
+        let seen: Arc<Mutex<Vec<FrameOnTheWay>>> = Arc::default();
+        let noted = seen.clone();
+        world.schedule(move |frame: &FrameOnTheWay| {
+            noted.lock().expect("nobody panicked").push(*frame);
+            frame.latency
+        });
+        world.run_for(Duration::from_secs(1));
+        let seen = seen.lock().expect("nobody panicked");
+        assert_eq!(seen.len(), nodes * frames);
+        seen.clone()
+    }
 
     #[test]
     fn strategies_are_read_as_they_are_written() {

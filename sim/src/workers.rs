@@ -74,11 +74,11 @@ pub(crate) fn work(explore: &Explore, index: u64, of: u64) -> ! {
         exit(i32::from(written.is_err()))
     }
     let (explore, at) = explaining(explore);
-    let first = explore.runs.start.saturating_add(index);
-    let step = usize::try_from(of).unwrap_or(usize::MAX);
-    for run in (first..explore.runs.end).step_by(step) {
+    let mut share = explore.share(index, of);
+    while let Some(run) = share.next() {
         at.store(run, Ordering::Relaxed);
         let line = explore.line(run);
+        share.ran(&line);
         if say(&line).is_err() || (line.failure.is_some() && !explore.to_the_end) {
             break;
         }
@@ -267,5 +267,6 @@ fn failed(run: u64, failure: Failure) -> Line {
         lasted_nanos: 0,
         marks: BTreeMap::new(),
         judged: BTreeSet::new(),
+        choices: Vec::new(),
     }
 }

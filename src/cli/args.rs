@@ -189,15 +189,21 @@ pub(crate) struct ExploreArgs {
 
 impl ExploreArgs {
     /// Tells whether there are to be many runs, or one with faults.
-    pub(crate) const fn is_meant(&self) -> bool {
-        self.seeds.is_some() || self.faults.is_some() || self.budget.is_some() || self.check
+    pub(crate) fn is_meant(&self) -> bool {
+        let is_random = self.strategy == Strategy::Random;
+        let given = self.seeds.is_some() || self.faults.is_some() || self.budget.is_some();
+        given || self.check || !is_random
     }
 
-    /// Returns the numbers of the runs; the one of `seed` if none are given, or all from it if there is a budget.
+    /// Returns the numbers of the runs; the one of `seed` if none are given, or all from it if there is a budget, or all
+    /// orders are to be tried.
     pub(crate) fn runs(&self, seed: u64) -> Range<u64> {
-        let end = match self.budget {
-            Some(_) => u64::MAX,
-            None => seed.saturating_add(1),
+        // Orders come to an end by themselves.
+        let all = self.budget.is_some() || matches!(self.strategy, Strategy::Dfs { .. });
+        let end = if all {
+            u64::MAX
+        } else {
+            seed.saturating_add(1)
         };
         self.seeds.clone().unwrap_or(seed..end)
     }

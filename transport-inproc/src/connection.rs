@@ -16,12 +16,14 @@ pub(crate) struct Flying {
     pub(crate) frame: Bytes,
     /// The sequence of the record of its sending.
     pub(crate) sent: u64,
+    /// What a schedule calls it; 0 for nothing.
+    pub(crate) number: u64,
 }
 
 /// One direction of a connection: frames on the way, first in first out.
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
-    /// Invariant: times never decrease.
+    /// Invariant: times never decrease, but that a schedule may make the first one wait for longer.
     pub(crate) flying: VecDeque<Flying>,
     /// When the last one that was sent arrives.
     pub(crate) last_due: u64,
@@ -38,15 +40,6 @@ impl Pipe {
     #[inline]
     pub(crate) fn held(&self) -> usize {
         self.flying.len() + self.unread as usize
-    }
-
-    /// Takes the next frame, if it arrives by `now`.
-    #[inline]
-    pub(crate) fn pop_due(&mut self, now: u64) -> Option<Flying> {
-        match self.flying.front() {
-            Some(next) if next.due <= now => self.flying.pop_front(),
-            _ => None,
-        }
     }
 
     /// Loses all frames on the way; returns how many.

@@ -81,10 +81,33 @@ pub struct FrameOnTheWay {
     pub plane: Plane,
     /// How long it is on the way, as its link has it.
     pub latency: Duration,
+    /// Nothing arrives on this way for so long, because it is clogged.
+    pub clogged: Duration,
+    /// Along which direction of which connection: frames with the same one arrive in their order.
+    pub lane: u64,
 }
 
-/// Decides how long a frame is on the way.
-pub(crate) type Schedule = Box<dyn FnMut(&FrameOnTheWay) -> Duration>;
+/// Decides when frames arrive, instead of links.
+///
+/// Frames of one direction of a connection stay in their order, whatever is decided. A link that is cut, or a connection
+/// that breaks, does what it does all the same: not all frames that leave arrive.
+pub trait Arrivals {
+    /// A frame leaves. Returns how long it is on the way.
+    fn leaves(&mut self, frame: &FrameOnTheWay) -> Duration;
+
+    /// The frame with this number is there. Returns nothing to let it arrive, or after how long it is to be asked again;
+    /// meanwhile those behind it wait.
+    fn arrives(&mut self, now: Instant, number: u64) -> Option<Duration> {
+        let _ = (now, number);
+        None
+    }
+}
+
+impl<F: FnMut(&FrameOnTheWay) -> Duration> Arrivals for F {
+    fn leaves(&mut self, frame: &FrameOnTheWay) -> Duration {
+        self(frame)
+    }
+}
 
 /// One node, as the fabric sees it.
 pub(crate) struct NodeState {
@@ -143,7 +166,7 @@ pub(crate) struct Fabric {
     /// In a paced world, jobs on their way to helper threads.
     pub(crate) helper_jobs: Option<Vec<HelperJob>>,
     pub(crate) thread: ThreadTime,
-    pub(crate) schedule: Option<Schedule>,
+    pub(crate) schedule: Option<Box<dyn Arrivals>>,
     /// How many frames the schedule has decided about.
     pub(crate) scheduled: u64,
     pub(crate) trace: Trace,

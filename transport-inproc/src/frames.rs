@@ -62,6 +62,7 @@ impl Fabric {
             due: leaves,
             frame,
             sent,
+            number: 0,
         };
         if connection.near {
             self.fly(slot, Way::Forth, flying);
@@ -99,6 +100,7 @@ impl Fabric {
             due: leaves,
             frame,
             sent,
+            number: 0,
         };
         self.fly(slot, Way::Back, flying);
         Ok(())
@@ -112,7 +114,7 @@ impl Fabric {
 
     /// Puts a frame on its way, behind the ones before it. Until then it is due when it leaves its node.
     #[inline]
-    fn fly(&mut self, slot: u32, way: Way, flying: Flying) {
+    fn fly(&mut self, slot: u32, way: Way, mut flying: Flying) {
         let connection = self.connections.get(slot);
         let (link, plane) = match way {
             Way::Forth => (connection.forth_link, connection.bound),
@@ -123,20 +125,24 @@ impl Fabric {
         let pipe = connection.pipe(way);
         let leaves = self.now.max(flying.due);
         let link = &mut self.links[link as usize];
+        let clogged = link.clogged_until.saturating_sub(leaves);
         let mut on_the_way = link.carry_frame(site_of(plane), leaves, flying.frame.len());
         if let Some(schedule) = &mut self.schedule {
             self.scheduled += 1;
+            flying.number = self.scheduled;
             let (from, to) = match way {
                 Way::Forth => (NodeKey(owner), NodeKey(target)),
                 Way::Back => (NodeKey(target), NodeKey(owner)),
             };
-            on_the_way = nanos(schedule(&FrameOnTheWay {
+            on_the_way = nanos(schedule.leaves(&FrameOnTheWay {
                 number: self.scheduled,
                 at: Instant::from_nanos(leaves),
                 from,
                 to,
                 plane,
                 latency: Duration::from_nanos(on_the_way),
+                clogged: Duration::from_nanos(clogged),
+                lane: u64::from(slot) << 1 | u64::from(way == Way::Back),
             }));
         }
         let due = pipe.last_due.max(leaves.saturating_add(on_the_way));
@@ -195,7 +201,16 @@ impl Fabric {
             return;
         }
         let mail = &mut self.nodes[receiver as usize].mail;
-        while let Some(Flying { frame, sent, .. }) = pipe.pop_due(self.now) {
+        while let Some(next) = pipe.flying.front_mut().filter(|next| next.due <= self.now) {
+            if let Some(schedule) = &mut self.schedule
+                && let Some(wait) = schedule.arrives(Instant::from_nanos(self.now), next.number)
+            {
+                next.due = self.now.saturating_add(nanos(wait).max(1));
+                break;
+            }
+            let Some(Flying { frame, sent, .. }) = pipe.flying.pop_front() else {
+                break;
+            };
             self.trace.add(
                 self.now,
                 TraceKind::FrameArrived,
@@ -227,6 +242,23 @@ impl Fabric {
             None => pipe.armed = false,
         }
         self.make_ready(receiver);
+    }
+
+    /// Tells until when frames of a direction are still to arrive that a schedule made wait: who sent them, and is gone,
+    /// is not missed before.
+    pub(crate) fn still_arriving(&mut self, slot: u32, session: u32, way: Way) -> Option<u64> {
+        self.schedule.as_ref()?;
+        let connection = self.connections.get(slot);
+        let link = match way {
+            Way::Forth => connection.forth_link,
+            Way::Back => connection.back_link,
+        };
+        if connection.session != session || self.links[link as usize].is_cut() {
+            return None;
+        }
+        let flying = &connection.pipe(way).flying;
+        let last = flying.back()?.due.max(flying.front()?.due);
+        (last > self.now).then_some(last)
     }
 
     /// Moves a node's mail into its inbox.

@@ -65,7 +65,7 @@ mod trace;
 mod world;
 
 pub use config::WorldConfig;
-pub use fabric::FrameOnTheWay;
+pub use fabric::{Arrivals, FrameOnTheWay};
 pub use fault::Fault;
 pub use link::{Bandwidth, Bursts, Latency, LinkModel, Stalls};
 pub use node::{AddNodeError, Factory, NodeKey, NodeSpec, NodeStart, application_endpoint};

@@ -6,14 +6,14 @@ use std::time::Duration;
 use monofil_transport::record::{Recorder, Recording, What as Recorded};
 use monofil_transport::{Instant, Next, Node, Plane, Shutdown};
 
-use crate::agenda::What;
+use crate::agenda::{Way, What};
 use crate::fabric::{Fabric, Life, Mail, NodeState};
 use crate::link::nanos;
 use crate::node::{AddNodeError, Factory, NodeKey, NodeSpec, NodeStart};
 use crate::sessions::End;
 use crate::slab::Slab;
 use crate::trace::{TraceHash, TraceKind, TraceRecord};
-use crate::{Fault, FrameOnTheWay, LinkModel, NodeIo, Stats, ThreadTime, WorldConfig};
+use crate::{Arrivals, Fault, LinkModel, NodeIo, Stats, ThreadTime, WorldConfig};
 
 type Hook = Box<dyn FnOnce(&mut World)>;
 
@@ -313,9 +313,9 @@ impl World {
         self.fabric.thread.clone()
     }
 
-    /// Has `schedule` decide how long each frame is on the way, instead of its link. Frames of one connection stay in
-    /// their order. (A link that is cut, or a connection that breaks, does what it does all the same.)
-    pub fn schedule(&mut self, schedule: impl FnMut(&FrameOnTheWay) -> Duration + 'static) {
+    /// Has `schedule` decide when frames arrive, instead of their links: in full as [`Arrivals`], or as a function that
+    /// says how long each frame is on the way.
+    pub fn schedule(&mut self, schedule: impl Arrivals + 'static) {
         self.fabric.schedule = Some(Box::new(schedule));
     }
 
@@ -444,8 +444,18 @@ impl World {
             What::Wake { node } => self.fabric.woken(node),
             What::Free { node } => self.fabric.free(node),
             What::Attempt { slot, generation } => self.fabric.attempt(slot, generation),
-            What::NearGone { slot, session } => self.fabric.near_gone(slot, session),
-            What::FarGone { slot, session } => self.fabric.far_gone(slot, session),
+            What::NearGone { slot, session } => {
+                match self.fabric.still_arriving(slot, session, Way::Back) {
+                    Some(until) => self.fabric.agenda.add(self.fabric.now, until, what),
+                    None => self.fabric.near_gone(slot, session),
+                }
+            }
+            What::FarGone { slot, session } => {
+                match self.fabric.still_arriving(slot, session, Way::Forth) {
+                    Some(until) => self.fabric.agenda.add(self.fabric.now, until, what),
+                    None => self.fabric.far_gone(slot, session),
+                }
+            }
             What::Silent { slot, session } => self.fabric.check_silence(slot, session),
             What::Datagram { index } => self.fabric.datagram_due(index),
             What::Job { index } => self.fabric.job_due(index),

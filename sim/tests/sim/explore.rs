@@ -1,6 +1,7 @@
 //! Many runs: what is found, how it shrinks, and that it does not matter who does them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use monofil_sim::{
@@ -8,7 +9,7 @@ use monofil_sim::{
     SpanRange,
 };
 
-use crate::counter::{ask, counter};
+use crate::counter::{ask, counter, number};
 
 /// Clients that add one each, in two steps. The sum is less if they come between each other.
 fn lost_update(sim: &mut Sim) {
@@ -319,17 +320,84 @@ fn strategies_find_orders_that_a_calm_network_has_not() {
     };
     assert!(explore("random").found.is_none());
     assert!(explore("pct:d=2").found.is_some());
-    let all = explore("dfs:depth=6");
-    assert!(all.found.is_some(), "{all}");
-    // It stops when everything was tried.
-    let none = Scenario::new("nothing", "counters", |sim| {
+    assert!(explore("dfs:depth=6").found.is_some());
+}
+
+/// Tries all orders in which calls of two clients arrive, who make two each. Returns what is said of it, and the orders.
+fn all_orders(depth: u32, jobs: usize) -> (Report, BTreeSet<String>) {
+    let orders: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let noted = orders.clone();
+    let scenario = Scenario::new("orders", "counters", move |sim| {
         counter(sim);
-        sim.spawn("ada", |cx| ask(cx, "Add", 1));
+        for client in ["ada", "bob"] {
+            sim.spawn(client, move |cx| {
+                let first = u64::from(client == "bob") * 2;
+                // Connections are there then.
+                let _ = cx.sleep(Duration::from_millis(100));
+                let _ = (ask(cx, "Set", first), ask(cx, "Set", first + 1));
+            });
+        }
+        let noted = noted.clone();
+        sim.at_end("it is noted", move |sim| {
+            let received = sim.received("counter");
+            let order = received.iter().map(|it| number(&it.payload).to_string());
+            noted
+                .lock()
+                .expect("nobody panicked")
+                .insert(order.collect());
+            true
+        });
     });
-    let none = none
-        .explore(0..300)
-        .strategy("dfs:depth=3".parse().expect("a strategy"));
-    assert_eq!(none.jobs(1).run().runs, 8);
+    let explore = scenario.explore(0..u64::MAX).jobs(jobs);
+    let strategy = format!("dfs:depth={depth}").parse().expect("a strategy");
+    let report = explore.strategy(strategy).run();
+    let orders = orders.lock().expect("nobody panicked").clone();
+    (report, orders)
+}
+
+#[test]
+fn all_orders_are_tried_and_each_once() {
+    let (report, orders) = all_orders(14, 1);
+    assert_eq!(report.exhausted, Some(true), "{report}");
+    let all = ["0123", "0213", "0231", "2013", "2031", "2301"];
+    assert!(orders.iter().eq(&all), "{orders:?}");
+    let told = "  all orders of the first 14 choices were tried\n";
+    assert!(report.to_string().contains(told), "{report}");
+    // Most of them are the answers and what else connections carry.
+    assert!((100..10_000).contains(&report.runs), "{report}");
+}
+
+#[test]
+fn orders_that_were_not_tried_are_not_claimed() {
+    let scenario = Scenario::new("few", "counters", |sim| {
+        counter(sim);
+        for client in ["ada", "bob"] {
+            sim.spawn(client, |cx| ask(cx, "Add", 1));
+        }
+    });
+    let explore = |runs: u64| {
+        let strategy = "dfs:depth=5".parse().expect("a strategy");
+        scenario
+            .clone()
+            .explore(7..7 + runs)
+            .jobs(1)
+            .strategy(strategy)
+            .run()
+    };
+    let all = explore(1_000);
+    assert_eq!(all.exhausted, Some(true), "{all}");
+    let some = explore(2);
+    assert_eq!((some.runs, some.exhausted), (2, Some(false)), "{some}");
+    assert!(all.runs > some.runs, "{all}");
+}
+
+#[test]
+fn processes_try_the_orders_that_one_tries() {
+    let (one, _) = all_orders(4, 1);
+    let (many, _) = all_orders(4, 3);
+    let told = |report: &Report| (report.runs, report.hash, report.exhausted);
+    assert_eq!(told(&one), told(&many));
+    assert_eq!(one.exhausted, Some(true));
 }
 
 #[test]

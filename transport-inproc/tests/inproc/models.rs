@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_inproc::{
-    Bandwidth, Bursts, Fault, Latency, LinkModel, NodeKey, NodeSpec, Stalls, World, WorldConfig,
+    Bandwidth, Bursts, Fault, FrameOnTheWay, Latency, LinkModel, NodeKey, NodeSpec, Stalls, World,
+    WorldConfig,
 };
 use monofil_transport::{Datagrams, Instant, Io, Next, Probability, Transport};
 
@@ -261,7 +262,7 @@ fn a_schedule_decides_what_comes_first() {
     let seen: Rc<RefCell<Vec<_>>> = Rc::default();
     let frames_seen = seen.clone();
     let times = frames(model, 3, move |world| {
-        world.schedule(move |frame| {
+        world.schedule(move |frame: &FrameOnTheWay| {
             frames_seen.borrow_mut().push((frame.number, frame.latency));
             match frame.number {
                 2 => ms(30),
