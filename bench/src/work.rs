@@ -35,7 +35,11 @@ fn program(task: Task, contender: &str) -> Option<fn(&Job) -> !> {
         (Task::Cast { .. } | Task::Call { .. }, "nats") => remote::nats::run,
         (Task::Frames { .. } | Task::IdleWorld { .. }, OURS) => sim::monofil::run,
         (Task::Frames { .. } | Task::IdleWorld { .. }, "turmoil") => sim::turmoil::run,
+        (Task::Heartbeats { .. }, OURS) => sim::monofil::run,
+        (Task::Heartbeats { .. }, "containers") => sim::heartbeats::run,
+        (Task::Heartbeats { .. }, "turmoil") => sim::turmoil::run,
         (Task::Containers, OURS) => sim::containers::run,
+        (Task::Membership { .. }, OURS) => sim::membership::run,
         _ => return None,
     };
     Some(program)

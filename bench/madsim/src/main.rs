@@ -21,6 +21,7 @@ fn main() {
     match job.task {
         Task::Frames { nodes, in_flight } => frames(&job, nodes, in_flight),
         Task::IdleWorld { nodes, period } => idle(&job, nodes, period),
+        Task::Heartbeats { nodes, period } => heartbeats(&job, nodes, period),
         _ => bench_worker::fail("madsim has no such row"),
     }
 }
@@ -82,6 +83,35 @@ async fn bounce(
     }
 }
 
+fn heartbeats(job: &Job, nodes: usize, period: Duration) {
+    let world = world();
+    for me in 0..nodes {
+        let node = world.create_node().ip(address(me).ip()).build();
+        node.spawn(beat(me, nodes, period));
+    }
+    measure(job, &world);
+}
+
+/// Tells all others now and then that it is there, and hears them.
+async fn beat(me: usize, nodes: usize, period: Duration) {
+    let endpoint = Endpoint::bind(address(me)).await.expect("a free port");
+    let listener = endpoint.clone();
+    spawn(async move {
+        let mut heard = [0; 8];
+        loop {
+            let received = listener.recv_from(1, &mut heard).await;
+            received.expect("a datagram");
+        }
+    });
+    loop {
+        sleep(period).await;
+        for other in (0..nodes).filter(|other| *other != me) {
+            let sent = endpoint.send_to(address(other), 1, &[1]).await;
+            sent.expect("it can be sent");
+        }
+    }
+}
+
 fn idle(job: &Job, nodes: usize, period: Duration) {
     let world = world();
     for number in 0..nodes {
@@ -92,6 +122,10 @@ fn idle(job: &Job, nodes: usize, period: Duration) {
             }
         });
     }
+    measure(job, &world);
+}
+
+fn measure(job: &Job, world: &Runtime) {
     let (warm, window) = (job.warm, job.window);
     world.block_on(async move {
         pass(warm).await;

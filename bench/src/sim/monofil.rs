@@ -1,13 +1,18 @@
 //! Nodes with trivial handlers in a world.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bench_worker::{Bounce, Job, Meter, Sample, Stopwatch, Task, finish};
+use bench_worker::{Bounce, Job, Meter, Task, finish};
 use bytes::Bytes;
 use monofil_inproc::{Latency, LinkModel, NodeSpec, World, WorldConfig, application_endpoint};
-use monofil_transport::{Clock, ConnectionId, Event, Inbox, Io, Next, Node, Plane, Route};
+use monofil_transport::{
+    Clock, ConnectionId, Datagrams, Event, Inbox, Instant, Io, Next, Node, Plane, Route,
+};
+
+use super::{measure_beats, pass};
 
 /// How long a frame is on the way.
 const LATENCY: Duration = Duration::from_millis(1);
@@ -16,6 +21,7 @@ pub(crate) fn run(job: &Job) -> ! {
     match job.task {
         Task::Frames { nodes, in_flight } => frames(job, nodes, in_flight),
         Task::IdleWorld { nodes, period } => idle(job, nodes, period),
+        Task::Heartbeats { nodes, period } => heartbeats(job, nodes, period),
         _ => unreachable!("the task is chosen by its row"),
     }
 }
@@ -97,6 +103,58 @@ impl Bouncer {
     }
 }
 
+/// Tells all others now and then that it is there, and hears them.
+struct Beating {
+    others: Vec<SocketAddr>,
+    period: Duration,
+    next: Instant,
+    inbox: Inbox,
+    heard: Rc<Cell<u64>>,
+}
+
+impl Node for Beating {
+    fn turn(&mut self, io: &mut dyn Io) -> Next {
+        io.receive(&mut self.inbox);
+        while let Some(event) = self.inbox.pop() {
+            if let Event::Datagram { .. } = event {
+                self.heard.set(self.heard.get() + 1);
+            }
+        }
+        if io.now() >= self.next {
+            for other in &self.others {
+                io.send_datagram(*other, &[1]).expect("it can be sent");
+            }
+            self.next = io.now() + self.period;
+        }
+        Next::At(self.next)
+    }
+}
+
+fn heartbeats(job: &Job, nodes: usize, period: Duration) -> ! {
+    let mut world = World::new(WorldConfig {
+        link: LinkModel::with_latency(Latency::Constant(LATENCY)),
+        ..WorldConfig::with_seed(1)
+    });
+    let heard = Rc::new(Cell::new(0));
+    for me in 0..nodes {
+        // Where the world puts its nodes, in their order.
+        let address = |node: usize| SocketAddr::from(([10, 0, 0, node as u8], 7700));
+        let others = (0..nodes).filter(|other| *other != me).map(address);
+        let (others, heard) = (others.collect::<Vec<_>>(), heard.clone());
+        let added = world.add_node(NodeSpec::new(me.to_string()), move |_| {
+            Box::new(Beating {
+                others: others.clone(),
+                period,
+                next: Instant::ZERO + period,
+                inbox: Inbox::new(),
+                heard: heard.clone(),
+            })
+        });
+        added.expect("another name");
+    }
+    measure_beats(job, &mut world, &heard, nodes, period)
+}
+
 /// Wakes up now and then.
 struct Ticker(Duration);
 
@@ -114,18 +172,6 @@ fn idle(job: &Job, nodes: usize, period: Duration) -> ! {
         });
         added.expect("another name");
     }
-    let mut pass = |window: Duration| {
-        let (since, from) = (Stopwatch::start(), world.elapsed());
-        while since.seconds() < window.as_secs_f64() {
-            world.run_for(Duration::from_secs(10));
-        }
-        Sample {
-            amount: (world.elapsed() - from).as_secs_f64(),
-            seconds: since.seconds(),
-            processor_seconds: since.processor_seconds(),
-            ..Sample::default()
-        }
-    };
-    pass(job.warm);
-    finish(pass(job.window))
+    pass(&mut world, job.warm);
+    finish(pass(&mut world, job.window))
 }

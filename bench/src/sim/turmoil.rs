@@ -17,6 +17,7 @@ pub(crate) fn run(job: &Job) -> ! {
     match job.task {
         Task::Frames { nodes, in_flight } => frames(job, nodes, in_flight),
         Task::IdleWorld { nodes, period } => idle(job, nodes, period),
+        Task::Heartbeats { nodes, period } => heartbeats(job, nodes, period),
         _ => unreachable!("the task is chosen by its row"),
     }
 }
@@ -77,6 +78,35 @@ async fn bounce(neighbour: String, in_flight: usize, meter: Rc<RefCell<Meter>>) 
     }
 }
 
+fn heartbeats(job: &Job, nodes: usize, period: Duration) -> ! {
+    let mut sim = world(nodes);
+    for me in 0..nodes {
+        sim.host(name(me), move || beat(me, nodes, period));
+    }
+    measure(job, sim)
+}
+
+/// Tells all others now and then that it is there, and hears them.
+async fn beat(me: usize, nodes: usize, period: Duration) -> turmoil::Result {
+    let socket = UdpSocket::bind((IpAddr::from([0, 0, 0, 0]), PORT)).await?;
+    let others: Vec<_> = (0..nodes)
+        .filter(|other| *other != me)
+        .map(|other| SocketAddr::new(turmoil::lookup(name(other)), PORT))
+        .collect();
+    let mut beats = tokio::time::interval(period);
+    let mut heard = [0; 8];
+    loop {
+        tokio::select! {
+            _ = beats.tick() => {
+                for other in &others {
+                    socket.send_to(&[1], *other).await?;
+                }
+            }
+            received = socket.recv_from(&mut heard) => drop(received?),
+        }
+    }
+}
+
 fn idle(job: &Job, nodes: usize, period: Duration) -> ! {
     let mut sim = world(1);
     for number in 0..nodes {
@@ -86,6 +116,10 @@ fn idle(job: &Job, nodes: usize, period: Duration) -> ! {
             }
         });
     }
+    measure(job, sim)
+}
+
+fn measure(job: &Job, mut sim: Sim<'_>) -> ! {
     let mut pass = |window: Duration| {
         let (since, from) = (Stopwatch::start(), sim.elapsed());
         while since.seconds() < window.as_secs_f64() {

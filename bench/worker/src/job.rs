@@ -36,8 +36,12 @@ pub enum Task {
     Frames { nodes: usize, in_flight: usize },
     /// Simulated nodes that have a timer and nothing else.
     IdleWorld { nodes: usize, period: Duration },
+    /// Simulated nodes each of which tells all others now and then that it is there.
+    Heartbeats { nodes: usize, period: Duration },
     /// Casts between whole containers in a simulated world.
     Containers,
+    /// Whole containers in a simulated world that keep track of each other.
+    Membership { nodes: usize },
 }
 
 /// Which of a measurement's processes this is.
