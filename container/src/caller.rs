@@ -131,6 +131,7 @@ impl<T: prost::Message + Default + Clone + 'static> ReplyStream<T> {
 
 /// What generated code calls; not for use by hand.
 pub mod codegen {
+    use std::panic::Location;
     use std::time::Duration;
 
     use super::{Caller, Pending, ReplyStream};
@@ -171,11 +172,18 @@ pub mod codegen {
         /// Makes the request for one method.
         #[track_caller]
         pub fn request(&self, method: &Method, message: impl prost::Message + 'static) -> Request {
-            let mut request =
-                Request::new(&self.component, &method.name, Payload::message(message))
-                    .idempotent(method.idempotent);
-            request.deadline = self.deadline.or(method.deadline);
-            request.flow = self.flow.clone().or_else(|| method.flow.clone());
+            let mut request = Request {
+                target: self.component.clone(),
+                method: method.name.clone(),
+                payload: Payload::default(),
+                deadline: self.deadline.or(method.deadline),
+                flow: self.flow.as_ref().or(method.flow.as_ref()).cloned(),
+                key: None,
+                idempotent: method.idempotent,
+                place: Some(Location::caller()),
+            };
+            // Where it stays: what is written a few bytes at a time and copied at once keeps a processor waiting.
+            request.payload.set_message(message);
             request
         }
     }
@@ -220,7 +228,7 @@ pub mod codegen {
     where
         T: prost::Message + Default + Clone + 'static,
     {
-        message.into_payload().into_protobuf().map_err(malformed)
+        message.into_protobuf().map_err(malformed)
     }
 
     /// Encodes what a handler answers.

@@ -1,13 +1,15 @@
 //! Calls that were started here, and where the answers to those handled here go.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use monofil_transport::Instant;
 
 use crate::hash::Table;
+use crate::heading::Heading;
 use crate::slab::Slab;
 use crate::timers::TimerKey;
-use crate::{CallError, Name, Payload};
+use crate::{CallError, Payload};
 
 /// Names a handler under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,8 +114,7 @@ impl Calls {
 /// A call that was started here.
 #[derive(Debug)]
 pub(crate) struct OutgoingCall {
-    pub(crate) target: Name,
-    pub(crate) method: Name,
+    pub(crate) heading: Rc<Heading>,
     pub(crate) destination: Destination,
     /// Where it is, if it is served here.
     pub(crate) served: Option<Served>,
@@ -213,6 +214,12 @@ pub(crate) enum Served {
 }
 
 impl Origin {
+    /// Nobody wants to know.
+    pub(crate) const NOWHERE: Self = Self::LocalCast {
+        id: 0,
+        sender: None,
+    };
+
     /// Returns the key under which a call is found when it is cancelled; `None` for a cast.
     pub(crate) const fn served_key(&self) -> Option<ServedKey> {
         match *self {

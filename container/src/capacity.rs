@@ -30,7 +30,7 @@ pub use self::limit::{
 };
 use crate::core::{Core, Purpose, Timer};
 use crate::error::Rejection;
-use crate::instance::{Instance, Queued, Work};
+use crate::instance::Instance;
 use crate::timers::TimerKey;
 use crate::{CallError, Name, NodeLimits};
 
@@ -206,16 +206,13 @@ impl Core {
     /// Counts what is there of a flow: messages queued, their bytes, handlers under way.
     fn count_flow(&self, flow: &Name) -> (u64, u64, u64) {
         let queues = self.instances.iter().flat_map(|it| &it.queue);
-        let messages = queues.filter_map(|(_, work)| match work {
-            Work::Message(Queued { message, .. }) => Some(message),
-            Work::Undelivered(_) => None,
-        });
-        let of_it = messages.filter(|message| message.flow() == flow);
+        let of_it = queues.filter(|it| it.is_request() && it.heading().flow == *flow);
         let (queued, bytes) = of_it.fold((0, 0), |(count, bytes), message| {
-            (count + 1, bytes + message.payload().len() as u64)
+            (count + 1, bytes + message.payload.len() as u64)
         });
-        let tasks = self.tasks.iter().map(|(_, task)| task);
-        let handled = tasks.filter(|it| it.purpose == Purpose::Handle && it.sender.flow == *flow);
+        let handled = self
+            .under_way()
+            .filter(|it| it.purpose == Purpose::Handle && it.sender.flow == *flow);
         (queued, bytes, handled.count() as u64)
     }
 
@@ -346,7 +343,7 @@ impl Core {
         Load {
             messages: self.queued_messages as u64,
             bytes: self.queued_bytes as u64,
-            in_flight: (self.queued_messages + self.tasks.len()) as u64,
+            in_flight: (self.queued_messages + self.handlers_under_way()) as u64,
         }
     }
 
@@ -356,11 +353,10 @@ impl Core {
             return 0;
         };
         let mut messages = self.instances[*index].queue.iter();
-        let first = messages.find_map(|(_, work)| match work {
-            Work::Message(queued) => Some(queued.since),
-            Work::Undelivered(_) => None,
-        });
-        first.map_or(0, |since| crate::error::micros(self.now.since(since)))
+        let first = messages.find(|record| record.is_request());
+        first.map_or(0, |first| {
+            crate::error::micros(self.now.since(first.queued_at))
+        })
     }
 }
 

@@ -219,13 +219,13 @@ impl Client {
 }
 
 impl Caller for Client {
-    fn start_call(&mut self, request: Request) -> RawPending {
+    fn start_call(&mut self, mut request: Request) -> RawPending {
         let now = self.now();
         let shared = self.container.shared().clone();
         let id = {
             let mut core = shared.borrow_mut();
             core.now = now;
-            core.start_call(&Sender::default(), request, false)
+            core.start_call(&Sender::default(), &mut request, false)
         };
         self.turn();
         RawPending { core: shared, id }
@@ -241,12 +241,13 @@ impl Caller for Client {
         take_answer(&pending)
     }
 
-    fn cast(&mut self, request: Request) -> Result<(), CallError> {
+    fn cast(&mut self, mut request: Request) -> Result<(), CallError> {
         let now = self.now();
         let sent = {
             let mut core = self.container.shared().borrow_mut();
             core.now = now;
-            core.send_cast(&Sender::default(), request).1
+            let id = core.fresh_id();
+            core.send_cast(id, &Sender::default(), &mut request)
         };
         self.turn();
         sent
@@ -269,13 +270,13 @@ impl Caller for Client {
         told
     }
 
-    fn start_stream(&mut self, request: Request) -> RawReplies {
+    fn start_stream(&mut self, mut request: Request) -> RawReplies {
         let now = self.now();
         let shared = self.container.shared().clone();
         let id = {
             let mut core = shared.borrow_mut();
             core.now = now;
-            core.start_call(&Sender::default(), request, true)
+            core.start_call(&Sender::default(), &mut request, true)
         };
         self.turn();
         RawReplies {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::calls::{Answer, Destination, OutgoingCall};
 use crate::core::{Core, Stage, Timer};
 use crate::counters::Counter;
 use crate::error::micros;
+use crate::heading::Heading;
 use crate::instance::State;
 use crate::link::Link;
 use crate::name;
@@ -228,7 +230,7 @@ impl Core {
             self.peers.iter().map(|(_, peer)| count(&peer.link)).sum()
         };
         [
-            ("monofil_handlers_under_way", self.tasks.len()),
+            ("monofil_handlers_under_way", self.handlers_under_way()),
             ("monofil_calls_under_way", self.calls.len()),
             ("monofil_calls_served", self.served.len() + served_here),
             ("monofil_streams_served", self.streams.len()),
@@ -344,9 +346,17 @@ impl Core {
         within: std::time::Duration,
     ) -> u64 {
         let deadline = self.now + within;
+        let none = Name::empty;
+        let names = [
+            none(),
+            endpoint.as_str().into(),
+            name!("command"),
+            none(),
+            none(),
+        ];
+        let heading = Heading::new(names);
         let id = self.calls.insert(OutgoingCall {
-            target: endpoint.as_str().into(),
-            method: name!("command"),
+            heading: Rc::new(heading),
             destination: Destination::Control,
             served: None,
             deadline,

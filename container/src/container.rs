@@ -262,9 +262,9 @@ impl Container {
         };
         let component = {
             let mut core = self.core.borrow_mut();
-            core.running = Some(task);
-            let state = core.tasks.get(task.0);
+            let state = core.tasks.get(task.0).cloned();
             let state = state.expect("invariant: a handler that waits is under way");
+            core.running = Some(state.clone());
             core.record_resumed(task);
             if let Some(progress) = &core.progress {
                 progress.enter(state.handler);

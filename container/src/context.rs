@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::Location;
+use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_transport::{Instant, JobId, JobOutcome, OffloadJob, Shutdown, Stream};
@@ -22,8 +23,7 @@ use crate::{
 /// container goes on. Do not hold a lock, or a borrow of something shared, across one of them.
 pub struct Context<'a> {
     core: &'a Shared,
-    id: TaskId,
-    task: &'a Task,
+    task: &'a Rc<Task>,
     suspender: &'a Suspender<'a>,
     /// `None` until it is needed.
     environment: Option<Box<Environment>>,
@@ -32,14 +32,12 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     pub(crate) const fn new(
         core: &'a Shared,
-        id: TaskId,
-        task: &'a Task,
+        task: &'a Rc<Task>,
         suspender: &'a Suspender<'a>,
         environment: Option<Box<Environment>>,
     ) -> Self {
         Self {
             core,
-            id,
             task,
             suspender,
             environment,
@@ -154,12 +152,12 @@ impl<'a> Context<'a> {
         modelled: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CallError> {
-        let id = self.id;
         let job = {
             let mut core = self.alive()?;
             let job = JobId(core.fresh_id());
             core.counters.add(Counter::BlockingJobs);
-            core.job_owners.insert(job, id);
+            let owner = core.note(self.task);
+            core.job_owners.insert(job, owner);
             let work = Box::new(move || Box::new(work()) as Box<dyn Any + Send>);
             core.jobs.push(OffloadJob {
                 id: job,
@@ -213,7 +211,7 @@ impl<'a> Context<'a> {
             !pending.is_empty(),
             "wait_any needs at least one call to wait for"
         );
-        let task = self.id;
+        let task = self.task;
         let ids: Vec<_> = pending.iter().map(|pending| pending.id).collect();
         let first = self.wait_until(|core| {
             let mut soonest = Instant::FAR_FUTURE;
@@ -303,8 +301,8 @@ impl<'a> Context<'a> {
                     Wait::Alarm(at) => (true, at),
                     Wait::Woken(by) => (false, by),
                 };
-                core.suspend(self.id, self.task, alarm, by)?;
-                core.record_suspended(self.id, place);
+                let id = core.suspend(self.task, alarm, by)?;
+                core.record_suspended(id, place);
             }
             self.suspender.suspend();
         }
@@ -325,16 +323,11 @@ impl Core {
     /// Notes that a handler goes to sleep, and sees to it that it is woken when its caller gives up. A timer
     /// costs as much as a small message, so none is set where another wakes it in time: most handlers wait
     /// for calls of theirs, which end no later than they do.
-    fn suspend(
-        &mut self,
-        id: TaskId,
-        task: &Task,
-        alarm: bool,
-        by: Instant,
-    ) -> Result<(), CallError> {
+    fn suspend(&mut self, task: &Rc<Task>, alarm: bool, by: Instant) -> Result<TaskId, CallError> {
         if task.is_given_up(self.now) {
             return Err(CallError::Cancelled);
         }
+        let id = self.note(task);
         task.asleep.set(true);
         self.suspended = Some(id);
         let until = task.awaited_until.unwrap_or(Instant::FAR_FUTURE);
@@ -345,7 +338,7 @@ impl Core {
         if let Some(instance) = task.instance {
             self.watch_queue(instance);
         }
-        Ok(())
+        Ok(id)
     }
 }
 
@@ -359,14 +352,15 @@ impl Caller for Context<'_> {
 
     #[track_caller]
     fn wait(&mut self, pending: RawPending) -> Result<Payload, CallError> {
-        let (id, task) = (pending.id, self.id);
+        let (id, task) = (pending.id, self.task);
         self.wait_until(|core| core.await_call(id, task))?;
         take_answer(&pending)
     }
 
-    fn cast(&mut self, request: Request) -> Result<(), CallError> {
-        let (_, sent) = self.alive()?.send_cast(&self.task.sender, request);
-        sent
+    fn cast(&mut self, mut request: Request) -> Result<(), CallError> {
+        let mut core = self.alive()?;
+        let id = core.fresh_id();
+        core.send_cast(id, &self.task.sender, &mut request)
     }
 
     #[track_caller]
@@ -388,7 +382,7 @@ impl Caller for Context<'_> {
 
     #[track_caller]
     fn next_item(&mut self, replies: &mut RawReplies) -> Option<Result<Payload, CallError>> {
-        let (id, task) = (replies.pending.id, self.id);
+        let (id, task) = (replies.pending.id, self.task);
         let waited = self.wait_until(|core| core.await_call(id, task));
         if let Err(error) = waited {
             return Some(Err(error));
@@ -398,9 +392,9 @@ impl Caller for Context<'_> {
 }
 
 impl Context<'_> {
-    fn start(&self, request: Request, streaming: bool) -> u64 {
+    fn start(&self, mut request: Request, streaming: bool) -> u64 {
         match self.alive() {
-            Ok(mut core) => core.start_call(&self.task.sender, request, streaming),
+            Ok(mut core) => core.start_call(&self.task.sender, &mut request, streaming),
             // No call has this number, which reads as an answer that is there: `Cancelled`.
             Err(_) => 0,
         }

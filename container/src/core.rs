@@ -22,13 +22,13 @@ use crate::calls::{Calls, Lapsed, Origin, Served, ServedKey, TaskId};
 use crate::capacity::Capacity;
 use crate::config::NodeLimits;
 use crate::counters::{Counter, Counters};
-use crate::envelope::Chain;
+use crate::envelope::{Chain, Envelope};
 use crate::environment::Environment;
 use crate::gate::Gated;
 use crate::hash::{Table, seeded};
+use crate::heading::{Heading, HeadingsOut};
 use crate::instance::Instance;
 use crate::membership::{Membership, SwimTimer};
-use crate::names::ByAddress;
 use crate::peers::Peers;
 use crate::slab::Slab;
 use crate::streams::ServedStream;
@@ -146,6 +146,8 @@ pub(crate) enum Purpose {
 /// A handler under way; its container and its context share it. One that has ended becomes the next.
 #[derive(Default)]
 pub(crate) struct Task {
+    /// Under what it is noted, once it has waited for something: nobody asks for one that just runs to its end.
+    pub(crate) id: Cell<Option<TaskId>>,
     /// Grows from one to the next.
     pub(crate) number: u64,
     pub(crate) purpose: Purpose,
@@ -179,6 +181,7 @@ impl Task {
 
     /// Takes the place of one that has ended. Its origin, its credit and its sender are still to be said.
     pub(crate) fn begin(&mut self, purpose: Purpose, method: &Name, instance: Option<usize>) {
+        self.id.set(None);
         self.purpose = purpose;
         self.method.assign(method);
         self.instance = instance;
@@ -188,6 +191,11 @@ impl Task {
         self.cancelled.set(false);
         self.timer.set(None);
         self.job.set(None);
+    }
+
+    /// Returns the key of the call that it serves, if it serves one.
+    pub(crate) fn served_key(&self) -> Option<ServedKey> {
+        self.origin.as_ref().and_then(Origin::served_key)
     }
 
     /// Tells whether it works for nobody any more.
@@ -247,14 +255,6 @@ impl Line {
     }
 }
 
-/// The instances here that a target means, and its whole name.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    pub(crate) name: Name,
-    /// Where in `groups`; `None` when no instance here has this name.
-    pub(crate) group: Option<usize>,
-}
-
 pub(crate) struct Core {
     pub(crate) app: Name,
     pub(crate) name: Name,
@@ -290,8 +290,7 @@ pub(crate) struct Core {
     /// Which group it is.
     by_name: Table<Name, usize>,
     pub(crate) local_topics: Table<Name, Vec<(Name, Name)>>,
-    /// Targets as they were given, and what they mean.
-    targets: ByAddress<Target>,
+    headings: HeadingsOut,
     pub(crate) capacity: Capacity,
     pub(crate) queued_messages: usize,
     pub(crate) queued_bytes: usize,
@@ -299,11 +298,12 @@ pub(crate) struct Core {
     pub(crate) ready: Line,
     /// Handlers whose wait is over: they go first, because their messages came first.
     pub(crate) resumable: VecDeque<TaskId>,
+    /// Handlers that wait, or have waited.
     pub(crate) tasks: Slab<Rc<Task>>,
     /// To be used again.
     spare_tasks: Vec<Rc<Task>>,
     /// The handler on the thread.
-    pub(crate) running: Option<TaskId>,
+    pub(crate) running: Option<Rc<Task>>,
     /// The instance whose handler ended last, without having waited: how long it took is to be found out.
     pub(crate) sampled: Option<usize>,
     /// The handler that has just begun to wait.
@@ -388,7 +388,7 @@ impl Core {
             groups: Vec::new(),
             by_name: Table::default(),
             local_topics: Table::default(),
-            targets: ByAddress::default(),
+            headings: HeadingsOut::default(),
             capacity: Capacity::new(&config.limits),
             queued_messages: 0,
             queued_bytes: 0,
@@ -491,25 +491,64 @@ impl Core {
         }
     }
 
-    /// Finds what the target of a request means, which most often is that of one before.
-    pub(crate) fn target(&mut self, name: &Name) -> &Target {
-        if self.targets.get(name).is_none() {
-            let whole = self.qualified(name);
-            let target = match self.by_name.get_key_value(&whole) {
-                // In the place where the others have it.
-                Some((known, group)) => Target {
-                    name: known.clone(),
-                    group: Some(*group),
-                },
-                None => Target {
-                    name: Name::known(whole.as_str()),
-                    group: None,
-                },
-            };
-            self.targets.insert(name, target);
+    /// Makes the heading of a request of an instance here, or finds the one that was made before.
+    pub(crate) fn heading(&mut self, sender: &Sender, request: &Request) -> Rc<Heading> {
+        let flow = request.flow.as_ref().unwrap_or(&sender.flow);
+        let names = [&sender.component, &request.target, &request.method, flow];
+        if let Some(known) = self.headings.get(names) {
+            return known.clone();
         }
-        let target = self.targets.get(name);
-        target.expect("invariant: it is there, or has just been put there")
+        let heading = Rc::new(self.new_heading(names, &Name::empty()));
+        if !heading.oversized {
+            self.headings.insert(&request.target, &heading);
+        }
+        heading
+    }
+
+    /// Makes a heading of who sends, of a target as it was given, a method, a flow and a topic.
+    pub(crate) fn new_heading(
+        &self,
+        [source, given, method, flow]: [&Name; 4],
+        topic: &Name,
+    ) -> Heading {
+        let (target, group) = self.target(given);
+        let names = [source, &target, method, flow, topic].map(Name::clone);
+        let heading = Heading::new(names);
+        heading.set_group(group);
+        heading
+    }
+
+    /// Finds what the target of a request means that came from elsewhere: only this node knows its own names.
+    pub(crate) fn find_group(&self, envelope: &mut Envelope) {
+        let Some(heading) = &envelope.heading else {
+            return;
+        };
+        if heading.group().is_some() {
+            return;
+        }
+        let (target, group) = self.target(&heading.target);
+        if target != heading.target {
+            let Heading {
+                source,
+                method,
+                flow,
+                topic,
+                ..
+            } = &**heading;
+            let names = [source, &target, method, flow, topic].map(Name::clone);
+            envelope.heading = Some(Rc::new(Heading::new(names)));
+        }
+        envelope.heading().set_group(group);
+    }
+
+    /// Returns the whole name of a target, and the group of its instances here.
+    fn target(&self, given: &Name) -> (Name, Option<usize>) {
+        let whole = self.qualified(given);
+        match self.by_name.get_key_value(&whole) {
+            // In the place where the others have it.
+            Some((known, group)) => (known.clone(), Some(*group)),
+            None => (Name::known(whole.as_str()), None),
+        }
     }
 
     /// Returns the instances here of a component.
@@ -569,16 +608,49 @@ impl Core {
     /// Takes it.
     pub(crate) fn pop_ready(&mut self) -> Option<Ready> {
         let ready = self.peek_ready()?;
+        self.take_ready(ready);
+        Some(ready)
+    }
+
+    /// Takes what was found by [`Core::peek_ready`].
+    pub(crate) fn take_ready(&mut self, ready: Ready) {
         if let Ready::Instance(index) = ready {
             self.instances[index].in_line = None;
         }
         self.ready.pop();
-        Some(ready)
     }
 
     /// Handlers that may be under way at once.
     pub(crate) fn handlers_max(&self) -> usize {
         self.limits.handlers.min(Slab::<Task>::LEN_MAX)
+    }
+
+    /// Notes a handler under way, unless it is noted already: others may ask for it from now on.
+    pub(crate) fn note(&mut self, task: &Rc<Task>) -> TaskId {
+        if let Some(id) = task.id.get() {
+            return id;
+        }
+        let id = TaskId(self.tasks.insert(task.clone()));
+        task.id.set(Some(id));
+        if let Some(key) = task.served_key() {
+            self.set_served(key, Some(Served::Running(id)));
+        }
+        if let Purpose::Produce(stream) = task.purpose {
+            self.stream_produced_by(stream, id);
+        }
+        id
+    }
+
+    /// Returns the handlers under way.
+    pub(crate) fn under_way(&self) -> impl Iterator<Item = &Rc<Task>> {
+        let running = self.running.iter();
+        let noted = self.tasks.iter().map(|(_, task)| task);
+        noted.chain(running.filter(|task| task.id.get().is_none()))
+    }
+
+    pub(crate) fn handlers_under_way(&self) -> usize {
+        let runs = self.running.as_ref();
+        self.tasks.len() + usize::from(runs.is_some_and(|task| task.id.get().is_none()))
     }
 
     /// Takes a task that nobody else has.
@@ -651,13 +723,14 @@ impl Core {
         }
     }
 
-    fn send_delayed(&mut self, delayed: Delayed) {
+    fn send_delayed(&mut self, mut delayed: Delayed) {
         self.delayed -= 1;
         let target = self.qualified(delayed.request.target());
         let method = delayed.request.method().clone();
         let flow = delayed.sender.flow.clone();
         let instance = delayed.sender.instance;
-        let (id, sent) = self.send_cast(&delayed.sender, delayed.request);
+        let id = self.fresh_id();
+        let sent = self.send_cast(id, &delayed.sender, &mut delayed.request);
         if let (Err(error), Some(index)) = (sent, instance) {
             self.give_back(
                 index,

@@ -41,7 +41,7 @@ pub fn current() -> Option<Current> {
     let noted = |current: &RefCell<Option<Shared>>| current.try_borrow().ok()?.clone();
     let core = CURRENT.try_with(noted).ok().flatten()?;
     let core = core.try_borrow().ok()?;
-    let task = core.tasks.get(core.running?.0)?;
+    let task = core.running.as_ref()?;
     // An item of a stream is made on behalf of the instance that began it.
     let instance = task.instance.or(task.sender.instance);
     Some(Current {

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use monofil_proto::{NameRef, RecordRef, WaitingRef, Waitings, put_waiting, wire};
 use monofil_transport::Instant;
 
+use crate::calls::Origin;
 use crate::error::micros;
+use crate::heading::{self, Heading};
 use crate::names::NamesIn;
 use crate::parcel::Parcel;
 use crate::{CallError, Name, NodeId, Payload, Trace};
@@ -90,11 +92,14 @@ pub(crate) const fn is_request(kind: wire::Kind) -> bool {
 pub(crate) struct Envelope {
     pub(crate) kind: wire::Kind,
     pub(crate) id: u64,
-    pub(crate) source: Name,
-    pub(crate) target: Name,
-    pub(crate) method: Name,
-    pub(crate) flow: Name,
-    pub(crate) topic: Name,
+    /// Only requests have one; see [`Envelope::heading`].
+    pub(crate) heading: Option<Rc<Heading>>,
+    /// Where its end is reported, once a request is where it is handled.
+    pub(crate) origin: Origin,
+    /// Its place in the queue of an instance.
+    pub(crate) arrival: u64,
+    /// Since when it is there.
+    pub(crate) queued_at: Instant,
     /// Only requests have one.
     pub(crate) deadline: Option<Instant>,
     pub(crate) payload: Payload,
@@ -103,7 +108,8 @@ pub(crate) struct Envelope {
     pub(crate) outcome: Option<Box<CallError>>,
     pub(crate) credit: u32,
     pub(crate) item: u64,
-    pub(crate) key: Bytes,
+    /// Few have one.
+    pub(crate) key: Option<Box<Bytes>>,
     pub(crate) idempotent: bool,
 }
 
@@ -113,11 +119,10 @@ impl Envelope {
         Self {
             kind,
             id,
-            source: Name::empty(),
-            target: Name::empty(),
-            method: Name::empty(),
-            flow: Name::empty(),
-            topic: Name::empty(),
+            heading: None,
+            origin: Origin::NOWHERE,
+            arrival: 0,
+            queued_at: Instant::ZERO,
             deadline: None,
             payload: Payload::default(),
             trace: Trace::default(),
@@ -125,16 +130,53 @@ impl Envelope {
             outcome: None,
             credit: 0,
             item: 0,
-            key: Bytes::new(),
+            key: None,
             idempotent: false,
         }
     }
 
-    pub(crate) fn failure(id: u64, error: CallError) -> Self {
-        Self {
-            outcome: Some(Box::new(error)),
-            ..Self::about(wire::Kind::Failure, id)
-        }
+    /// Becomes what [`Envelope::about`] makes, but for its kind and its id.
+    pub(crate) fn clear(&mut self) {
+        let Self {
+            kind: _,
+            id: _,
+            heading,
+            origin,
+            arrival,
+            queued_at,
+            deadline,
+            payload,
+            trace,
+            waiting,
+            outcome,
+            credit,
+            item,
+            key,
+            idempotent,
+        } = self;
+        *heading = None;
+        *origin = Origin::NOWHERE;
+        *arrival = 0;
+        *queued_at = Instant::ZERO;
+        *deadline = None;
+        *payload = Payload::default();
+        *trace = Trace::default();
+        *waiting = None;
+        *outcome = None;
+        *credit = 0;
+        *item = 0;
+        *key = None;
+        *idempotent = false;
+    }
+
+    pub(crate) fn key(&self) -> &Bytes {
+        static NONE: Bytes = Bytes::new();
+        self.key.as_deref().unwrap_or(&NONE)
+    }
+
+    /// Returns from whom it is, to whom and what for; of one that is no request, nothing.
+    pub(crate) fn heading(&self) -> &Heading {
+        self.heading.as_deref().unwrap_or(&heading::NONE)
     }
 
     /// Requests need credit; everything else was paid for by the request it belongs to.
@@ -146,14 +188,11 @@ impl Envelope {
     /// is in its place.
     pub(crate) fn encoded_len_hint(&self) -> usize {
         const FIXED: usize = 128;
+        let names = self.heading().names().map(|name| name.as_str().len());
         FIXED
-            + self.source.as_str().len()
-            + self.target.as_str().len()
-            + self.method.as_str().len()
-            + self.flow.as_str().len()
-            + self.topic.as_str().len()
+            + names.iter().sum::<usize>()
             + self.payload.content_type.as_str().len()
-            + self.key.len()
+            + self.key().len()
             + self.payload.len()
             + self.waiting.as_ref().map_or(0, |waiting| waiting.bytes)
             + self
@@ -169,15 +208,16 @@ impl Envelope {
         mut name: impl FnMut(&'a Name) -> NameRef<'a>,
     ) -> RecordRef<'a> {
         let remaining = |deadline: Instant| micros(now.until(deadline)).max(1);
+        let heading = self.heading();
         RecordRef {
             kind: self.kind.into(),
             id: self.id,
-            source: name(&self.source),
-            target: name(&self.target),
-            method: name(&self.method),
-            flow: name(&self.flow),
+            source: name(&heading.source),
+            target: name(&heading.target),
+            method: name(&heading.method),
+            flow: name(&heading.flow),
             content_type: name(&self.payload.content_type),
-            topic: name(&self.topic),
+            topic: name(&heading.topic),
             remaining_micros: self.deadline.map_or(0, remaining),
             payload: self.payload.encoded(),
             trace: self.trace.to_wire(),
@@ -190,7 +230,7 @@ impl Envelope {
             outcome: self.outcome.as_ref().map(|error| Box::new(error.to_wire())),
             credit: self.credit,
             item: self.item,
-            key: &self.key,
+            key: self.key(),
             idempotent: self.idempotent,
         }
     }
@@ -200,7 +240,7 @@ impl Envelope {
     pub(crate) fn from_record(
         record: &mut RecordRef<'_>,
         frame: &Bytes,
-        names: &NamesIn,
+        names: &mut NamesIn,
         now: Instant,
         default_deadline: Duration,
     ) -> Option<Parcel> {
@@ -218,27 +258,17 @@ impl Envelope {
             [] => Bytes::new(),
             bytes => frame.slice_ref(bytes),
         };
-        let mut envelope = Parcel::new(Self {
-            kind,
-            id: record.id,
-            source: names.get(record.source)?,
-            target: names.get(record.target)?,
-            method: names.get(record.method)?,
-            flow: names.get(record.flow)?,
-            topic: names.get(record.topic)?,
-            deadline: None,
-            payload: Payload::new(names.get(record.content_type)?, part(record.payload)),
-            trace: record.trace.map_or_else(Trace::default, Trace::from_wire),
-            waiting,
-            outcome: record
-                .outcome
-                .take()
-                .map(|outcome| Box::new(CallError::from_wire(*outcome))),
-            credit: record.credit,
-            item: record.item,
-            key: part(record.key),
-            idempotent: record.idempotent,
-        });
+        let mut envelope = Parcel::about(kind, record.id);
+        envelope.heading = names.heading(record)?;
+        envelope.payload = Payload::new(names.get(record.content_type)?, part(record.payload));
+        envelope.trace = record.trace.map_or_else(Trace::default, Trace::from_wire);
+        envelope.waiting = waiting;
+        let outcome = record.outcome.take();
+        envelope.outcome = outcome.map(|outcome| Box::new(CallError::from_wire(*outcome)));
+        envelope.credit = record.credit;
+        envelope.item = record.item;
+        envelope.key = (!record.key.is_empty()).then(|| Box::new(part(record.key)));
+        envelope.idempotent = record.idempotent;
         if envelope.is_request() {
             let remaining = match record.remaining_micros {
                 0 => default_deadline,

@@ -72,7 +72,7 @@ pub(crate) struct Gated {
 }
 
 enum What {
-    Request(usize, Parcel, Origin),
+    Request(usize, Parcel),
     Reply(Origin, Result<Payload, CallError>),
 }
 
@@ -85,12 +85,7 @@ impl fmt::Debug for Gated {
 impl Core {
     /// Asks the gate about a request, and admits it accordingly.
     #[cold]
-    pub(crate) fn gated(
-        &mut self,
-        index: usize,
-        envelope: Parcel,
-        origin: Origin,
-    ) -> Result<(), CallError> {
+    pub(crate) fn gated(&mut self, index: usize, envelope: Parcel) -> Result<(), CallError> {
         let (now, component) = (self.now, self.instances[index].name.clone());
         let message = Message(envelope);
         let passage = self.gate.as_mut().map_or(Passage::Pass, |gate| {
@@ -98,28 +93,28 @@ impl Core {
         });
         let envelope = message.0;
         match passage {
-            Passage::Pass => self.admit(index, envelope, origin),
+            Passage::Pass => self.admit(index, envelope),
             Passage::Drop => {
-                self.let_go(&origin);
+                self.let_go(&envelope.origin);
                 Ok(())
             }
             Passage::Delay(time) => {
-                self.later(time, What::Request(index, envelope, origin), None);
+                self.later(time, What::Request(index, envelope), None);
                 Ok(())
             }
             Passage::Hold(open) => {
-                self.later(HELD, What::Request(index, envelope, origin), Some(open));
+                self.later(HELD, What::Request(index, envelope), Some(open));
                 Ok(())
             }
             Passage::Duplicate => {
-                let copy = Parcel::new((*envelope).clone());
-                let answer_to_nobody = Origin::LocalCast {
+                let mut copy = envelope.clone();
+                copy.origin = Origin::LocalCast {
                     id: copy.id,
                     sender: None,
                 };
-                self.admit(index, envelope, origin)?;
+                self.admit(index, envelope)?;
                 // There may be no room for it; then it was sent once.
-                let _ = self.admit(index, copy, answer_to_nobody);
+                let _ = self.admit(index, copy);
                 Ok(())
             }
             Passage::Fail(error) => Err(error),
@@ -181,11 +176,12 @@ impl Core {
             return self.later(HELD, gated.what, gated.open);
         }
         match gated.what {
-            What::Request(index, envelope, origin) => {
+            What::Request(index, envelope) => {
+                let origin = envelope.origin;
                 let expired = envelope.deadline.is_some_and(|by| by <= self.now);
                 let admitted = match expired {
                     true => Err(crate::serve::expired_in_queue(&self.instances[index].name)),
-                    false => self.admit(index, envelope, origin),
+                    false => self.admit(index, envelope),
                 };
                 if let Err(error) = admitted {
                     self.rejected(&error);

@@ -7,33 +7,16 @@ use std::time::Duration;
 
 use monofil_transport::{HandlerId, Instant};
 
-use crate::calls::Origin;
 use crate::capacity::Guard;
+use crate::envelope::Envelope;
 use crate::environment::Environment;
+use crate::parcel::Parcel;
 use crate::{
-    CallError, Component, ComponentSpec, InstanceLimits, Interface, Message, Name, StartReason,
-    Subscription, Undelivered,
+    CallError, Component, ComponentSpec, InstanceLimits, Interface, Name, StartReason, Subscription,
 };
 
 /// Makes an instance. Shared with the handler that is running it, so that a panic does not lose it.
 pub(crate) type Factory = Rc<RefCell<Box<dyn FnMut() -> Box<dyn Component>>>>;
-
-/// A message in the queue.
-#[derive(Debug)]
-pub(crate) struct Queued {
-    pub(crate) message: Message,
-    pub(crate) origin: Origin,
-    /// Since when it is there.
-    pub(crate) since: Instant,
-}
-
-/// What an instance does next.
-#[derive(Debug)]
-pub(crate) enum Work {
-    Message(Queued),
-    /// Few are.
-    Undelivered(Box<Undelivered>),
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -67,7 +50,8 @@ pub(crate) struct Instance {
     pub(crate) state: State,
     /// Why it is built, or was the last time.
     pub(crate) reason: StartReason,
-    pub(crate) queue: VecDeque<(u64, Work)>,
+    /// Messages, and casts of its own that came back, in the order of their arrival.
+    pub(crate) queue: VecDeque<Parcel>,
     /// The arrival under which it has its place in line.
     pub(crate) in_line: Option<u64>,
     pub(crate) queued_bytes: usize,
@@ -137,7 +121,7 @@ impl Instance {
 
     /// Returns when the first in its queue arrived; 0 when it is empty.
     pub(crate) fn first_arrival(&self) -> u64 {
-        self.queue.front().map_or(0, |(arrival, _)| *arrival)
+        self.queue.front().map_or(0, |record| record.arrival)
     }
 
     /// Tells whether it could begin its next work now.
@@ -199,56 +183,52 @@ impl Instance {
         time.clamp(Self::RETRY_LEAST, Self::RETRY_MOST)
     }
 
-    pub(crate) fn push(&mut self, arrival: u64, work: Work) {
-        match &work {
-            Work::Message(queued) => self.queued_bytes += queued.message.payload().len(),
-            Work::Undelivered(_) => self.returned += 1,
+    pub(crate) fn push(&mut self, record: Parcel) {
+        if record.is_request() {
+            self.queued_bytes += record.payload.len();
+        } else {
+            self.returned += 1;
         }
-        self.queue.push_back((arrival, work));
+        self.queue.push_back(record);
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Work> {
-        let (_, work) = self.queue.pop_front()?;
-        self.left(&work);
-        Some(work)
+    pub(crate) fn pop(&mut self) -> Option<Parcel> {
+        let record = self.queue.pop_front()?;
+        self.left(&record);
+        Some(record)
     }
 
     /// Takes a queued call back whose caller no longer wants it.
-    pub(crate) fn remove(&mut self, arrival: u64) -> Option<Work> {
+    pub(crate) fn remove(&mut self, arrival: u64) -> Option<Parcel> {
         let at = self
             .queue
-            .binary_search_by_key(&arrival, |(number, _)| *number)
+            .binary_search_by_key(&arrival, |record| record.arrival)
             .ok()?;
-        let (_, work) = self.queue.remove(at)?;
-        self.left(&work);
-        Some(work)
+        let record = self.queue.remove(at)?;
+        self.left(&record);
+        Some(record)
     }
 
     /// Takes the queued messages whose deadline has passed.
-    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<Queued> {
-        let expired =
-            |work: &Work| matches!(work, Work::Message(it) if it.message.deadline() <= now);
-        if !self.queue.iter().any(|(_, work)| expired(work)) {
-            return Vec::new();
+    pub(crate) fn take_expired(&mut self, now: Instant) -> VecDeque<Parcel> {
+        let expired = |record: &Parcel| record.deadline.is_some_and(|by| by <= now);
+        if !self.queue.iter().any(expired) {
+            return VecDeque::new();
         }
-        let (gone, kept) = std::mem::take(&mut self.queue)
-            .into_iter()
-            .partition::<VecDeque<_>, _>(|(_, work)| expired(work));
+        let queue = std::mem::take(&mut self.queue).into_iter();
+        let (gone, kept) = queue.partition::<VecDeque<_>, _>(expired);
         self.queue = kept;
-        let mut messages = Vec::with_capacity(gone.len());
-        for (_, work) in gone {
-            self.left(&work);
-            if let Work::Message(queued) = work {
-                messages.push(queued);
-            }
+        for record in &gone {
+            self.left(record);
         }
-        messages
+        gone
     }
 
-    fn left(&mut self, work: &Work) {
-        match work {
-            Work::Message(queued) => self.queued_bytes -= queued.message.payload().len(),
-            Work::Undelivered(_) => self.returned -= 1,
+    fn left(&mut self, record: &Envelope) {
+        if record.is_request() {
+            self.queued_bytes -= record.payload.len();
+        } else {
+            self.returned -= 1;
         }
     }
 

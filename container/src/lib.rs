@@ -38,6 +38,7 @@ mod farewell;
 mod fiber;
 mod gate;
 mod hash;
+mod heading;
 mod identity;
 mod instance;
 mod link;

@@ -15,6 +15,7 @@
 //! for what arrived, commands, then `poll_frame` until it returns `None`; and again by `next_deadline`.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use monofil_proto::{FrameWriter, Head, NameRef};
 use monofil_transport::Instant;
 
 use crate::envelope::Envelope;
+use crate::heading::{self, Heading};
 use crate::names::{BadDefinition, NamesIn, NamesOut};
 use crate::parcel::Parcel;
 use crate::{CallError, Name};
@@ -95,10 +97,7 @@ const ANNOUNCE: u32 = 5;
 pub(crate) struct LedgerEntry {
     sequence: u64,
     pub(crate) id: u64,
-    pub(crate) source: Name,
-    pub(crate) target: Name,
-    pub(crate) method: Name,
-    pub(crate) flow: Name,
+    heading: Option<Rc<Heading>>,
     deadline: Option<Instant>,
 }
 
@@ -107,12 +106,13 @@ impl LedgerEntry {
         Self {
             sequence,
             id: envelope.id,
-            source: envelope.source.clone(),
-            target: envelope.target.clone(),
-            method: envelope.method.clone(),
-            flow: envelope.flow.clone(),
+            heading: envelope.heading.clone(),
             deadline: envelope.deadline,
         }
+    }
+
+    pub(crate) fn heading(&self) -> &Heading {
+        self.heading.as_deref().unwrap_or(&heading::NONE)
     }
 
     fn is_overdue(&self, now: Instant) -> bool {
@@ -296,10 +296,9 @@ impl Link {
     /// Takes anything but a request. `settles` is the other side's record that ends with it: its end is
     /// announced once this has arrived. The reason would get lost with the frame it is in, and a mark in
     /// another frame, a hello perhaps, would let the other side forget whom to tell of it.
-    pub(crate) fn answer(&mut self, envelope: Envelope, settles: Option<u64>) {
+    pub(crate) fn answer(&mut self, envelope: Parcel, settles: Option<u64>) {
         self.outbound.answers_open += 1;
         self.outbound.answer_bytes_open += envelope.payload.len() as u64;
-        let envelope = Parcel::new(envelope);
         self.outbound
             .answers
             .push_back(Outbound { envelope, settles });
@@ -314,8 +313,8 @@ impl Link {
     }
 
     /// Returns the names that the other side gave numbers.
-    pub(crate) const fn names(&self) -> &NamesIn {
-        &self.inbound.names
+    pub(crate) const fn names(&mut self) -> &mut NamesIn {
+        &mut self.inbound.names
     }
 
     /// Says that a record of the other side has ended.

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use monofil_transport::Instant;
 use monofil_transport::record::Place;
 
 use crate::fiber::panic_message;
+use crate::heading::Heading;
 use crate::parcel::Parcel;
 use crate::{CallError, Name, Trace, name};
 
@@ -42,19 +44,15 @@ pub struct Payload {
     content: Content,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 enum Content {
+    #[default]
+    Empty,
     Encoded(Bytes),
     /// So short that it needs no memory of its own: so many of these bytes.
     Short(u8, [u8; SHORT_MAX]),
     /// And how long it will be.
     Whole(usize, Handed),
-}
-
-impl Default for Content {
-    fn default() -> Self {
-        Self::Encoded(Bytes::new())
-    }
 }
 
 /// A message on its way. Its code is its author's: a panic in it harms nobody else.
@@ -123,18 +121,24 @@ impl Payload {
     /// would be cheaper. Limits count it by its encoded length in either case. One that stays is not held to what
     /// decoding refuses, such as a hundred messages inside one another.
     pub fn message<T: prost::Message + 'static>(message: T) -> Self {
+        let mut payload = Self::default();
+        payload.set_message(message);
+        payload
+    }
+
+    /// Becomes what [`Payload::message`] makes.
+    pub(crate) fn set_message<T: prost::Message + 'static>(&mut self, message: T) {
+        self.content_type = Name::empty();
         let length = message.encoded_len();
-        let mut short = [0; SHORT_MAX];
-        let content = match u8::try_from(length) {
+        match u8::try_from(length) {
+            Ok(0) => self.content = Content::Empty,
             Ok(few) if length <= SHORT_MAX => {
-                message.encode_raw(&mut &mut short[..]);
-                Content::Short(few, short)
+                self.content = Content::Short(few, [0; SHORT_MAX]);
+                if let Content::Short(_, short) = &mut self.content {
+                    message.encode_raw(&mut &mut short[..]);
+                }
             }
-            _ => Content::Whole(length, Handed::new(message)),
-        };
-        Self {
-            content_type: Name::empty(),
-            content,
+            _ => self.content = Content::Whole(length, Handed::new(message)),
         }
     }
 
@@ -158,6 +162,7 @@ impl Payload {
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.content {
+            Content::Empty => 0,
             Content::Encoded(bytes) => bytes.len(),
             Content::Short(length, _) => (*length).into(),
             Content::Whole(length, _) => *length,
@@ -174,6 +179,7 @@ impl Payload {
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         match &self.content {
+            Content::Empty => Bytes::new(),
             Content::Encoded(bytes) => bytes.clone(),
             Content::Short(..) => Bytes::copy_from_slice(self.encoded()),
             Content::Whole(_, message) => message.get().encode(),
@@ -198,7 +204,7 @@ impl Payload {
         match &self.content {
             Content::Encoded(bytes) => bytes,
             Content::Short(length, bytes) => &bytes[..usize::from(*length)],
-            Content::Whole(..) => &[],
+            Content::Empty | Content::Whole(..) => &[],
         }
     }
 
@@ -292,25 +298,25 @@ impl Message {
     /// Returns the component that sent it; empty for a program that is none.
     #[must_use]
     pub fn source(&self) -> &Name {
-        &self.0.source
+        &self.0.heading().source
     }
 
     /// Returns the operation, as `package.Service/Method`.
     #[must_use]
     pub fn method(&self) -> &Name {
-        &self.0.method
+        &self.0.heading().method
     }
 
     /// Returns the topic it was published to; empty for calls and casts.
     #[must_use]
     pub fn topic(&self) -> &Name {
-        &self.0.topic
+        &self.0.heading().topic
     }
 
     /// Returns the business flow it belongs to; empty when it belongs to none.
     #[must_use]
     pub fn flow(&self) -> &Name {
-        &self.0.flow
+        &self.0.heading().flow
     }
 
     /// Returns when its sender stops caring.
@@ -328,7 +334,7 @@ impl Message {
     /// Returns the routing key; empty when there is none.
     #[must_use]
     pub fn key(&self) -> &Bytes {
-        &self.0.key
+        self.0.key()
     }
 
     /// Returns its content.
@@ -342,6 +348,17 @@ impl Message {
     pub fn into_payload(mut self) -> Payload {
         std::mem::take(&mut self.0.payload)
     }
+
+    /// Decodes its content, where it is if it is encoded.
+    pub(crate) fn into_protobuf<T>(self) -> Result<T, CallError>
+    where
+        T: prost::Message + Default + Clone + 'static,
+    {
+        match &self.0.payload.content {
+            Content::Whole(..) => self.into_payload().into_protobuf(),
+            _ => self.0.payload.to_protobuf(),
+        }
+    }
 }
 
 /// A message to be sent: what [`Caller`](crate::Caller) takes.
@@ -352,7 +369,8 @@ pub struct Request {
     pub(crate) payload: Payload,
     pub(crate) deadline: Option<Duration>,
     pub(crate) flow: Option<Name>,
-    pub(crate) key: Bytes,
+    /// Few have one.
+    pub(crate) key: Option<Box<Bytes>>,
     pub(crate) idempotent: bool,
     /// Where it was made, for people.
     pub(crate) place: Option<Place>,
@@ -389,7 +407,7 @@ impl Request {
     /// Chooses the instance of a keyed component.
     #[must_use]
     pub fn with_key(mut self, key: impl Into<Bytes>) -> Self {
-        self.key = key.into();
+        self.key = Some(Box::new(key.into()));
         self
     }
 
@@ -426,6 +444,39 @@ pub struct Undelivered {
     pub flow: Name,
     /// Why it was not handled.
     pub error: CallError,
+}
+
+impl Undelivered {
+    /// Returns it as it waits in the queue of its sender.
+    pub(crate) fn into_record(self) -> Parcel {
+        let Self {
+            id,
+            target,
+            method,
+            flow,
+            error,
+        } = self;
+        let names = [Name::empty(), target, method, flow, Name::empty()];
+        let mut record = Parcel::failure(id, error);
+        record.heading = Some(Rc::new(Heading::new(names)));
+        record
+    }
+
+    /// Reads what [`Undelivered::into_record`] made; `None` when it did not.
+    pub(crate) fn from_record(mut record: Parcel) -> Option<Self> {
+        let error = *record.outcome.take()?;
+        Some(Self::of(record.id, record.heading(), error))
+    }
+
+    pub(crate) fn of(id: u64, heading: &Heading, error: CallError) -> Self {
+        Self {
+            id,
+            target: heading.target.clone(),
+            method: heading.method.clone(),
+            flow: heading.flow.clone(),
+            error,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -502,7 +553,7 @@ mod tests {
             assert_eq!(payload.len(), text.encoded_len());
             assert_eq!(payload.to_bytes(), text.encode_to_vec());
             assert_eq!(payload, Payload::protobuf(&text));
-            let is_short = matches!(payload.content, Content::Short(..));
+            let is_short = matches!(payload.content, Content::Empty | Content::Short(..));
             assert_eq!(is_short, text.encoded_len() <= SHORT_MAX, "{length}");
             assert_eq!(payload.to_protobuf(), Ok(text.clone()));
             assert_eq!(payload.into_protobuf(), Ok(text));

@@ -5,10 +5,13 @@
 //! these in order, never meets a number that it does not know. A number begins with a record that leaves for the
 //! first time: every frame that this is in says it.
 
-use monofil_proto::{Bounds, NameRef};
+use std::rc::Rc;
+
+use monofil_proto::{Bounds, NameRef, RecordRef};
 
 use crate::Name;
 use crate::hash::Table;
+use crate::heading::{Heading, HeadingsIn};
 
 /// What was found out about names, by where they are in memory: clones of a name are in one place. It forgets as
 /// it likes.
@@ -177,8 +180,9 @@ fn hash(text: &str) -> u64 {
 /// The names of what arrives.
 #[derive(Debug, Default)]
 pub(crate) struct NamesIn {
-    /// By number, less one. Invariant: no longer than [`Bounds::names`].
+    /// By number, less one. Invariant: no longer than [`Bounds::names`], and nothing in it changes.
     names: Vec<Option<Name>>,
+    headings: HeadingsIn,
 }
 
 /// A number is out of bounds, or stands for something else already.
@@ -206,13 +210,24 @@ impl NamesIn {
 
     /// Returns a name that arrived; `None` when nobody said what its number stands for.
     pub(crate) fn get(&self, name: NameRef<'_>) -> Option<Name> {
-        match name {
-            NameRef::Text("") => Some(Name::empty()),
-            NameRef::Text(text) => Some(text.into()),
-            NameRef::Number(number) => {
-                let index = (number as usize).checked_sub(1)?;
-                self.names.get(index)?.clone()
-            }
+        find(&self.names, name)
+    }
+
+    /// Returns the heading of a record that arrived, `Some(None)` when it has none; `None` when nobody said what
+    /// one of its numbers stands for.
+    pub(crate) fn heading(&mut self, record: &RecordRef<'_>) -> Option<Option<Rc<Heading>>> {
+        let Self { names, headings } = self;
+        headings.of(record, |name| find(names, name))
+    }
+}
+
+fn find(names: &[Option<Name>], name: NameRef<'_>) -> Option<Name> {
+    match name {
+        NameRef::Text("") => Some(Name::empty()),
+        NameRef::Text(text) => Some(text.into()),
+        NameRef::Number(number) => {
+            let index = (number as usize).checked_sub(1)?;
+            names.get(index)?.clone()
         }
     }
 }

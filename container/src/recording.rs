@@ -12,7 +12,7 @@ use monofil_transport::record::{Manner, Place, Recorder, Sent, What};
 use crate::calls::TaskId;
 use crate::core::{Core, Sender, Task};
 use crate::envelope::Envelope;
-use crate::{CallError, Message, Name, Payload};
+use crate::{CallError, Name, Payload};
 
 /// So much of a payload or an error is kept.
 const TEXT_CHARS_MAX: usize = 240;
@@ -30,7 +30,7 @@ impl Core {
     pub(crate) fn record_sent(&self, sender: &Sender, envelope: &Envelope, place: Option<Place>) {
         self.record(|recorder| {
             let name = |name: &Name| recorder.name(name.as_str());
-            let topic = &envelope.topic;
+            let heading = envelope.heading();
             What::Sent(Box::new(Sent {
                 message: envelope.trace.span_id,
                 cause: sender.message.map_or(0, |_| sender.trace.span_id),
@@ -40,13 +40,13 @@ impl Core {
                     Kind::Publish => Manner::Publish,
                     _ => Manner::Cast,
                 },
-                from: name(&envelope.source),
-                to: name(&envelope.target),
-                method: match envelope.method.is_empty() {
-                    true => name(topic),
-                    false => name(&envelope.method),
+                from: name(&heading.source),
+                to: name(&heading.target),
+                method: match heading.method.is_empty() {
+                    true => name(&heading.topic),
+                    false => name(&heading.method),
                 },
-                flow: name(&envelope.flow),
+                flow: name(&heading.flow),
                 payload: preview(&envelope.payload).into(),
                 bytes: envelope.payload.len(),
                 place,
@@ -56,9 +56,9 @@ impl Core {
 
     /// A message is put into an instance's queue.
     #[inline]
-    pub(crate) fn record_queued(&self, index: usize, message: &Message) {
+    pub(crate) fn record_queued(&self, index: usize, message: &Envelope) {
         self.record(|recorder| What::Queued {
-            message: message.trace().span_id,
+            message: message.trace.span_id,
             component: recorder.name(self.instances[index].name.as_str()),
             instance: self.instances[index].number,
         });

@@ -1,5 +1,6 @@
 //! Sending: who gets a message, and how a call that was started here ends.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_proto::wire::Kind;
@@ -7,16 +8,16 @@ use monofil_transport::record::Place;
 use monofil_transport::{Endpoint, Instant};
 
 use crate::calls::{
-    Answer, Calls, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, Served, TaskId,
+    Answer, Calls, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, Served,
 };
 use crate::context::Wait;
-use crate::core::{Core, Delayed, Sender, Target, Timer};
+use crate::core::{Core, Delayed, Sender, Task, Timer};
 use crate::counters::Counter;
 use crate::envelope::{Chain, Envelope, Waiting, chain_depth, chain_links};
-use crate::instance::Queued;
+use crate::heading::Heading;
 use crate::parcel::Parcel;
 use crate::serve::expired_in_queue;
-use crate::{CallError, Executed, Message, Name, Payload, Request, Undelivered};
+use crate::{CallError, Executed, Name, Payload, Request, Undelivered};
 
 /// What a frame has besides its records.
 const FRAME_FIXED: usize = 256;
@@ -35,13 +36,17 @@ fn check_name(name: &Name) -> Result<(), CallError> {
 
 impl Core {
     /// Starts a call. Whatever goes wrong is its answer.
-    pub(crate) fn start_call(&mut self, sender: &Sender, request: Request, streaming: bool) -> u64 {
+    pub(crate) fn start_call(
+        &mut self,
+        sender: &Sender,
+        request: &mut Request,
+        streaming: bool,
+    ) -> u64 {
         self.counters.add(Counter::CallsStarted);
         let deadline = self.deadline(sender, request.deadline);
-        let target = self.target(&request.target).clone();
+        let heading = self.heading(sender, request);
         let id = self.calls.insert(OutgoingCall {
-            target: target.name.clone(),
-            method: request.method.clone(),
+            heading: heading.clone(),
             destination: Destination::Nowhere,
             served: None,
             deadline,
@@ -54,7 +59,7 @@ impl Core {
                 Answer::Pending
             },
         });
-        if let Err(error) = self.try_call(id, sender, request, target, deadline, streaming) {
+        if let Err(error) = self.try_call(id, sender, request, heading, deadline, streaming) {
             self.end_call(id, Err(error));
         }
         id
@@ -64,8 +69,8 @@ impl Core {
         &mut self,
         id: u64,
         sender: &Sender,
-        request: Request,
-        Target { name, group }: Target,
+        request: &mut Request,
+        heading: Rc<Heading>,
         deadline: Instant,
         streaming: bool,
     ) -> Result<(), CallError> {
@@ -95,7 +100,7 @@ impl Core {
                 &sender.component,
             ));
         }
-        let mut envelope = self.envelope(Kind::Call, id, sender, request, name, deadline)?;
+        let mut envelope = self.envelope(Kind::Call, id, sender, request, heading, deadline)?;
         envelope.waiting = waiting;
         envelope.credit = if streaming { STREAM_CREDIT } else { 0 };
         let length = envelope.encoded_len_hint();
@@ -104,7 +109,8 @@ impl Core {
                 format!("{length} bytes, with all who wait for it, are more than a frame holds");
             return Err(CallError::TooLarge(text));
         }
-        let destination = self.route(group, envelope, Origin::LocalCall { id })?;
+        envelope.origin = Origin::LocalCall { id };
+        let destination = self.route(envelope)?;
         let timer = self.timers.set(deadline, Timer::Call(id));
         match self.calls.get_mut(id) {
             // It may have been answered on the spot.
@@ -117,29 +123,32 @@ impl Core {
         Ok(())
     }
 
-    /// Sends a cast. Returns its id, too, for what may come back later.
+    /// Sends a cast under a fresh id.
     pub(crate) fn send_cast(
         &mut self,
+        id: u64,
         sender: &Sender,
-        request: Request,
-    ) -> (u64, Result<(), CallError>) {
-        let id = self.fresh_id();
+        request: &mut Request,
+    ) -> Result<(), CallError> {
         self.counters.add(Counter::CastsStarted);
         // A cast may outlive the message that caused it: its time is its own.
         let deadline = self.now + request.deadline.unwrap_or(self.default_deadline);
-        let Target { name, group } = self.target(&request.target).clone();
+        let heading = self.heading(sender, request);
         let origin = Origin::LocalCast {
             id,
             sender: sender.instance,
         };
         let sent = self
-            .envelope(Kind::Cast, id, sender, request, name, deadline)
-            .and_then(|envelope| self.route(group, envelope, origin))
+            .envelope(Kind::Cast, id, sender, request, heading, deadline)
+            .and_then(|mut envelope| {
+                envelope.origin = origin;
+                self.route(envelope)
+            })
             .map(drop);
         if let Err(error) = &sent {
             self.record_returned(id, error);
         }
-        (id, sent)
+        sent
     }
 
     /// Sends to every subscriber of a topic, and returns how many there are.
@@ -167,25 +176,27 @@ impl Core {
             let mut request = Request::new(component, method, payload.clone());
             request.place = Some(place);
             let deadline = self.now + self.default_deadline;
-            let Target { name, group } = self.target(component).clone();
+            let names = [&sender.component, component, method, &sender.flow];
+            let heading = Rc::new(self.new_heading(names, topic));
             let origin = Origin::LocalCast {
                 id,
                 sender: sender.instance,
             };
             let sent = self
-                .envelope(Kind::Publish, id, sender, request, name, deadline)
+                .envelope(
+                    Kind::Publish,
+                    id,
+                    sender,
+                    &mut request,
+                    heading.clone(),
+                    deadline,
+                )
                 .and_then(|mut envelope| {
-                    envelope.topic = topic.clone();
-                    self.route(group, envelope, origin)
+                    envelope.origin = origin;
+                    self.route(envelope)
                 });
             if let Err(error) = sent {
-                let undelivered = Undelivered {
-                    id,
-                    target: component.clone(),
-                    method: method.clone(),
-                    flow: sender.flow.clone(),
-                    error,
-                };
+                let undelivered = Undelivered::of(id, &heading, error);
                 self.return_cast(sender.instance, undelivered);
             }
         }
@@ -226,30 +237,28 @@ impl Core {
         kind: Kind,
         id: u64,
         sender: &Sender,
-        request: Request,
-        target: Name,
+        request: &mut Request,
+        heading: Rc<Heading>,
         deadline: Instant,
     ) -> Result<Parcel, CallError> {
         self.check_payload("a payload", &request.payload)?;
-        let flow = request.flow.unwrap_or_else(|| sender.flow.clone());
-        for name in [&sender.component, &target, &request.method, &flow] {
-            check_name(name)?;
+        if heading.oversized {
+            heading.names().into_iter().try_for_each(check_name)?;
         }
-        if request.key.len() > Name::BYTES_MAX {
+        if request
+            .key
+            .as_ref()
+            .is_some_and(|key| key.len() > Name::BYTES_MAX)
+        {
             return Err(CallError::TooLarge("a key is longer than 256 bytes".into()));
         }
-        let envelope = Parcel::new(Envelope {
-            source: sender.component.clone(),
-            target,
-            method: request.method,
-            flow,
-            deadline: Some(deadline),
-            payload: request.payload,
-            trace: sender.trace.child(self.spans ^ id),
-            key: request.key,
-            idempotent: request.idempotent,
-            ..Envelope::about(kind, id)
-        });
+        let mut envelope = Parcel::about(kind, id);
+        envelope.heading = Some(heading);
+        envelope.deadline = Some(deadline);
+        envelope.payload = std::mem::take(&mut request.payload);
+        envelope.trace = sender.trace.child(self.spans ^ id);
+        envelope.key = request.key.take();
+        envelope.idempotent = request.idempotent;
         self.record_sent(sender, &envelope, request.place);
         Ok(envelope)
     }
@@ -293,23 +302,18 @@ impl Core {
     }
 
     /// Gives a request to an instance here, or else to a node that runs one.
-    fn route(
-        &mut self,
-        group: Option<usize>,
-        envelope: Parcel,
-        origin: Origin,
-    ) -> Result<Destination, CallError> {
-        let Some(instance) = self.choose_instance(group, &envelope) else {
+    fn route(&mut self, envelope: Parcel) -> Result<Destination, CallError> {
+        let Some(instance) = self.choose_instance(&envelope) else {
             let peer = self.choose_peer(&envelope)?;
             self.offer(peer, envelope)?;
             return Ok(Destination::Peer(peer));
         };
-        self.deliver_to(instance?, envelope, origin)?;
+        self.deliver_to(instance?, envelope)?;
         Ok(Destination::Local)
     }
 
     fn choose_peer(&mut self, envelope: &Envelope) -> Result<usize, CallError> {
-        let target = &envelope.target;
+        let target = &envelope.heading().target;
         let found = self.found(target.as_str());
         let endpoints = self.directory.locate(target.as_str());
         if endpoints.is_empty() && found.is_empty() {
@@ -348,7 +352,7 @@ impl Core {
             return false;
         };
         chain_links(&envelope.waiting)
-            .any(|link| link.node == node && link.component == envelope.target)
+            .any(|link| link.node == node && link.component == envelope.heading().target)
     }
 
     /// Builds the refusal of a call that only an instance could answer that waits for it.
@@ -357,57 +361,36 @@ impl Core {
             .map(|link| link.component.clone())
             .collect();
         chain.reverse();
-        chain.push(envelope.target.clone());
+        chain.push(envelope.heading().target.clone());
         CallError::Cycle(chain)
     }
 
     /// Puts a request of another node into the queue of an instance here.
-    pub(crate) fn deliver(
-        &mut self,
-        mut envelope: Parcel,
-        origin: Origin,
-    ) -> Result<(), CallError> {
-        let Target { name, group } = self.target(&envelope.target).clone();
-        envelope.target = name;
-        let Some(instance) = self.choose_instance(group, &envelope) else {
-            let text = format!("node `{}` runs no `{}`", self.name, envelope.target);
+    pub(crate) fn deliver(&mut self, mut envelope: Parcel) -> Result<(), CallError> {
+        self.find_group(&mut envelope);
+        let Some(instance) = self.choose_instance(&envelope) else {
+            let target = &envelope.heading().target;
+            let text = format!("node `{}` runs no `{target}`", self.name);
             return Err(CallError::Unimplemented(text));
         };
-        self.deliver_to(instance?, envelope, origin)
+        self.deliver_to(instance?, envelope)
     }
 
-    fn deliver_to(
-        &mut self,
-        index: usize,
-        envelope: Parcel,
-        origin: Origin,
-    ) -> Result<(), CallError> {
+    fn deliver_to(&mut self, index: usize, envelope: Parcel) -> Result<(), CallError> {
         if self.gate.is_some() {
-            return self.gated(index, envelope, origin);
+            return self.gated(index, envelope);
         }
-        self.admit(index, envelope, origin)
+        self.admit(index, envelope)
     }
 
-    pub(crate) fn admit(
-        &mut self,
-        index: usize,
-        envelope: Parcel,
-        origin: Origin,
-    ) -> Result<(), CallError> {
+    pub(crate) fn admit(&mut self, index: usize, envelope: Parcel) -> Result<(), CallError> {
         self.check_manner(index, &envelope)?;
         let bytes = envelope.payload.len();
-        if let Err(error) = self.check_room(index, &envelope.flow, bytes) {
+        if let Err(error) = self.check_room(index, &envelope.heading().flow, bytes) {
             self.instances[index].rejected += 1;
             return Err(error);
         }
-        let message = Message(envelope);
-        let since = self.now;
-        let queued = Queued {
-            message,
-            origin,
-            since,
-        };
-        self.enqueue(index, queued, bytes);
+        self.enqueue(index, envelope);
         Ok(())
     }
 
@@ -419,7 +402,7 @@ impl Core {
             return Ok(());
         }
         let instance = &self.instances[index];
-        let (target, method) = (&envelope.target, &envelope.method);
+        let Heading { target, method, .. } = envelope.heading();
         if envelope.credit == 0 {
             if instance.is_streaming(method) {
                 let text = crate::streams::not_one_answer(target, method);
@@ -433,17 +416,17 @@ impl Core {
 
     /// Finds the instance of its target's group that a request goes to; `None` when this node runs no such
     /// component.
-    fn choose_instance(
-        &self,
-        group: Option<usize>,
-        envelope: &Envelope,
-    ) -> Option<Result<usize, CallError>> {
-        let instances = &self.groups[group?];
+    fn choose_instance(&self, envelope: &Envelope) -> Option<Result<usize, CallError>> {
+        let heading = envelope.heading();
+        let instances = &self.groups[heading.group()??];
+        if let (&[only], None) = (&**instances, &envelope.waiting) {
+            return Some(Ok(only));
+        }
         let is_free = |index: &&usize| {
             let number = self.instances[**index].number;
             !chain_links(&envelope.waiting).any(|link| {
                 link.node == self.node
-                    && link.component == envelope.target
+                    && link.component == heading.target
                     && link.instance == number
             })
         };
@@ -508,18 +491,18 @@ impl Core {
             return;
         };
         call.timer = None;
-        let (destination, target, method) =
-            (call.destination, call.target.clone(), call.method.clone());
+        let (destination, heading) = (call.destination, call.heading.clone());
+        let Heading { target, method, .. } = &*heading;
         let mut error = None;
         if let Destination::Peer(peer) = destination {
             if self.peers.withdraw(peer, id) {
                 error = self.peers.get(peer).map(crate::peers::Peer::not_sent);
             } else {
-                self.tell_peer(peer, Envelope::about(Kind::Cancel, id));
+                self.tell_peer(peer, Parcel::about(Kind::Cancel, id));
             }
         }
         let error = error
-            .or_else(|| self.known_fate(destination, id, &target, &method))
+            .or_else(|| self.known_fate(destination, id, target, method))
             .unwrap_or_else(|| {
                 CallError::Timeout(match self.waiting_loop(id) {
                     Some(chain) => format!("`{target}` waits for its caller: {chain}"),
@@ -557,7 +540,7 @@ impl Core {
     fn waiting_loop(&self, id: u64) -> Option<String> {
         let first = self.calls.get(id)?.caller?;
         let mut chain = vec![self.instances[first].name.as_str()];
-        let mut at = self.calls.get(id)?.target.clone();
+        let mut at = self.calls.get(id)?.heading.target.clone();
         for _ in 0..self.instances.len() {
             let index = *self.instances_of(&at).first()?;
             chain.push(self.instances[index].name.as_str());
@@ -573,7 +556,7 @@ impl Core {
                 .iter()
                 .map(|(_, call)| call)
                 .filter(waits)
-                .map(|call| &call.target)
+                .map(|call| &call.heading.target)
                 .min()?
                 .clone();
         }
@@ -596,7 +579,7 @@ impl Core {
         if let Destination::Peer(peer) = call.destination
             && !self.peers.withdraw(peer, id)
         {
-            self.tell_peer(peer, Envelope::about(Kind::Cancel, id));
+            self.tell_peer(peer, Parcel::about(Kind::Cancel, id));
         }
         self.cancel_at(call.served);
     }
@@ -649,13 +632,15 @@ impl Core {
     }
 
     /// Registers who waits for a call, unless there is something to take already.
-    pub(crate) fn await_call(&mut self, id: u64, task: TaskId) -> Wait<()> {
-        match self.calls.get_mut(id) {
-            Some(call) if !call.is_ready() => {
-                call.waiter = Some(task);
-                Wait::Woken(call.deadline)
-            }
-            _ => Wait::Over(()),
+    pub(crate) fn await_call(&mut self, id: u64, task: &Rc<Task>) -> Wait<()> {
+        if self.calls.get(id).is_none_or(OutgoingCall::is_ready) {
+            return Wait::Over(());
         }
+        let waiter = self.note(task);
+        let Some(call) = self.calls.get_mut(id) else {
+            return Wait::Over(());
+        };
+        call.waiter = Some(waiter);
+        Wait::Woken(call.deadline)
     }
 }

@@ -6,24 +6,28 @@ use std::time::Duration;
 use monofil_proto::wire::Kind;
 use monofil_transport::HandlerId;
 
-use crate::calls::{Origin, Served, ServedKey, TaskId};
+use crate::calls::{Origin, Served, ServedKey};
 use crate::core::{Core, Purpose, Sender, Task, Timer};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
-use crate::instance::{Queued, State, Work};
+use crate::instance::State;
+use crate::parcel::Parcel;
 use crate::{
     CallError, Component, Executed, HandlerError, Limit, Message, Name, Payload, Reply,
     StartReason, Status, Undelivered,
 };
 
 impl Core {
-    pub(crate) fn enqueue(&mut self, index: usize, queued: Queued, bytes: usize) {
-        self.record_queued(index, &queued.message);
+    pub(crate) fn enqueue(&mut self, index: usize, mut message: Parcel) {
+        self.record_queued(index, &message);
         let arrival = self.arrival();
+        message.arrival = arrival;
         self.queued_messages += 1;
+        message.queued_at = self.now;
+        let bytes = message.payload.len();
         self.queued_bytes += bytes;
-        self.capacity.flows.queued(queued.message.flow(), bytes);
-        if let Some(key) = queued.origin.served_key() {
+        self.capacity.flows.queued(&message.heading().flow, bytes);
+        if let Some(key) = message.origin.served_key() {
             let place = Served::Queued {
                 instance: index,
                 arrival,
@@ -32,7 +36,7 @@ impl Core {
         }
         let instance = &mut self.instances[index];
         let was_empty = instance.queue.is_empty();
-        instance.push(arrival, Work::Message(queued));
+        instance.push(message);
         if was_empty {
             self.make_ready(index);
         }
@@ -52,77 +56,69 @@ impl Core {
     pub(crate) fn sweep_queue(&mut self, index: usize) {
         let now = self.now;
         self.instances[index].swept = false;
-        for queued in self.instances[index].take_expired(now) {
-            self.dequeued(&queued);
-            self.queued_too_long(queued, index);
+        for message in self.instances[index].take_expired(now) {
+            self.dequeued(&message);
+            self.queued_too_long(message, index);
         }
         self.watch_queue(index);
     }
 
-    /// Takes an instance's next work. What has expired meanwhile ends here.
-    pub(crate) fn next_work(&mut self, index: usize) -> Option<Work> {
+    /// Takes what an instance does next: a message, or a cast that came back. What has expired meanwhile ends here.
+    pub(crate) fn next_work(&mut self, index: usize) -> Option<Parcel> {
         loop {
-            let work = self.instances[index].pop()?;
-            let Work::Message(queued) = work else {
-                return Some(work);
-            };
-            self.dequeued(&queued);
-            if queued.message.deadline() <= self.now {
-                self.queued_too_long(queued, index);
+            let record = self.instances[index].pop()?;
+            if !record.is_request() {
+                return Some(record);
+            }
+            self.dequeued(&record);
+            if record.deadline.is_some_and(|by| by <= self.now) {
+                self.queued_too_long(record, index);
                 continue;
             }
-            let Some(error) = self.check_delay(index, queued.since) else {
-                return Some(Work::Message(queued));
+            let Some(error) = self.check_delay(index, record.queued_at) else {
+                return Some(record);
             };
             self.rejected(&error);
             self.instances[index].rejected += 1;
-            self.conclude_queued(queued, index, error);
+            self.conclude_queued(record, error);
         }
     }
 
-    fn queued_too_long(&mut self, queued: Queued, index: usize) {
+    fn queued_too_long(&mut self, message: Parcel, index: usize) {
         self.counters.add(Counter::Expired);
         let error = expired_in_queue(&self.instances[index].name);
-        self.conclude_queued(queued, index, error);
+        self.conclude_queued(message, error);
     }
 
     /// Ends work for which no stack could be had. The next may be luckier.
-    pub(crate) fn refuse_work(&mut self, index: usize, work: Work, error: CallError) {
-        match work {
-            Work::Message(queued) => {
-                self.rejected(&error);
-                self.instances[index].rejected += 1;
-                self.conclude_queued(queued, index, error);
-            }
-            Work::Undelivered(_) => self.counters.add(Counter::CastsUndeliveredDropped),
+    pub(crate) fn refuse_work(&mut self, index: usize, record: Parcel, error: CallError) {
+        if record.is_request() {
+            self.rejected(&error);
+            self.instances[index].rejected += 1;
+            self.conclude_queued(record, error);
+        } else {
+            self.counters.add(Counter::CastsUndeliveredDropped);
         }
         self.make_ready(index);
     }
 
-    fn dequeued(&mut self, queued: &Queued) {
-        let bytes = queued.message.payload().len();
+    fn dequeued(&mut self, message: &Envelope) {
+        let bytes = message.payload.len();
         self.queued_messages -= 1;
         self.queued_bytes -= bytes;
-        self.capacity.flows.dequeued(queued.message.flow(), bytes);
-        if let Some(key) = queued.origin.served_key() {
+        self.capacity.flows.dequeued(&message.heading().flow, bytes);
+        if let Some(key) = message.origin.served_key() {
             self.set_served(key, None);
         }
     }
 
     /// Ends a message that was queued and never handled.
-    fn conclude_queued(&mut self, queued: Queued, index: usize, error: CallError) {
-        if let Origin::LocalCast { id, sender } = queued.origin {
-            let target = self.instances[index].name.clone();
-            let undelivered = Undelivered {
-                id,
-                target,
-                method: queued.message.method().clone(),
-                flow: queued.message.flow().clone(),
-                error,
-            };
+    fn conclude_queued(&mut self, message: Parcel, error: CallError) {
+        if let Origin::LocalCast { id, sender } = message.origin {
+            let undelivered = Undelivered::of(id, message.heading(), error);
             self.return_cast(sender, undelivered);
         } else {
-            self.conclude(&queued.origin, Err(error));
+            self.conclude(&message.origin, Err(error));
         }
     }
 
@@ -146,12 +142,13 @@ impl Core {
             } => {
                 let settles = (sequence > 0).then_some(sequence);
                 let reply = match result {
-                    Ok(payload) if answer => Some(Envelope {
-                        payload,
-                        ..Envelope::about(Kind::Reply, id)
-                    }),
+                    Ok(payload) if answer => {
+                        let mut reply = Parcel::about(Kind::Reply, id);
+                        reply.payload = payload;
+                        Some(reply)
+                    }
                     Err(error) if answer || error.executed() == Executed::No => {
-                        Some(Envelope::failure(id, error))
+                        Some(Parcel::failure(id, error))
                     }
                     _ => None,
                 };
@@ -197,10 +194,10 @@ impl Core {
     pub(crate) fn cancel_at(&mut self, served: Option<Served>) {
         match served {
             Some(Served::Queued { instance, arrival }) => {
-                if let Some(Work::Message(queued)) = self.instances[instance].remove(arrival) {
-                    self.dequeued(&queued);
+                if let Some(message) = self.instances[instance].remove(arrival) {
+                    self.dequeued(&message);
                     self.make_ready(instance);
-                    self.conclude(&queued.origin, Err(CallError::Cancelled));
+                    self.conclude(&message.origin, Err(CallError::Cancelled));
                 }
             }
             Some(Served::Running(task)) => self.cancel_task(task),
@@ -218,10 +215,11 @@ impl Core {
             self.counters.add(Counter::CastsUndeliveredDropped);
             return;
         }
-        let arrival = self.arrival();
+        let mut record = undelivered.into_record();
+        record.arrival = self.arrival();
         let instance = &mut self.instances[index];
         let was_empty = instance.queue.is_empty();
-        instance.push(arrival, Work::Undelivered(Box::new(undelivered)));
+        instance.push(record);
         if was_empty {
             self.make_ready(index);
         }
@@ -280,32 +278,26 @@ impl Core {
         }
     }
 
-    /// Notes a handler that is about to run.
-    pub(crate) fn new_task(&mut self, mut task: Rc<Task>) -> (TaskId, Rc<Task>) {
+    /// A handler is about to run.
+    pub(crate) fn begin_task(&mut self, mut task: Rc<Task>) -> Rc<Task> {
         let place = Task::unshared(&mut task);
-        let served = place.origin.as_ref().and_then(Origin::served_key);
-        let awaits = matches!(place.purpose, Purpose::Produce(_)) || served.is_some();
+        let awaits = matches!(place.purpose, Purpose::Produce(_)) || place.served_key().is_some();
         place.awaited_until = place.sender.deadline.filter(|_| awaits);
         place.handler = self.handler_number(place.instance, &place.sender.component, &place.method);
         place.number = self.fresh_id();
         place.started = self.now;
-        let purpose = place.purpose;
-        if purpose == Purpose::Handle {
+        if place.purpose == Purpose::Handle {
             self.capacity.flows.began(&place.sender.flow);
         }
         if let Some(progress) = &self.progress {
             progress.enter(place.handler);
         }
-        let id = TaskId(self.tasks.insert(task.clone()));
-        self.running = Some(id);
-        self.record_began(id, &task);
-        if let Some(key) = served {
-            self.set_served(key, Some(Served::Running(id)));
+        self.running = Some(task.clone());
+        if self.recorder.is_some() {
+            let id = self.note(&task);
+            self.record_began(id, &task);
         }
-        if let Purpose::Produce(stream) = purpose {
-            self.stream_produced_by(stream, id);
-        }
-        (id, task)
+        task
     }
 
     /// Finds the number under which a handler is published to the sentinel.
@@ -345,23 +337,28 @@ impl Core {
         number
     }
 
-    /// A handler is over. Tells whether it was under way.
-    pub(crate) fn end_task(&mut self, id: TaskId, task: &Task) -> bool {
-        if self.tasks.remove(id.0).is_none() {
+    /// A handler is over; `error` says how, if not well. Tells whether it was under way.
+    pub(crate) fn end_task(&mut self, task: &Task, error: impl FnOnce() -> Option<String>) -> bool {
+        let id = task.id.get();
+        if id.is_some_and(|id| self.tasks.remove(id.0).is_none()) {
             return false;
         }
         if task.purpose == Purpose::Handle {
             self.capacity.flows.ended(&task.sender.flow);
         }
+        let Some(id) = id else {
+            return true;
+        };
         if let Some(timer) = task.timer.take() {
             self.timers.cancel(timer);
         }
         if let Some(unread) = task.job.take() {
             self.discard(unread);
         }
-        if let Some(key) = task.origin.as_ref().and_then(Origin::served_key) {
+        if let Some(key) = task.served_key() {
             self.set_served(key, None);
         }
+        self.record_ended(id, error);
         true
     }
 
@@ -377,11 +374,17 @@ impl Core {
         }
     }
 
-    /// A handler returned.
-    pub(crate) fn handled(&mut self, task: &Task, result: Result<Reply, HandlerError>) {
+    /// A handler returned: its message ends.
+    pub(crate) fn conclude_handled(&mut self, task: &Task, result: Result<Reply, HandlerError>) {
         let Some(origin) = task.origin else {
             return;
         };
+        if matches!(origin, Origin::LocalCast { .. })
+            && matches!(result, Ok(Reply::Empty | Reply::Payload(_)))
+        {
+            // Nobody wants to know.
+            return;
+        }
         let is_call = is_call(&origin);
         let result = match is_call && self.gate.is_some() {
             true => match self.gated_reply(task, &origin, result) {

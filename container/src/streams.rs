@@ -5,7 +5,7 @@ use monofil_proto::wire::Kind;
 use crate::calls::{Answer, Destination, Origin, Served, ServedKey, TaskId};
 use crate::component::ReplySource;
 use crate::core::{Core, Ready, Sender, Task, Timer};
-use crate::envelope::Envelope;
+use crate::parcel::Parcel;
 use crate::timers::TimerKey;
 use crate::{CallError, Name, Payload, Status};
 
@@ -136,11 +136,9 @@ impl Core {
         match origin {
             Origin::LocalCall { id: call } => self.item_arrived(None, call, sent, payload),
             Origin::Remote { link, id: call, .. } => {
-                let item = Envelope {
-                    payload,
-                    item: sent,
-                    ..Envelope::about(Kind::Item, call)
-                };
+                let mut item = Parcel::about(Kind::Item, call);
+                item.payload = payload;
+                item.item = sent;
                 if !self.answer_link(link, item, None) {
                     return self.end_stream(id, Err(CallError::Cancelled));
                 }
@@ -174,10 +172,8 @@ impl Core {
                     ..
                 },
             ) => {
-                let end = Envelope {
-                    item: stream.sent,
-                    ..Envelope::about(Kind::End, call)
-                };
+                let mut end = Parcel::about(Kind::End, call);
+                end.item = stream.sent;
                 self.answer_link(link, end, (sequence > 0).then_some(sequence));
             }
             (Ok(()), Origin::LocalCall { id: call }) => self.stream_ended(*call, stream.sent),
@@ -270,7 +266,7 @@ impl Core {
     /// All items of a stream were sent.
     pub(crate) fn stream_ended(&mut self, id: u64, items: u64) {
         let call = self.calls.get(id);
-        let received = match call.map(|call| (&call.answer, &call.method)) {
+        let received = match call.map(|call| (&call.answer, &call.heading.method)) {
             Some((Answer::Stream(stream), _)) => stream.received,
             Some((Answer::Pending, method)) => {
                 let text =
@@ -307,10 +303,8 @@ impl Core {
             let credit = std::mem::take(&mut stream.taken);
             match destination {
                 Destination::Peer(peer) => {
-                    let more = Envelope {
-                        credit,
-                        ..Envelope::about(Kind::Credit, id)
-                    };
+                    let mut more = Parcel::about(Kind::Credit, id);
+                    more.credit = credit;
                     self.tell_peer(peer, more);
                 }
                 _ => self.stream_credit(ServedKey { link: None, id }, credit),

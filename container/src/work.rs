@@ -3,14 +3,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::calls::TaskId;
 use crate::component::ReplySource;
 use crate::context::Context;
 use crate::core::{Core, Purpose, Ready, Shared, Task};
 use crate::counters::Counter;
 use crate::environment::Environment;
 use crate::fiber::{Suspender, overflow};
-use crate::instance::{Factory, Queued, State, Work};
+use crate::instance::{Factory, Instance, State};
 use crate::{
     CallError, Component, HandlerError, Message, Name, Payload, Reply, StartReason, Status,
     Undelivered, name,
@@ -25,25 +24,28 @@ const STACK_BYTES_MIN: usize = 16 << 10;
 
 /// A method that is to run.
 struct Activity {
-    id: TaskId,
     task: Rc<Task>,
     environment: Option<Box<Environment>>,
     method: Method,
 }
 
 enum Method {
-    Start(Factory, Box<StartReason>),
+    /// Nearly all are of this kind, and what they leave behind goes through no other hands.
     Handle(Box<dyn Component>, Message),
+    Other(Other),
+}
+
+enum Other {
+    Start(Factory, Box<StartReason>),
     Undelivered(Box<dyn Component>, Box<Undelivered>),
     Stop(Box<dyn Component>),
     /// The next item of a stream.
     Produce(u64, ReplySource),
 }
 
-/// What is left when a method has returned, or has panicked.
+/// What is left when one of them has returned, or has panicked.
 enum Ended {
     Started(Option<Box<dyn Component>>, Result<(), Status>),
-    Handled(Box<dyn Component>, Result<Reply, HandlerError>),
     /// `undelivered` returned.
     Returned(Box<dyn Component>),
     Stopped(Box<dyn Component>),
@@ -68,24 +70,39 @@ pub(crate) fn serve(core: &Shared, stack_bytes: usize, suspender: &Suspender<'_>
 
 fn perform(core: &Shared, suspender: &Suspender<'_>, activity: Activity) {
     let Activity {
-        id,
         task,
         environment,
         method,
     } = activity;
     overflow::name(Some(task.sender.component.as_str()));
-    let mut cx = Context::new(core, id, &task, suspender, environment);
-    let ended = method.run(suspender, &mut cx);
-    let environment = cx.take_environment();
-    drop(cx);
-    let mut core = core.borrow_mut();
-    core.running = None;
-    core.ended(id, &task, environment, ended);
-    core.keep_spare(task);
+    let mut cx = Context::new(core, &task, suspender, environment);
+    match method {
+        Method::Handle(mut component, message) => {
+            // Written where it stays; see `parcel`.
+            let mut result = None;
+            let handle = || result = Some(component.handle(&mut cx, message));
+            let panic = suspender.caught(handle).err();
+            let environment = cx.take_environment();
+            drop(cx);
+            let mut core = core.borrow_mut();
+            core.running = None;
+            core.handled(&task, environment, component, panic, result);
+            core.keep_spare(task);
+        }
+        Method::Other(method) => {
+            let ended = method.run(suspender, &mut cx);
+            let environment = cx.take_environment();
+            drop(cx);
+            let mut core = core.borrow_mut();
+            core.running = None;
+            core.ended(&task, environment, ended);
+            core.keep_spare(task);
+        }
+    }
     overflow::name(None);
 }
 
-impl Method {
+impl Other {
     /// Panics do not pass, and the component they happened in survives them, to be dropped by the container.
     fn run(self, suspender: &Suspender<'_>, cx: &mut Context<'_>) -> Ended {
         match self {
@@ -98,12 +115,6 @@ impl Method {
                 match started {
                     Ok(result) => Ended::Started(built, result),
                     Err(text) => Ended::Panicked(built, text),
-                }
-            }
-            Self::Handle(mut component, message) => {
-                match suspender.caught(|| component.handle(cx, message)) {
-                    Ok(result) => Ended::Handled(component, result),
-                    Err(text) => Ended::Panicked(Some(component), text),
                 }
             }
             Self::Undelivered(mut component, undelivered) => {
@@ -131,7 +142,6 @@ impl Ended {
             Self::Started(_, Err(status)) | Self::Produced(_, _, Some(Err(status))) => {
                 Some(status.to_string())
             }
-            Self::Handled(_, Err(error)) => Some(error.to_string()),
             Self::Panicked(_, text) => Some(format!("panicked: {text}")),
             _ => None,
         }
@@ -147,9 +157,14 @@ impl Core {
         if self.tasks.len() >= self.handlers_max() {
             return None;
         }
-        match self.peek_ready()? {
-            Ready::Instance(index) => Some(self.stack_bytes(index)),
-            Ready::Stream(_) => Some(STREAM_STACK_BYTES),
+        let ready = self.peek_ready()?;
+        Some(self.stack_bytes_for(ready))
+    }
+
+    fn stack_bytes_for(&self, ready: Ready) -> usize {
+        match ready {
+            Ready::Instance(index) => self.stack_bytes(index),
+            Ready::Stream(_) => STREAM_STACK_BYTES,
         }
     }
 
@@ -199,11 +214,16 @@ impl Core {
             return None;
         }
         loop {
-            if self.next_stack_bytes()? != stack_bytes {
+            if self.tasks.len() >= self.handlers_max() {
+                return None;
+            }
+            let ready = self.peek_ready()?;
+            if self.stack_bytes_for(ready) != stack_bytes {
                 return None;
             }
             self.handlers_left = self.handlers_left.saturating_sub(1);
-            let begun = match self.pop_ready()? {
+            self.take_ready(ready);
+            let begun = match ready {
                 Ready::Stream(id) => self.produce_activity(id),
                 Ready::Instance(index) => match self.instances[index].state {
                     State::New => Some(self.start_activity(index)),
@@ -236,24 +256,24 @@ impl Core {
             index,
             name!("start"),
             Purpose::Start,
-            Method::Start(factory, reason),
+            Other::Start(factory, reason),
         )
     }
 
     fn stop_activity(&mut self, index: usize) -> Activity {
         let component = self.take_component(index);
-        self.plain_activity(index, name!("stop"), Purpose::Stop, Method::Stop(component))
+        self.plain_activity(index, name!("stop"), Purpose::Stop, Other::Stop(component))
     }
 
     fn work_activity(&mut self, index: usize) -> Option<Activity> {
-        match self.next_work(index)? {
-            Work::Message(queued) => Some(self.handle_activity(index, queued)),
-            Work::Undelivered(undelivered) => {
-                let component = self.take_component(index);
-                let method = Method::Undelivered(component, undelivered);
-                Some(self.plain_activity(index, name!("undelivered"), Purpose::Other, method))
-            }
+        let record = self.next_work(index)?;
+        if record.is_request() {
+            return Some(self.handle_activity(index, Message(record)));
         }
+        let undelivered = Box::new(Undelivered::from_record(record)?);
+        let component = self.take_component(index);
+        let method = Other::Undelivered(component, undelivered);
+        Some(self.plain_activity(index, name!("undelivered"), Purpose::Other, method))
     }
 
     fn take_component(&mut self, index: usize) -> Box<dyn Component> {
@@ -267,25 +287,22 @@ impl Core {
         index: usize,
         label: Name,
         purpose: Purpose,
-        method: Method,
+        method: Other,
     ) -> Activity {
         let mut task = self.spare_task();
         let place = Task::unshared(&mut task);
         place.begin(purpose, &label, Some(index));
         place.sender = self.plain_sender(index);
-        self.activity(index, task, method)
+        self.activity(index, task, Method::Other(method))
     }
 
-    fn handle_activity(&mut self, index: usize, queued: Queued) -> Activity {
+    fn handle_activity(&mut self, index: usize, message: Message) -> Activity {
         self.counters.add(Counter::HandlersStarted);
         let component = self.take_component(index);
-        let Queued {
-            message, origin, ..
-        } = queued;
         let mut task = self.spare_task();
         let place = Task::unshared(&mut task);
         place.begin(Purpose::Handle, Self::label(&message), Some(index));
-        place.origin = Some(origin);
+        place.origin = Some(message.0.origin);
         place.credit = message.0.credit;
         place
             .sender
@@ -295,11 +312,10 @@ impl Core {
 
     /// Notes a method of an instance as under way.
     fn activity(&mut self, index: usize, task: Rc<Task>, method: Method) -> Activity {
-        let (id, task) = self.new_task(task);
+        let task = self.begin_task(task);
         let instance = &mut self.instances[index];
         instance.state = State::Busy;
         Activity {
-            id,
             task,
             environment: instance.environment.take(),
             method,
@@ -313,27 +329,66 @@ impl Core {
         let place = Task::unshared(&mut task);
         place.begin(Purpose::Produce(id), &label, None);
         place.sender = sender;
-        let (task_id, task) = self.new_task(task);
+        let task = self.begin_task(task);
         Some(Activity {
-            id: task_id,
             task,
             environment: None,
-            method: Method::Produce(id, source),
+            method: Method::Other(Other::Produce(id, source)),
         })
     }
 
-    /// A method has returned or panicked.
-    fn ended(
+    /// The handler of a message has returned or panicked.
+    fn handled(
         &mut self,
-        id: TaskId,
         task: &Task,
         environment: Option<Box<Environment>>,
-        ended: Ended,
+        component: Box<dyn Component>,
+        panic: Option<String>,
+        result: Option<Result<Reply, HandlerError>>,
     ) {
-        if !self.end_task(id, task) {
+        let error = || match (&panic, &result) {
+            (Some(text), _) => Some(format!("panicked: {text}")),
+            (None, Some(Err(error))) => Some(error.to_string()),
+            (None, _) => None,
+        };
+        let ended = self.end_task(task, error);
+        let Some(index) = task.instance.filter(|_| ended) else {
+            return self.discard((environment, component, result));
+        };
+        let instance = self.took(index, task, environment);
+        instance.component = Some(component);
+        if let Some(text) = panic {
+            self.note_panic(task, &text);
+            self.panicked(index, task, text);
+        } else if let Some(result) = result {
+            instance.handled += 1;
+            self.instance_idle(index);
+            self.conclude_handled(task, result);
+        }
+    }
+
+    /// Gives an instance back what it keeps, and notes how long its handler took.
+    fn took(
+        &mut self,
+        index: usize,
+        task: &Task,
+        environment: Option<Box<Environment>>,
+    ) -> &mut Instance {
+        let instance = &mut self.instances[index];
+        instance.environment = environment;
+        if self.now == task.started {
+            self.sampled = Some(index);
+        } else {
+            instance.took(self.now.since(task.started));
+        }
+        instance
+    }
+
+    /// Any other method has returned or panicked.
+    fn ended(&mut self, task: &Task, environment: Option<Box<Environment>>, ended: Ended) {
+        if !self.end_task(task, || ended.error()) {
             return self.discard((environment, ended));
         }
-        self.record_ended(id, || ended.error());
         let Some(index) = task.instance else {
             if environment.is_some() {
                 self.discard(environment);
@@ -348,24 +403,11 @@ impl Core {
                 other => self.discard(other),
             };
         };
-        let waited = self.now.since(task.started);
-        let instance = &mut self.instances[index];
-        instance.environment = environment;
-        if waited.is_zero() {
-            self.sampled = Some(index);
-        } else {
-            instance.took(waited);
-        }
+        let instance = self.took(index, task, environment);
         match ended {
             Ended::Started(component, result) => {
                 instance.component = component;
                 self.started(index, result);
-            }
-            Ended::Handled(component, result) => {
-                instance.component = Some(component);
-                instance.handled += 1;
-                self.instance_idle(index);
-                self.handled(task, result);
             }
             Ended::Returned(component) => {
                 instance.component = Some(component);

@@ -9,11 +9,11 @@ use crate::Payload;
 fn cast(id: u64) -> Parcel {
     let payload = Payload::bytes(vec![0; 10]);
     let target = format!("shop/target-{}", id % 7);
-    Parcel::new(Envelope {
-        payload,
-        target: target.into(),
-        ..Envelope::about(Kind::Cast, id)
-    })
+    let names = ["", &target, "", "", ""].map(Name::from);
+    let mut cast = Parcel::about(Kind::Cast, id);
+    cast.payload = payload;
+    cast.heading = Some(Rc::new(Heading::new(names)));
+    cast
 }
 
 fn place() -> Name {
@@ -78,7 +78,7 @@ fn assert_reads(link: &mut Link, frame: &Frame, skip: usize) {
     for (record, envelope) in read.records.iter().zip(&frame.records).skip(skip) {
         assert_eq!(record.id, envelope.id);
         let target = link.names().get(record.target);
-        assert_eq!(target.as_ref(), Some(&envelope.target));
+        assert_eq!(target.as_ref(), Some(&envelope.heading().target));
     }
 }
 
@@ -149,7 +149,7 @@ fn an_acknowledgement_rides_on_an_answer_and_waits_no_longer_than_it_may() {
     arrive(&mut two, at(0), &batch);
     assert!(poll(&mut two, at(0)).is_none(), "nothing to ride on yet");
     assert_eq!(two.next_deadline(), Some(at(20)));
-    two.answer(Envelope::about(Kind::Reply, 1), None);
+    two.answer(Parcel::about(Kind::Reply, 1), None);
     let answer = poll(&mut two, at(1)).expect("the answer");
     assert_eq!((answer.records.len(), answer.marks.received), (1, 1));
 }
@@ -192,7 +192,7 @@ fn requests_wait_for_credit_and_answers_do_not() {
     for id in 1..=5 {
         one.offer(cast(id), place).expect("room");
     }
-    one.answer(Envelope::about(Kind::Reply, 77), None);
+    one.answer(Parcel::about(Kind::Reply, 77), None);
     let batch = poll(&mut one, at(0)).expect("a frame");
     let ids: Vec<_> = batch.records.iter().map(|envelope| envelope.id).collect();
     assert_eq!(ids, [77, 1, 2]);
@@ -221,7 +221,7 @@ fn a_reported_end_comes_before_its_mark() {
         two.handle_records(at(0), batch.first_sequence, 1),
         Arrival::New { .. }
     ));
-    two.answer(Envelope::failure(1, CallError::Cancelled), Some(1));
+    two.answer(Parcel::failure(1, CallError::Cancelled), Some(1));
     assert_eq!(two.peek_marks().settled, 0);
     // The reason is lost with its connection, and the next is greeted.
     assert_eq!(poll(&mut two, at(0)).expect("the reason").records.len(), 1);

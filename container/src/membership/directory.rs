@@ -126,7 +126,7 @@ impl Core {
                 );
             }
         }
-        let load = self.queued_messages + self.tasks.len();
+        let load = self.queued_messages + self.handlers_under_way();
         let load = u16::try_from(load).unwrap_or(u16::MAX);
         let version = u32::try_from(membership.own.version).unwrap_or(u32::MAX);
         let card = &mut membership.card;

@@ -156,7 +156,7 @@ impl Core {
             self.counters.add(Counter::RecordsReceived);
             let record_sequence = if numbered { sequence } else { 0 };
             sequence += 1;
-            let names = self.peers.get(index).map(|peer| peer.link.names());
+            let names = self.peers.get_mut(index).map(|peer| peer.link.names());
             let default_deadline = self.default_deadline;
             let envelope = names.and_then(|names| {
                 Envelope::from_record(record, bytes, names, now, default_deadline)
@@ -229,7 +229,7 @@ impl Core {
         }
     }
 
-    fn handle_request(&mut self, link: LinkKey, sequence: u64, envelope: Parcel) {
+    fn handle_request(&mut self, link: LinkKey, sequence: u64, mut envelope: Parcel) {
         let answer = envelope.kind == Kind::Call;
         let origin = Origin::Remote {
             link,
@@ -251,7 +251,8 @@ impl Core {
             self.settle_peer(link, sequence);
             return;
         } else {
-            self.deliver(envelope, origin)
+            envelope.origin = origin;
+            self.deliver(envelope)
         };
         if let Err(error) = delivered {
             self.rejected(&error);
@@ -281,14 +282,9 @@ impl Core {
     }
 
     pub(super) fn cast_lost(&mut self, entry: LedgerEntry, error: CallError) {
-        let sender = self.instances_of(&entry.source).first().copied();
-        let undelivered = Undelivered {
-            id: entry.id,
-            target: entry.target,
-            method: entry.method,
-            flow: entry.flow,
-            error,
-        };
+        let heading = entry.heading();
+        let sender = self.instances_of(&heading.source).first().copied();
+        let undelivered = Undelivered::of(entry.id, heading, error);
         self.return_cast(sender, undelivered);
     }
 }

@@ -105,7 +105,7 @@ impl Core {
     }
 
     /// Gives anything but a request to a node.
-    pub(crate) fn tell_peer(&mut self, index: usize, envelope: Envelope) {
+    pub(crate) fn tell_peer(&mut self, index: usize, envelope: Parcel) {
         if let Some(peer) = self.peers.get_mut(index) {
             peer.link.answer(envelope, None);
             self.peers.mark_dirty(index);
@@ -117,7 +117,7 @@ impl Core {
     pub(crate) fn answer_link(
         &mut self,
         link: LinkKey,
-        envelope: Envelope,
+        envelope: Parcel,
         settles: Option<u64>,
     ) -> bool {
         let Some(peer) = self.peers.on_link(link) else {
