@@ -573,6 +573,19 @@ mod tests {
     }
 
     #[test]
+    fn the_faults_on_the_page_are_what_it_says() {
+        let page = include_str!("../../docs/simulation.md");
+        let (_, rest) = page.split_once("```toml\n").expect("faults on the page");
+        let (text, _) = rest.split_once("```").expect("their end");
+        let faults: Faults = toml::from_str(text).expect("faults");
+        let third = Injection::reply("payments").on_flow("checkout").nth(3);
+        let time = Span::millis(300);
+        let delayed = third.does(crate::Deed::Delay { time });
+        assert_eq!(faults.messages, Some(vec![delayed]));
+        assert!(faults.partitions.is_some() && faults.crashes.is_none());
+    }
+
+    #[test]
     fn a_seed_is_one_plan_and_a_plan_is_a_file() {
         let faults = Faults::all();
         for seed in 0..50 {

@@ -8,9 +8,7 @@ use std::time::Duration;
 use bench_worker::{Bounce, Job, Meter, Task, finish};
 use bytes::Bytes;
 use monofil_inproc::{Latency, LinkModel, NodeSpec, World, WorldConfig, application_endpoint};
-use monofil_transport::{
-    Clock, ConnectionId, Datagrams, Event, Inbox, Instant, Io, Next, Node, Plane, Route,
-};
+use monofil_transport::{Clock, ConnectionId, Event, Inbox, Instant, Io, Next, Node, Plane, Route};
 
 use super::{measure_beats, pass};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use monofil::prelude::*;
-use monofil::sim::{Faults, Scenario, Sim, Simulate, always, sometimes};
+use monofil::sim::{Faults, Scenario, Sim, always, sometimes, stacks};
 
 use crate::app;
 use crate::proto::hello::{GreeterClient, HelloRequest};
@@ -26,9 +26,32 @@ fn a_partition_ends_calls_until_it_heals() {
 }
 
 #[test]
+fn a_greeter_that_starts_again_answers() {
+    let mut sim = Sim::of(&app(), 7);
+    sim.at(Duration::from_secs(3), |sim| sim.crash("greeter"));
+    sim.at(Duration::from_secs(20), |sim| sim.restart("greeter"));
+    sim.run_for(Duration::from_secs(4));
+    // Within five seconds, its deadline, nobody answers.
+    assert!(sim.run("ada", greet).is_err());
+    sim.run_for(Duration::from_secs(20));
+    assert_eq!(sim.run("ada", greet), Ok("Hello, Ada!".to_owned()));
+}
+
+#[test]
+fn whoever_waits_is_seen() {
+    let mut sim = Sim::of(&app(), 7);
+    let recorder = sim.world().recorder().expect("a test records").clone();
+    recorder.keep_stacks();
+    sim.pause("greeter");
+    sim.spawn("ada", greet);
+    sim.run_for(Duration::from_secs(3));
+    let text = stacks::text(&recorder);
+    assert!(text.starts_with("hello/main start on ada"), "{text}");
+}
+
+#[test]
 fn whatever_goes_wrong_greetings_are_right() {
-    Scenario::new("greetings", "hello", |sim| {
-        app().join(sim);
+    Scenario::of("greetings", app, |sim| {
         sim.spawn("ada", |cx| {
             for _ in 0..20 {
                 let greeting = greet(cx);
