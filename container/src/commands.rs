@@ -265,6 +265,7 @@ impl Core {
                     set.extend_from_slice(interface.descriptors);
                 }
             }
+            let (restarts, panics) = instance.restarts_and_panics();
             ComponentDescription {
                 name: instance.name.as_str().to_owned(),
                 instance: instance.number,
@@ -275,8 +276,8 @@ impl Core {
                 queue_bytes_max: instance.guard.get(Limit::QueueBytes),
                 handled: instance.handled,
                 rejected: instance.rejected,
-                panics: instance.panics,
-                restarts: instance.restarts,
+                panics,
+                restarts,
                 methods,
                 topics: instance
                     .subscriptions

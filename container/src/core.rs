@@ -384,8 +384,8 @@ impl Core {
             random: Stream::new(0, &site),
             counters: Counters::default(),
             timers: Timers::default(),
-            instances: Vec::new(),
-            groups: Vec::new(),
+            instances: Vec::with_capacity(config.components.len()),
+            groups: Vec::with_capacity(config.components.len()),
             by_name: Table::default(),
             local_topics: Table::default(),
             headings: HeadingsOut::default(),
@@ -452,9 +452,14 @@ impl Core {
             groups.len() - 1
         });
         let same = &mut groups[group];
+        same.reserve_exact(1);
         same.push(index);
         let number = u32::try_from(same.len() - 1).unwrap_or(u32::MAX);
-        let mut instance = Instance::new(spec);
+        let limits = match self.instances.last() {
+            Some(last) if *last.limits == spec.limits => last.limits.clone(),
+            _ => Rc::new(spec.limits),
+        };
+        let mut instance = Instance::new(spec, limits);
         instance.number = number;
         self.instances.push(instance);
         self.make_ready(index);

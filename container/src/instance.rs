@@ -1,7 +1,7 @@
 //! One running copy of a component: its queue, its state, its restarts.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +14,9 @@ use crate::parcel::Parcel;
 use crate::{
     CallError, Component, ComponentSpec, InstanceLimits, Interface, Name, StartReason, Subscription,
 };
+
+/// How many methods of one instance the sentinel tells apart.
+const HANDLER_NAMES_MAX: usize = 256;
 
 /// Makes an instance. Shared with the handler that is running it, so that a panic does not lose it.
 pub(crate) type Factory = Rc<RefCell<Box<dyn FnMut() -> Box<dyn Component>>>>;
@@ -32,24 +35,51 @@ pub(crate) enum State {
     Stopped,
 }
 
+/// How an instance fared that crashed.
+#[derive(Debug)]
+pub(crate) struct Crashes {
+    /// Why it is built again, or was the last time.
+    reason: StartReason,
+    /// The latest, as many as its restart intensity and one more.
+    latest: VecDeque<Instant>,
+    /// How often it had to wait before it was built again, since it last stayed up for a whole window.
+    backoffs: u32,
+    /// When the last of these waits ended, or ends.
+    resumes: Instant,
+    /// Those that were panics.
+    panics: u64,
+    restarts: u64,
+}
+
+impl Default for Crashes {
+    fn default() -> Self {
+        Self {
+            reason: StartReason::First,
+            latest: VecDeque::new(),
+            backoffs: 0,
+            resumes: Instant::ZERO,
+            panics: 0,
+            restarts: 0,
+        }
+    }
+}
+
 pub(crate) struct Instance {
     pub(crate) name: Name,
     pub(crate) number: u32,
     /// As configured; `guard` has those that count now.
-    pub(crate) limits: InstanceLimits,
+    pub(crate) limits: Rc<InstanceLimits>,
     pub(crate) guard: Guard,
-    pub(crate) interfaces: Vec<&'static Interface>,
+    pub(crate) interfaces: Box<[&'static Interface]>,
     /// Those of its methods that answer with a stream; few or none.
-    streaming: Vec<Name>,
-    pub(crate) subscriptions: Vec<Subscription>,
+    streaming: Box<[Name]>,
+    pub(crate) subscriptions: Box<[Subscription]>,
     pub(crate) factory: Factory,
     /// Invariant: `Some` exactly while [`State::Idle`], or not yet stopped.
     pub(crate) component: Option<Box<dyn Component>>,
     /// `None` while a handler has it, and until one needs it.
     pub(crate) environment: Option<Box<Environment>>,
     pub(crate) state: State,
-    /// Why it is built, or was the last time.
-    pub(crate) reason: StartReason,
     /// Messages, and casts of its own that came back, in the order of their arrival.
     pub(crate) queue: VecDeque<Parcel>,
     /// The arrival under which it has its place in line.
@@ -59,25 +89,19 @@ pub(crate) struct Instance {
     pub(crate) returned: usize,
     /// A timer is set that looks for what has expired in the queue.
     pub(crate) swept: bool,
-    pub(crate) handlers: BTreeMap<Name, HandlerId>,
-    /// The one that was used last: most instances have a favourite.
-    pub(crate) last_handler: Option<(Name, HandlerId)>,
-    /// The latest, as many as its restart intensity and one more.
-    crashes: VecDeque<Instant>,
-    /// How often it had to wait before it was built again, since it last stayed up for a whole window.
-    backoffs: u32,
-    /// When the last of these waits ended, or ends.
-    resumes: Instant,
+    /// The numbers of its methods, for the sentinel; the one that was used last in front.
+    handlers: Vec<(Name, HandlerId)>,
+    /// `None` until it crashes.
+    crashes: Option<Box<Crashes>>,
     pub(crate) handled: u64,
     pub(crate) rejected: u64,
-    pub(crate) panics: u64,
-    pub(crate) restarts: u64,
     /// How long a handler takes: an exponential average, for `retry_after`.
     pub(crate) handling: Duration,
 }
 
 impl Instance {
-    pub(crate) fn new(spec: ComponentSpec) -> Self {
+    /// `limits` are those of `spec`; most instances have the same.
+    pub(crate) fn new(spec: ComponentSpec, limits: Rc<InstanceLimits>) -> Self {
         let methods = spec.interfaces.iter().flat_map(|it| it.methods);
         let streaming = methods
             .filter(|method| method.streaming)
@@ -86,32 +110,84 @@ impl Instance {
         Self {
             name: spec.name,
             number: 0,
-            limits: spec.limits,
-            guard: Guard::new(|limit| limit.of_instance(&spec.limits)),
-            interfaces: spec.interfaces,
+            guard: Guard::new(|limit| limit.of_instance(&limits)),
+            limits,
+            interfaces: spec.interfaces.into(),
             streaming,
-            subscriptions: spec.subscriptions,
+            subscriptions: spec.subscriptions.into(),
             factory: Rc::new(RefCell::new(spec.factory)),
             component: None,
             environment: None,
             state: State::New,
-            reason: StartReason::First,
             queue: VecDeque::new(),
             in_line: None,
             queued_bytes: 0,
             returned: 0,
             swept: false,
-            handlers: BTreeMap::new(),
-            last_handler: None,
-            crashes: VecDeque::new(),
-            backoffs: 0,
-            resumes: Instant::ZERO,
+            handlers: Vec::new(),
+            crashes: None,
             handled: 0,
             rejected: 0,
-            panics: 0,
-            restarts: 0,
             handling: Duration::ZERO,
         }
+    }
+
+    /// Returns why it is built, or was the last time.
+    pub(crate) fn reason(&self) -> StartReason {
+        let crashes = self.crashes.as_ref();
+        crashes.map_or(StartReason::First, |crashes| crashes.reason.clone())
+    }
+
+    /// Returns how often it crashed lately.
+    fn crashes_counted(&self) -> usize {
+        let crashes = self.crashes.as_ref();
+        crashes.map_or(0, |crashes| crashes.latest.len())
+    }
+
+    /// Returns how often it was built again, and how many of its handlers panicked.
+    pub(crate) fn restarts_and_panics(&self) -> (u64, u64) {
+        let crashes = self.crashes.as_ref();
+        crashes.map_or((0, 0), |crashes| (crashes.restarts, crashes.panics))
+    }
+
+    pub(crate) fn note_panic(&mut self) {
+        self.crashes.get_or_insert_default().panics += 1;
+    }
+
+    /// Returns the number of a method for the sentinel; `register` makes one for a method that has none yet.
+    #[inline]
+    pub(crate) fn handler_number(
+        &mut self,
+        method: &Name,
+        register: impl FnOnce(&Name, bool) -> HandlerId,
+    ) -> HandlerId {
+        if let Some((last, number)) = self.handlers.first()
+            && last.address() == method.address()
+        {
+            return *number;
+        }
+        self.find_handler_number(method, register)
+    }
+
+    #[cold]
+    fn find_handler_number(
+        &mut self,
+        method: &Name,
+        register: impl FnOnce(&Name, bool) -> HandlerId,
+    ) -> HandlerId {
+        let place = match self.handlers.iter().position(|(known, _)| known == method) {
+            Some(place) => place,
+            // Methods that do not exist are named by whoever calls them: no table grows from that.
+            None if self.handlers.len() >= HANDLER_NAMES_MAX => return register(method, false),
+            None => {
+                let number = register(method, true);
+                self.handlers.reserve_exact(1);
+                self.handlers.push((method.clone(), number));
+                self.handlers.len() - 1
+            }
+        };
+        self.handlers.swap(0, place);
+        self.handlers[0].1
     }
 
     /// Tells whether it says that a method answers with a stream.
@@ -159,7 +235,7 @@ impl Instance {
             State::New | State::Idle | State::Busy => Ok(()),
             State::Stopped => Err(CallError::Draining(self.name.clone())),
             State::BackingOff { .. } => {
-                let (most, observed) = (self.limits.restarts as u64, self.crashes.len() as u64);
+                let (most, observed) = (self.limits.restarts as u64, self.crashes_counted() as u64);
                 let mut error =
                     CallError::rejected("instance.restarts", most, observed, &self.name);
                 if let CallError::Rejected(rejection) = &mut error {
@@ -240,23 +316,24 @@ impl Instance {
     /// Notes a crash and says how long to wait at most before the instance is built again: not at all within
     /// its restart intensity, then 1 s doubling to 60 s, until it has stayed up for a whole window.
     fn crashed(&mut self, now: Instant) -> Option<Duration> {
-        let window = self.limits.restart_window;
-        if now.since(self.resumes) > window {
-            self.backoffs = 0;
+        let (window, most) = (self.limits.restart_window, self.limits.restarts);
+        let crashes = self.crashes.get_or_insert_default();
+        if now.since(crashes.resumes) > window {
+            crashes.backoffs = 0;
         }
         let is_old = |at: &Instant| now.since(*at) > window;
-        while self.crashes.front().is_some_and(is_old) {
-            self.crashes.pop_front();
+        while crashes.latest.front().is_some_and(is_old) {
+            crashes.latest.pop_front();
         }
-        self.crashes.push_back(now);
-        if self.backoffs == 0 && self.crashes.len() <= self.limits.restarts {
+        crashes.latest.push_back(now);
+        if crashes.backoffs == 0 && crashes.latest.len() <= most {
             return None;
         }
-        if self.crashes.len() > self.limits.restarts + 1 {
-            self.crashes.pop_front();
+        if crashes.latest.len() > most + 1 {
+            crashes.latest.pop_front();
         }
-        let delay = Duration::from_secs(1 << self.backoffs.min(6)).min(Duration::from_secs(60));
-        self.backoffs += 1;
+        let delay = Duration::from_secs(1 << crashes.backoffs.min(6)).min(Duration::from_secs(60));
+        crashes.backoffs += 1;
         Some(delay)
     }
 
@@ -268,8 +345,9 @@ impl Instance {
         reason: StartReason,
         spread: impl FnOnce(Duration) -> Duration,
     ) -> Option<Instant> {
-        self.restarts += 1;
-        self.reason = reason;
+        let crashes = self.crashes.get_or_insert_default();
+        crashes.restarts += 1;
+        crashes.reason = reason;
         let Some(delay) = self.crashed(now) else {
             self.state = State::New;
             return None;
@@ -277,7 +355,7 @@ impl Instance {
         // Equal jitter: half of the delay is fixed.
         let half = delay / 2;
         let until = now + half + spread(half);
-        self.resumes = until;
+        self.crashes.get_or_insert_default().resumes = until;
         self.state = State::BackingOff { until };
         Some(until)
     }

@@ -311,30 +311,14 @@ impl Core {
             .progress
             .as_ref()
             .expect("invariant: handlers run after the first turn has begun");
-        let register = || progress.register(&format!("{component}/{method}"));
-        let Some(index) = instance else {
-            return register();
+        let register = |method: &Name, known: bool| match known {
+            true => progress.register(&format!("{component}/{method}")),
+            false => progress.register("other"),
         };
-        let instance = &mut self.instances[index];
-        if let Some((last, number)) = &instance.last_handler
-            && last == method
-        {
-            return *number;
+        match instance {
+            Some(index) => self.instances[index].handler_number(method, register),
+            None => register(method, true),
         }
-        let number = match instance.handlers.get(method) {
-            Some(known) => *known,
-            // Methods that do not exist are named by whoever calls them: no table grows from that.
-            None if instance.handlers.len() >= HANDLER_NAMES_MAX => {
-                return progress.register("other");
-            }
-            None => {
-                let number = register();
-                instance.handlers.insert(method.clone(), number);
-                number
-            }
-        };
-        instance.last_handler = Some((method.clone(), number));
-        number
     }
 
     /// A handler is over; `error` says how, if not well. Tells whether it was under way.
@@ -450,5 +434,3 @@ const fn is_call(origin: &Origin) -> bool {
 
 /// How often the queue of an instance that takes nothing is looked at.
 const SWEEP: Duration = Duration::from_millis(100);
-/// How many methods of one instance the sentinel tells apart.
-const HANDLER_NAMES_MAX: usize = 256;

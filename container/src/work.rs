@@ -251,7 +251,7 @@ impl Core {
 
     fn start_activity(&mut self, index: usize) -> Activity {
         let instance = &self.instances[index];
-        let (factory, reason) = (instance.factory.clone(), Box::new(instance.reason.clone()));
+        let (factory, reason) = (instance.factory.clone(), Box::new(instance.reason()));
         self.plain_activity(
             index,
             name!("start"),
@@ -446,7 +446,7 @@ impl Core {
             let component = self.instances[index].component.take();
             self.stopped(index, component);
         } else {
-            self.instances[index].panics += 1;
+            self.instances[index].note_panic();
             self.instance_crashed(index, StartReason::Panicked(text));
         }
     }
