@@ -260,7 +260,10 @@ impl Envelope {
         };
         let mut envelope = Parcel::about(kind, record.id);
         envelope.heading = names.heading(record)?;
-        envelope.payload = Payload::new(names.get(record.content_type)?, part(record.payload));
+        let content_type = names.get(record.content_type)?;
+        envelope
+            .payload
+            .set_bytes(content_type, part(record.payload));
         envelope.trace = record.trace.map_or_else(Trace::default, Trace::from_wire);
         envelope.waiting = waiting;
         let outcome = record.outcome.take();

@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use monofil_proto::{NameRef, RecordRef};
+use monofil_proto::{Bounds, NameRef, RecordRef};
 
 use crate::Name;
 
@@ -136,11 +136,15 @@ impl HeadingsOut {
     }
 }
 
+/// Five of them fit a word, and there are no higher ones.
+const NUMBER_BITS: u32 = 12;
+const _: () = assert!(Bounds::DEFAULT.names < 1 << NUMBER_BITS);
+
 /// The headings of what arrives on a link, by the numbers of their names. It forgets as it likes.
 #[derive(Debug, Default)]
 pub(crate) struct HeadingsIn {
     /// Empty, or as long as there are places.
-    places: Vec<Option<([u32; 5], Rc<Heading>)>>,
+    places: Vec<Option<(u64, Rc<Heading>)>>,
 }
 
 impl HeadingsIn {
@@ -158,24 +162,23 @@ impl HeadingsIn {
             record.flow,
             record.topic,
         ];
-        let mut numbers = [0; 5];
-        let mut numbered = true;
-        for (number, name) in numbers.iter_mut().zip(names) {
-            match name {
-                NameRef::Number(known) => *number = known,
-                NameRef::Text("") => {}
-                NameRef::Text(_) => numbered = false,
-            }
-        }
-        if numbered && numbers == [0; 5] {
+        let (key, numbered) = names
+            .iter()
+            .fold((0, true), |(key, numbered), name| match name {
+                NameRef::Number(number) if *number < 1 << NUMBER_BITS => {
+                    (key << NUMBER_BITS | u64::from(*number), numbered)
+                }
+                NameRef::Text("") => (key << NUMBER_BITS, numbered),
+                NameRef::Number(_) | NameRef::Text(_) => (key, false),
+            });
+        if numbered && key == 0 {
             return Some(None);
         }
-        let mix =
-            |hash: u32, number: &u32| (hash.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b1);
-        let place = (numbers.iter().fold(0, mix) >> (u32::BITS - PLACES.ilog2())) as usize;
+        let place =
+            (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - PLACES.ilog2())) as usize;
         if numbered
             && let Some(Some((known, heading))) = self.places.get(place)
-            && *known == numbers
+            && *known == key
         {
             return Some(Some(heading.clone()));
         }
@@ -185,7 +188,7 @@ impl HeadingsIn {
             if self.places.is_empty() {
                 self.places.resize(PLACES, None);
             }
-            self.places[place] = Some((numbers, heading.clone()));
+            self.places[place] = Some((key, heading.clone()));
         }
         Some(Some(heading))
     }

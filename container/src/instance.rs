@@ -187,7 +187,10 @@ impl Instance {
             }
         };
         self.handlers.swap(0, place);
-        self.handlers[0].1
+        let (name, number) = &mut self.handlers[0];
+        // Where it is found at once the next time.
+        name.assign(method);
+        *number
     }
 
     /// Tells whether it says that a method answers with a stream.

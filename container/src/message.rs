@@ -112,6 +112,12 @@ impl Payload {
         }
     }
 
+    /// Becomes what [`Payload::new`] makes.
+    pub(crate) fn set_bytes(&mut self, content_type: Name, bytes: Bytes) {
+        self.content_type = content_type;
+        self.content = Content::Encoded(bytes);
+    }
+
     /// Makes a protobuf payload.
     pub fn protobuf(message: &impl prost::Message) -> Self {
         Self::new(Name::empty(), message.encode_to_vec())
