@@ -58,6 +58,7 @@ impl Run {
             network: settings.network.clone(),
             directory: Box::new(directory),
             limits: settings.node,
+            overflow: settings.overflow.clone(),
             link: settings.link,
             default_deadline: settings.default_deadline,
             drain_deadline: settings.drain_deadline,

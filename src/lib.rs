@@ -59,9 +59,9 @@ pub use monofil_container::{
     Context, Counter, Current, Directory, Executed, HandlerError, Health, InstanceLimits,
     Interface, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
     LinkConfig, MemberInfo, MemberState, MembershipConfig, Message, MessageKind, Method, Name,
-    NodeId, NodeLimits, Payload, Pending, RawPending, RawReplies, Rejection, Replies, Reply,
-    ReplySource, ReplyStream, Request, StartReason, StaticDirectory, Status, Subscription, Trace,
-    Undelivered, codegen, control, current, name,
+    NodeId, NodeLimits, Overflow, OverflowConfig, Payload, Pending, RawPending, RawReplies,
+    Rejection, Replies, Reply, ReplySource, ReplyStream, Request, StartReason, StaticDirectory,
+    Status, Subscription, Trace, Undelivered, codegen, control, current, name,
 };
 /// Simulated runs: worlds where a seed decides what happens, faults, properties, exploration.
 pub use monofil_sim as sim;

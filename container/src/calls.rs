@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use monofil_transport::Instant;
 
+use crate::capacity::Passed;
 use crate::hash::Table;
 use crate::heading::Heading;
 use crate::slab::Slab;
@@ -134,6 +135,8 @@ pub(crate) enum Answer {
     Pending,
     Done(Result<Payload, CallError>),
     Stream(IncomingStream),
+    /// It was passed on to another node, and so is its answer.
+    Passed(Box<Passed>),
 }
 
 /// The items of a streamed reply that were not taken yet.
@@ -155,7 +158,7 @@ impl OutgoingCall {
     /// Tells whether its caller has something to take.
     pub(crate) fn is_ready(&self) -> bool {
         match &self.answer {
-            Answer::Pending => false,
+            Answer::Pending | Answer::Passed(_) => false,
             Answer::Done(_) => true,
             Answer::Stream(stream) => !stream.items.is_empty() || stream.end.is_some(),
         }
@@ -164,7 +167,7 @@ impl OutgoingCall {
     /// Tells whether nothing more will come.
     pub(crate) const fn is_over(&self) -> bool {
         match &self.answer {
-            Answer::Pending => false,
+            Answer::Pending | Answer::Passed(_) => false,
             Answer::Done(_) => true,
             Answer::Stream(stream) => stream.end.is_some(),
         }
@@ -208,9 +211,14 @@ pub(crate) struct ServedKey {
 /// Where a call that is being served is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Served {
-    Queued { instance: usize, arrival: u64 },
+    Queued {
+        instance: usize,
+        arrival: u64,
+    },
     Running(TaskId),
     Streaming(u64),
+    /// By another node, by the number of the call that passed it on.
+    Passed(u64),
 }
 
 impl Origin {

@@ -15,8 +15,11 @@ mod delay;
 mod flows;
 mod guard;
 mod limit;
+mod overflow;
 mod rate;
+mod spill;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use monofil_transport::Instant;
@@ -28,6 +31,9 @@ use self::limit::UNLIMITED;
 pub use self::limit::{
     Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
 };
+pub(crate) use self::overflow::Passed;
+pub use self::overflow::{Overflow, OverflowConfig};
+pub(crate) use self::spill::Spill;
 use crate::core::{Core, Purpose, Timer};
 use crate::error::Rejection;
 use crate::instance::Instance;
@@ -47,13 +53,18 @@ enum Holder {
 pub(crate) struct Capacity {
     node: Guard,
     pub(crate) flows: Flows,
+    overflow: OverflowConfig,
+    /// Calls that were passed on and have no answer yet, by who has them.
+    passed: BTreeMap<usize, usize>,
     changes: Changes<(Holder, Limit)>,
     timer: Option<(Instant, TimerKey)>,
 }
 
 impl Capacity {
-    pub(crate) fn new(limits: &NodeLimits) -> Self {
+    pub(crate) fn new(limits: &NodeLimits, overflow: OverflowConfig) -> Self {
         Self {
+            overflow,
+            passed: BTreeMap::new(),
             node: Guard::new(|limit| limit.of_node(limits)),
             flows: Flows::default(),
             changes: Changes::default(),
@@ -62,18 +73,36 @@ impl Capacity {
     }
 }
 
+impl Capacity {
+    /// Makes what an instance needs to send some of what comes to it elsewhere, if that may be.
+    pub(crate) fn spill(&self, component: Option<Overflow>) -> Option<Box<Spill>> {
+        self.overflow.spill(component)
+    }
+
+    /// Tells whether calls that were passed on have no answer yet.
+    pub(crate) fn has_passed(&self) -> bool {
+        !self.passed.is_empty()
+    }
+}
+
 impl Core {
-    /// Admits a message to an instance's queue, or says which limit it is over.
+    /// Admits a message to an instance's queue, or says which limit it is over. `beyond` the limits of that queue there
+    /// is still the room of the node.
     pub(crate) fn check_room(
         &mut self,
         index: usize,
         flow: &Name,
         bytes: usize,
+        beyond: bool,
     ) -> Result<(), CallError> {
         let (now, bytes) = (self.now, bytes as u64);
         let instance = &self.instances[index];
         instance.check_state(now)?;
-        if let Err(refusal) = instance.guard.check(now, instance.occupancy(), bytes) {
+        let mut load = instance.occupancy();
+        if beyond {
+            (load.messages, load.bytes) = (0, 0);
+        }
+        if let Err(refusal) = instance.guard.check(now, load, bytes) {
             return Err(refused(&refusal, "instance", &instance.name, instance, now));
         }
         // For an instance within its guarantee the node is empty.

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{CallError, Context, HandlerError, Message, Name, Payload, Status, Undelivered};
+use crate::{
+    CallError, Context, HandlerError, Message, Name, Overflow, Payload, Status, Undelivered,
+};
 
 /// User code with handlers: share-nothing, plain, synchronous.
 ///
@@ -276,6 +278,8 @@ pub struct InstanceLimits {
     pub rate_bytes: Option<u64>,
     /// How long messages may stand in its queue; see [`Limit::QueueTime`](crate::Limit::QueueTime). Default none.
     pub queue_time: Option<Duration>,
+    /// What becomes of a message that there is no room for. Default: what the app or the network says.
+    pub overflow: Option<Overflow>,
     /// The stack of its handlers, in bytes; overflowing it ends the process, which names the component.
     /// Default 256 KiB; at least 16 KiB.
     pub stack_bytes: usize,
@@ -295,6 +299,7 @@ impl Default for InstanceLimits {
             rate_messages: None,
             rate_bytes: None,
             queue_time: None,
+            overflow: None,
             stack_bytes: 256 << 10,
             restarts: 5,
             restart_window: Duration::from_secs(60),

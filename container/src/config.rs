@@ -6,7 +6,8 @@ use std::time::Duration;
 use monofil_proto::Bounds;
 
 use crate::{
-    ComponentSpec, Directory, Gate, LinkConfig, MembershipConfig, Name, NodeId, StaticDirectory,
+    ComponentSpec, Directory, Gate, LinkConfig, MembershipConfig, Name, NodeId, OverflowConfig,
+    StaticDirectory,
 };
 
 /// The bounds of a node.
@@ -77,6 +78,8 @@ pub struct ContainerConfig {
     pub membership: Option<MembershipConfig>,
     /// Its bounds.
     pub limits: NodeLimits,
+    /// What becomes of messages that there is no room for.
+    pub overflow: OverflowConfig,
     /// The bounds of what it decodes.
     pub bounds: Bounds,
     /// The bounds of its links.
@@ -114,6 +117,7 @@ impl ContainerConfig {
             directory: Box::new(StaticDirectory::new()),
             membership: None,
             limits: NodeLimits::default(),
+            overflow: OverflowConfig::default(),
             bounds: Bounds::DEFAULT,
             link: LinkConfig::default(),
             default_deadline: Duration::from_secs(5),

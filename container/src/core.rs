@@ -389,7 +389,7 @@ impl Core {
             by_name: Table::default(),
             local_topics: Table::default(),
             headings: HeadingsOut::default(),
-            capacity: Capacity::new(&config.limits),
+            capacity: Capacity::new(&config.limits, config.overflow),
             queued_messages: 0,
             queued_bytes: 0,
             arrivals: 0,
@@ -461,6 +461,7 @@ impl Core {
         };
         let mut instance = Instance::new(spec, limits);
         instance.number = number;
+        instance.spill = self.capacity.spill(instance.limits.overflow);
         self.instances.push(instance);
         self.make_ready(index);
     }
@@ -802,6 +803,7 @@ impl Core {
     pub(crate) fn is_quiet(&self) -> bool {
         self.tasks.is_empty()
             && self.streams.is_empty()
+            && !self.capacity.has_passed()
             && self
                 .instances
                 .iter()

@@ -51,6 +51,10 @@ counters! {
     CastsFailed = "monofil_casts_failed_total",
     /// Messages refused for a limit.
     Rejected = "monofil_messages_rejected_total",
+    /// Casts that were dropped because there was no room, as was wanted.
+    Dropped = "monofil_messages_dropped_total",
+    /// Messages that another node got because there was no room here.
+    Spilled = "monofil_messages_spilled_total",
     /// Messages whose deadline had passed when their turn came.
     Expired = "monofil_messages_expired_total",
     /// Calls refused because they could only have been answered by who waits for them.

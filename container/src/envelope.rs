@@ -111,6 +111,10 @@ pub(crate) struct Envelope {
     /// Few have one.
     pub(crate) key: Option<Box<Bytes>>,
     pub(crate) idempotent: bool,
+    /// At which distances it was spilled, a bit each.
+    pub(crate) spilled: u8,
+    /// How often it was passed on, and no more than can be written here.
+    pub(crate) hops: u16,
 }
 
 impl Envelope {
@@ -132,6 +136,8 @@ impl Envelope {
             item: 0,
             key: None,
             idempotent: false,
+            spilled: 0,
+            hops: 0,
         }
     }
 
@@ -153,6 +159,8 @@ impl Envelope {
             item,
             key,
             idempotent,
+            spilled,
+            hops,
         } = self;
         *heading = None;
         *origin = Origin::NOWHERE;
@@ -167,6 +175,8 @@ impl Envelope {
         *item = 0;
         *key = None;
         *idempotent = false;
+        *spilled = 0;
+        *hops = 0;
     }
 
     pub(crate) fn key(&self) -> &Bytes {
@@ -232,6 +242,8 @@ impl Envelope {
             item: self.item,
             key: self.key(),
             idempotent: self.idempotent,
+            hops: self.hops.into(),
+            spilled: self.spilled.into(),
         }
     }
 
@@ -272,6 +284,9 @@ impl Envelope {
         envelope.item = record.item;
         envelope.key = (!record.key.is_empty()).then(|| Box::new(part(record.key)));
         envelope.idempotent = record.idempotent;
+        envelope.hops = u16::try_from(record.hops).unwrap_or(u16::MAX);
+        // Of those that are known.
+        envelope.spilled = u8::try_from(record.spilled & 0xff).unwrap_or(0);
         if envelope.is_request() {
             let remaining = match record.remaining_micros {
                 0 => default_deadline,

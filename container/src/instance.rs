@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use monofil_transport::{HandlerId, Instant};
 
-use crate::capacity::Guard;
+use crate::capacity::{Guard, Spill};
 use crate::envelope::Envelope;
 use crate::environment::Environment;
 use crate::parcel::Parcel;
@@ -70,6 +70,8 @@ pub(crate) struct Instance {
     /// As configured; `guard` has those that count now.
     pub(crate) limits: Rc<InstanceLimits>,
     pub(crate) guard: Guard,
+    /// `None` where nothing is spilled.
+    pub(crate) spill: Option<Box<Spill>>,
     pub(crate) interfaces: Box<[&'static Interface]>,
     /// Those of its methods that answer with a stream; few or none.
     streaming: Box<[Name]>,
@@ -111,6 +113,7 @@ impl Instance {
             name: spec.name,
             number: 0,
             guard: Guard::new(|limit| limit.of_instance(&limits)),
+            spill: None,
             limits,
             interfaces: spec.interfaces.into(),
             streaming,

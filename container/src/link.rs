@@ -23,6 +23,7 @@ use monofil_proto::wire::Kind;
 use monofil_proto::{FrameWriter, Head, NameRef};
 use monofil_transport::Instant;
 
+use crate::calls::Origin;
 use crate::envelope::Envelope;
 use crate::heading::{self, Heading};
 use crate::names::{BadDefinition, NamesIn, NamesOut};
@@ -99,6 +100,8 @@ pub(crate) struct LedgerEntry {
     pub(crate) id: u64,
     heading: Option<Rc<Heading>>,
     deadline: Option<Instant>,
+    /// Where it came from, if it is another node's and was passed on.
+    pub(crate) passed: Option<Box<Origin>>,
 }
 
 impl LedgerEntry {
@@ -108,6 +111,10 @@ impl LedgerEntry {
             id: envelope.id,
             heading: envelope.heading.clone(),
             deadline: envelope.deadline,
+            passed: match envelope.origin {
+                origin @ Origin::Remote { .. } => Some(Box::new(origin)),
+                Origin::LocalCall { .. } | Origin::LocalCast { .. } => None,
+            },
         }
     }
 
@@ -166,6 +173,8 @@ struct Out {
     /// Requests that were moved here from another link may be older than what is in the ledger before them:
     /// then its ids do not ascend.
     ledger_mixed: bool,
+    /// Where casts came from that were passed on, of those that left the ledger because they are settled.
+    passed_settled: Vec<Origin>,
     /// Requests numbered so far, and their payload bytes.
     requests_sent: u64,
     request_bytes_sent: u64,
@@ -461,7 +470,9 @@ impl Link {
                 .front()
                 .is_some_and(|entry| entry.sequence <= settled)
             {
-                out.ledger.pop_front();
+                let gone = out.ledger.pop_front();
+                out.passed_settled
+                    .extend(gone.and_then(|gone| gone.passed).map(|origin| *origin));
             }
         }
         if marks.resend {
@@ -471,6 +482,11 @@ impl Link {
             out.resends = 0;
             out.resend_at = (!out.sent.is_empty()).then(|| now + self.config.resend_after);
         }
+    }
+
+    /// Returns where casts came from that were passed on and have been settled now.
+    pub(crate) fn take_passed_settled(&mut self) -> Vec<Origin> {
+        std::mem::take(&mut self.outbound.passed_settled)
     }
 
     /// Sends everything again that is not acknowledged: the connection is new.

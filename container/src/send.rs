@@ -385,10 +385,16 @@ impl Core {
 
     pub(crate) fn admit(&mut self, index: usize, envelope: Parcel) -> Result<(), CallError> {
         self.check_manner(index, &envelope)?;
+        let mut envelope = envelope;
+        if self.instances[index].spill.is_some() {
+            envelope = match self.spill_early(index, envelope) {
+                Ok(passed) => return passed,
+                Err(stays) => stays,
+            };
+        }
         let bytes = envelope.payload.len();
-        if let Err(error) = self.check_room(index, &envelope.heading().flow, bytes) {
-            self.instances[index].rejected += 1;
-            return Err(error);
+        if let Err(error) = self.check_room(index, &envelope.heading().flow, bytes, false) {
+            return self.overflow(index, envelope, error);
         }
         self.enqueue(index, envelope);
         Ok(())
@@ -464,6 +470,14 @@ impl Core {
             }
         }
         match &mut call.answer {
+            Answer::Passed(passed) => {
+                let (passed, timer) = (**passed, call.timer.take());
+                self.calls.remove(id);
+                if let Some(timer) = timer {
+                    self.timers.cancel(timer);
+                }
+                return self.passed_call_ended(passed, result.map(Option::unwrap_or_default));
+            }
             Answer::Stream(stream) => {
                 stream.end = Some(result.map(|only| stream.items.extend(only)));
             }

@@ -202,6 +202,7 @@ impl Core {
             }
             Some(Served::Running(task)) => self.cancel_task(task),
             Some(Served::Streaming(stream)) => self.cancel_stream(stream),
+            Some(Served::Passed(call)) => self.cancel_passed(call),
             None => {}
         }
     }

@@ -268,7 +268,7 @@ impl Core {
         let call = self.calls.get(id);
         let received = match call.map(|call| (&call.answer, &call.heading.method)) {
             Some((Answer::Stream(stream), _)) => stream.received,
-            Some((Answer::Pending, method)) => {
+            Some((Answer::Pending | Answer::Passed(_), method)) => {
                 let text =
                     format!("`{method}` was answered with a stream, for which it did not ask");
                 self.close_call(id, Err(CallError::Incomplete(text)));

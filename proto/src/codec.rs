@@ -109,6 +109,10 @@ pub struct RecordRef<'a> {
     pub key: &'a [u8],
     /// It may be run more than once without harm.
     pub idempotent: bool,
+    /// How often it was passed on.
+    pub hops: u32,
+    /// At which distances it was spilled, a bit each.
+    pub spilled: u32,
 }
 
 /// The instances that wait for a call, first the one where it began: encoded entries, each with its tag.

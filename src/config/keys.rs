@@ -1,5 +1,6 @@
 //! Every setting by its name.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use monofil_transport::Endpoint;
 use super::settings::{LogFormat, Settings};
 use super::value::{parse_count, parse_place, parse_size, parse_time, show_size, show_time};
 use crate::logging::parse_level;
-use crate::{InstanceLimits, Layout};
+use crate::{InstanceLimits, Layout, Name, Overflow};
 
 /// Where a value is kept, and how it is written.
 pub(crate) enum Slot<'a> {
@@ -26,6 +27,8 @@ pub(crate) enum Slot<'a> {
     LongSize(&'a mut u64),
     Time(&'a mut Duration),
     MaybeTime(&'a mut Option<Duration>),
+    MaybeOverflow(&'a mut Option<Overflow>),
+    FlowOverflows(&'a mut BTreeMap<Name, Overflow>),
     Transport(&'a mut Option<Layout>),
     Format(&'a mut LogFormat),
     Endpoints(&'a mut Vec<Endpoint>),
@@ -57,6 +60,19 @@ impl Slot<'_> {
             Self::MaybeSize(slot) => *slot = some().as_deref().map(parse_size).transpose()?,
             Self::Time(slot) => *slot = parse_time(text)?,
             Self::MaybeTime(slot) => *slot = some().as_deref().map(parse_time).transpose()?,
+            Self::MaybeOverflow(slot) => {
+                *slot = some().as_deref().map(parse_overflow).transpose()?;
+            }
+            Self::FlowOverflows(slot) => {
+                let flows = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+                let flows = flows.map(|flow| {
+                    let (name, policy) = flow
+                        .split_once('=')
+                        .ok_or_else(|| format!("`{flow}` is not FLOW=POLICY"))?;
+                    Ok((Name::from(name.trim()), parse_overflow(policy.trim())?))
+                });
+                *slot = flows.collect::<Result<_, String>>()?;
+            }
             Self::Transport(slot) => *slot = Some(super::parse_transport(text)?),
             Self::Format(slot) => {
                 *slot = match text {
@@ -96,6 +112,14 @@ impl Slot<'_> {
             Self::MaybeLong(slot) => slot.map_or_else(String::new, |it| it.to_string()),
             Self::MaybeSize(slot) => slot.map_or_else(String::new, show_size),
             Self::MaybeTime(slot) => slot.map_or_else(String::new, show_time),
+            Self::MaybeOverflow(slot) => slot.map_or_else(String::new, |it| it.to_string()),
+            Self::FlowOverflows(slot) => {
+                let flows: Vec<_> = slot
+                    .iter()
+                    .map(|(flow, it)| format!("{flow}={it}"))
+                    .collect();
+                flows.join(",")
+            }
             Self::Size(slot) => show_size(*slot as u64),
             Self::LongSize(slot) => show_size(*slot),
             Self::Time(slot) => show_time(*slot),
@@ -108,6 +132,16 @@ impl Slot<'_> {
             Self::Places(slot) => slot.join(","),
         }
     }
+}
+
+fn parse_overflow(text: &str) -> Result<Overflow, String> {
+    Overflow::named(text).ok_or_else(|| {
+        let all = Overflow::ALL.map(Overflow::as_str);
+        format!(
+            "`{text}` is no policy: {}",
+            crate::suggest::list(&all, "or")
+        )
+    })
 }
 
 /// A setting whose name does not depend on the app.
@@ -154,6 +188,9 @@ keys! {
     "node.probe_interval" Time(probe_interval) "how often other nodes are asked whether they live";
     "node.silent_after" Time(silent_after) "when a node that says nothing is reported";
     "node.busy_max" Time(busy_max) "when a handler that holds the thread is taken to be stuck";
+    "overflow.network" MaybeOverflow(overflow.network) "what becomes of messages that there is no room for: bounce, queue, spill or drop; unset: bounce";
+    "overflow.app" MaybeOverflow(overflow.app) "the same for this app, over the network's";
+    "overflow.flows" FlowOverflows(overflow.flows) "the same for single flows, over all others: FLOW=POLICY,..";
     "membership.probe_timeout" Time(membership.probe_timeout) "when a member that does not answer is asked by way of others";
     "membership.indirect_probes" Count(membership.indirect_probes) "by way of how many";
     "membership.suspicion" Small(membership.suspicion) "probe intervals until a suspect is down; more in large networks";
@@ -230,6 +267,11 @@ const COMPONENT_KEYS: &[ComponentKey] = &[
         name: "queue_time",
         about: "how long messages may stand in its queue before old ones are refused; unset: no limit",
         slot: |limits| Slot::MaybeTime(&mut limits.queue_time),
+    },
+    ComponentKey {
+        name: "overflow",
+        about: "what becomes of messages that it has no room for; unset: what the app or the network says",
+        slot: |limits| Slot::MaybeOverflow(&mut limits.overflow),
     },
     ComponentKey {
         name: "stack_bytes",

@@ -7,7 +7,10 @@ use std::time::Duration;
 use monofil_transport::Endpoint;
 
 use crate::app::Definition;
-use crate::{ContainerConfig, InstanceLimits, Layout, LinkConfig, MembershipConfig, NodeLimits};
+use crate::{
+    ContainerConfig, InstanceLimits, Layout, LinkConfig, MembershipConfig, NodeLimits,
+    OverflowConfig,
+};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) silent_after: Duration,
     pub(crate) busy_max: Duration,
     pub(crate) node: NodeLimits,
+    pub(crate) overflow: OverflowConfig,
     pub(crate) link: LinkConfig,
     pub(crate) zmq: monofil_zmq::Options,
     pub(crate) up: Supervision,
@@ -81,6 +85,7 @@ impl Settings {
             silent_after: container.silent_after,
             busy_max: container.busy_max,
             node: container.limits,
+            overflow: container.overflow,
             link: container.link,
             zmq: monofil_zmq::Options::default(),
             up: Supervision {

@@ -169,10 +169,15 @@ impl Core {
                 }
             }
         }
+        let mut settled = Vec::new();
         if let Some(peer) = self.peers.get_mut(index) {
             peer.link.handle_marks(now, &marks, true);
+            settled = peer.link.take_passed_settled();
         }
         self.peers.mark_dirty(index);
+        for origin in settled {
+            self.conclude(&origin, Ok(crate::Payload::default()));
+        }
     }
 
     fn handle_record(&mut self, link: LinkKey, sequence: u64, mut envelope: Parcel) {
@@ -282,6 +287,10 @@ impl Core {
     }
 
     pub(super) fn cast_lost(&mut self, entry: LedgerEntry, error: CallError) {
+        if let Some(origin) = entry.passed.as_deref() {
+            // Its sender is told by the node that knows it.
+            return self.conclude(origin, Err(error));
+        }
         let heading = entry.heading();
         let sender = self.instances_of(&heading.source).first().copied();
         let undelivered = Undelivered::of(entry.id, heading, error);

@@ -162,13 +162,14 @@ fn read_record<'a>(
             20 => record.credit = value.number32()?,
             21 => record.item = value.number()?,
             22 => record.key = value.bytes(bounds.name_bytes, RECORD)?,
-            23 | 26 => drop(value.number()?),
+            23 => record.hops = value.number32()?,
             24 => {
                 text()?;
                 room(networks, bounds.networks, RECORD)?;
                 networks += 1;
             }
             25 => check_horizon(value.any()?, bounds)?,
+            26 => record.spilled = value.number32()?,
             _ => record.idempotent = value.number()? != 0,
         }
     }

@@ -100,7 +100,7 @@ prop_compose! {
         outcome in proptest::option::weighted(0.2, outcome()),
         (credit, item) in (number32(), number()),
         key in some_bytes(),
-        idempotent: bool,
+        (idempotent, hops, spilled) in (any::<bool>(), number32(), number32()),
     ) -> Record {
         let text = |at: usize| texts[at].clone();
         Record {
@@ -113,7 +113,7 @@ prop_compose! {
             topic: text(5), topic_number: numbers[5],
             remaining_micros, payload, trace, waiting,
             outcome: outcome.map(Box::new),
-            credit, item, key, idempotent,
+            credit, item, key, idempotent, hops, spilled,
             ..Record::default()
         }
     }
@@ -208,6 +208,8 @@ fn expected<'a>(frame: &'a Frame, runs: &'a [Vec<u8>]) -> FrameRef<'a> {
         item: record.item,
         key: &record.key,
         idempotent: record.idempotent,
+        hops: record.hops,
+        spilled: record.spilled,
     };
     FrameRef {
         head: Head {
@@ -308,13 +310,12 @@ proptest! {
     fn frames_are_read_as_prost_reads_them(
         mut frame in frame(),
         networks in vec(text(), 0..3),
-        rest: (u32, u32),
+        rest: u32,
     ) {
         for record in &mut frame.records {
             // What is not looked at yet.
-            (record.hops, record.spilled) = rest;
             record.visited_networks = networks.clone();
-            record.horizon = (rest.0 > 9).then(|| Box::new(Horizon {
+            record.horizon = (rest > 9).then(|| Box::new(Horizon {
                 networks: networks.clone(),
                 ..Horizon::default()
             }));

@@ -179,6 +179,8 @@ fn put_fields(out: &mut Vec<u8>, record: &RecordRef<'_>) {
     put_number(out, 20, record.credit.into());
     put_number(out, 21, record.item);
     put_bytes(out, 22, record.key);
+    put_number(out, 23, record.hops.into());
+    put_number(out, 26, record.spilled.into());
     put_number(out, 27, record.idempotent.into());
 }
 

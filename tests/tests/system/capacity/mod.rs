@@ -1,6 +1,7 @@
 //! Capacity: limits that are never exceeded, and that change while everything runs.
 
 mod live;
+mod overflow;
 mod queue_time;
 mod senders;
 

@@ -1,0 +1,339 @@
+//! What becomes of a message that an instance has no room for.
+//!
+//! ```text
+//!   bounce   it is refused: its sender hears which limit that was
+//!   queue    it waits in what room the node has, beyond the instance's own; then it is refused
+//!   spill    another node that runs the component gets it, and its answer comes back the same way; or it is refused
+//!   drop     a cast is gone, and counted; a call is refused
+//! ```
+//!
+//! A call that is spilled is a call of this node from then on, whose answer is passed on ([`Answer::Passed`]). A cast
+//! stays in this node's ledger until the other one has settled it, and only then is it settled here: if either node
+//! dies its sender hears of that. A message carries how often it was passed on, and at which distances. It is not spilled
+//! twice at one, and never to where it came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use monofil_proto::wire::Kind;
+
+use super::limit::Limit;
+use super::spill::Spill;
+use crate::calls::{Answer, Destination, Origin, OutgoingCall, Served};
+use crate::core::{Core, Timer};
+use crate::counters::Counter;
+use crate::envelope::Envelope;
+use crate::parcel::Parcel;
+use crate::{CallError, Name};
+
+/// The bit of [`Envelope::spilled`] that says: between nodes of a network.
+const NETWORK: u8 = 4;
+
+/// What becomes of a message that an instance has no room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// It is refused, and its sender hears of it.
+    #[default]
+    Bounce,
+    /// It waits beyond the instance's own limit, as long as the node has room; then it is refused.
+    Queue,
+    /// Another node that runs the component gets it: a growing share from nine tenths of a limit on, everything that
+    /// has no room. Where nobody is known to have room it is refused. Calls that are answered with a stream are.
+    Spill,
+    /// A cast is gone, and counted. A call is refused.
+    Drop,
+}
+
+impl Overflow {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Bounce, Self::Queue, Self::Spill, Self::Drop];
+
+    /// Returns its name, as it is set.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bounce => "bounce",
+            Self::Queue => "queue",
+            Self::Spill => "spill",
+            Self::Drop => "drop",
+        }
+    }
+
+    /// Finds the policy with a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
+    }
+}
+
+impl fmt::Display for Overflow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who says what becomes of it: the flow, or else the component ([`InstanceLimits`](crate::InstanceLimits)), or else
+/// the app, or else the network. If nobody does, it bounces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OverflowConfig {
+    /// In this network.
+    pub network: Option<Overflow>,
+    /// In this app.
+    pub app: Option<Overflow>,
+    /// In these flows.
+    pub flows: BTreeMap<Name, Overflow>,
+}
+
+impl OverflowConfig {
+    fn of(&self, flow: &Name, component: Option<Overflow>) -> Overflow {
+        let of_flow = match flow.is_empty() {
+            true => None,
+            false => self.flows.get(flow).copied(),
+        };
+        let said = of_flow.or(component).or(self.app).or(self.network);
+        said.unwrap_or_default()
+    }
+
+    /// Makes what an instance needs if anything of it may be spilled.
+    pub(crate) fn spill(&self, component: Option<Overflow>) -> Option<Box<Spill>> {
+        let of_flow = self.flows.values().any(|it| *it == Overflow::Spill);
+        let spills = of_flow || self.of(&Name::empty(), component) == Overflow::Spill;
+        spills.then(|| Box::new(Spill::new()))
+    }
+}
+
+impl Core {
+    fn overflow_of(&self, index: usize, flow: &Name) -> Overflow {
+        self.capacity
+            .overflow
+            .of(flow, self.instances[index].limits.overflow)
+    }
+
+    /// Spills a message that there may be room for, if it is one of the share that goes elsewhere. Returns it if not.
+    #[cold]
+    pub(crate) fn spill_early(
+        &mut self,
+        index: usize,
+        envelope: Parcel,
+    ) -> Result<Result<(), CallError>, Parcel> {
+        let instance = &mut self.instances[index];
+        let (load, guard) = (instance.occupancy(), &instance.guard);
+        // Of several limits the one that is nearest.
+        let parts = [
+            (load.messages, guard.get(Limit::QueueMessages)),
+            (load.bytes, guard.get(Limit::QueueBytes)),
+            (load.in_flight, guard.get(Limit::InFlight)),
+        ];
+        let nearest = parts.into_iter().max_by(|(a, b), (c, d)| {
+            // a/b against c/d
+            (u128::from(*a) * u128::from(*d)).cmp(&(u128::from(*c) * u128::from(*b)))
+        });
+        let (used, limit) = nearest.unwrap_or_default();
+        let now = self.now;
+        let goes = (instance.spill.as_mut()).is_some_and(|spill| spill.goes(now, used, limit));
+        if !goes || self.overflow_of(index, &envelope.heading().flow) != Overflow::Spill {
+            return Err(envelope);
+        }
+        match self.spill_target(index, &envelope) {
+            Some(peer) => Ok(self.pass_on(index, peer, envelope)),
+            None => Err(envelope),
+        }
+    }
+
+    /// Does with a message that has no room what its flow, component, app or network says.
+    #[cold]
+    pub(crate) fn overflow(
+        &mut self,
+        index: usize,
+        envelope: Parcel,
+        error: CallError,
+    ) -> Result<(), CallError> {
+        let policy = match &error {
+            CallError::Rejected(_) => self.overflow_of(index, &envelope.heading().flow),
+            _ => Overflow::Bounce,
+        };
+        let error = match policy {
+            Overflow::Queue => {
+                let bytes = envelope.payload.len();
+                match self.check_room(index, &envelope.heading().flow, bytes, true) {
+                    Ok(()) => {
+                        self.enqueue(index, envelope);
+                        return Ok(());
+                    }
+                    Err(error) => error,
+                }
+            }
+            Overflow::Spill => match self.spill_target(index, &envelope) {
+                Some(peer) => return self.pass_on(index, peer, envelope),
+                None => error,
+            },
+            Overflow::Drop if envelope.kind != Kind::Call => {
+                self.counters.add(Counter::Dropped);
+                if let Origin::Remote { link, sequence, .. } = envelope.origin {
+                    self.settle_cast(link, sequence);
+                }
+                return Ok(());
+            }
+            Overflow::Drop | Overflow::Bounce => error,
+        };
+        self.instances[index].rejected += 1;
+        Err(error)
+    }
+
+    /// Finds a node that may take a message; `None` if it stays or nobody is known to.
+    fn spill_target(&mut self, index: usize, envelope: &Envelope) -> Option<usize> {
+        let streams = envelope.kind == Kind::Call && envelope.credit > 0;
+        if envelope.spilled & NETWORK != 0 || streams || self.calls.len() >= self.calls_max() {
+            return None;
+        }
+        let from = match envelope.origin {
+            Origin::Remote { link, .. } => Some(link.peer),
+            Origin::LocalCall { .. } | Origin::LocalCast { .. } => None,
+        };
+        let target = envelope.heading().target.as_str();
+        let told = self.directory.locate(target).iter();
+        let mut places: Vec<usize> = told.filter_map(|it| self.peers.by_endpoint(it)).collect();
+        places.extend(self.found(target));
+        places.sort_unstable();
+        places.dedup();
+        let now = self.now;
+        let spill = self.instances[index].spill.as_ref()?;
+        places.retain(|index| {
+            let peer = self.peers.get(*index);
+            // Whoever numbers nothing does not say what became of a cast.
+            let tells = peer.is_some_and(|peer| !peer.link.is_unnumbered());
+            let is_there = self.peers.is_established(*index) && tells;
+            Some(*index) != from && is_there && spill.may_take(now, *index)
+        });
+        // The better of two: always the best would be the best of all senders at once.
+        let draw = |core: &mut Self, count: usize| {
+            usize::try_from(core.random.below(count as u64)).unwrap_or_default()
+        };
+        match places[..] {
+            [] => None,
+            [only] => Some(only),
+            _ => {
+                let first = draw(self, places.len());
+                let other = (first + 1 + draw(self, places.len() - 1)) % places.len();
+                let (first, other) = (places[first], places[other]);
+                let under_way = |peer| self.capacity.passed.get(&peer).copied().unwrap_or(0);
+                Some(if under_way(other) < under_way(first) {
+                    other
+                } else {
+                    first
+                })
+            }
+        }
+    }
+
+    /// Passes a message on. What comes of it there comes of it here.
+    fn pass_on(
+        &mut self,
+        index: usize,
+        peer: usize,
+        mut envelope: Parcel,
+    ) -> Result<(), CallError> {
+        envelope.hops = envelope.hops.saturating_add(1);
+        envelope.spilled |= NETWORK;
+        self.counters.add(Counter::Spilled);
+        let origin = envelope.origin;
+        if envelope.kind != Kind::Call {
+            if let Origin::Remote { .. } = origin {
+                envelope.id = self.fresh_id();
+            }
+            return self.offer(peer, envelope);
+        }
+        let deadline = envelope
+            .deadline
+            .unwrap_or(self.now + self.default_deadline);
+        let heading = envelope.heading.clone();
+        let id = self.calls.insert(OutgoingCall {
+            heading: heading.expect("invariant: requests have one"),
+            destination: Destination::Peer(peer),
+            served: None,
+            deadline,
+            timer: None,
+            waiter: None,
+            caller: None,
+            answer: Answer::Passed(Box::new(Passed {
+                origin,
+                index,
+                peer,
+            })),
+        });
+        envelope.origin = Origin::LocalCall { id };
+        envelope.id = id;
+        if let Err(error) = self.offer(peer, envelope) {
+            self.calls.remove(id);
+            return Err(error);
+        }
+        let timer = self.timers.set(deadline, Timer::Call(id));
+        if let Some(call) = self.calls.get_mut(id) {
+            call.timer = Some(timer);
+        }
+        *self.capacity.passed.entry(peer).or_default() += 1;
+        if let Some(key) = origin.served_key() {
+            self.set_served(key, Some(Served::Passed(id)));
+        }
+        Ok(())
+    }
+
+    /// A call that was passed on has ended: so does the one it came from.
+    pub(crate) fn passed_call_ended(
+        &mut self,
+        passed: Passed,
+        result: Result<crate::Payload, CallError>,
+    ) {
+        let Passed {
+            origin,
+            index,
+            peer,
+        } = passed;
+        if let Err(CallError::Rejected(rejection)) = &result {
+            let pause = rejection
+                .retry_after
+                .unwrap_or(crate::instance::Instance::RETRY_LEAST);
+            let now = self.now;
+            if let Some(spill) = &mut self.instances[index].spill {
+                spill.was_full(now, peer, pause);
+            }
+        }
+        self.forget_passed(peer);
+        if let Some(key) = origin.served_key() {
+            self.set_served(key, None);
+        }
+        self.conclude(&origin, result);
+    }
+
+    /// A call that was passed on is given up by who waits for it.
+    pub(crate) fn cancel_passed(&mut self, id: u64) {
+        let Some(Answer::Passed(passed)) = self.calls.get(id).map(|call| &call.answer) else {
+            return;
+        };
+        let Passed { origin, peer, .. } = **passed;
+        self.drop_call(id);
+        self.forget_passed(peer);
+        if let Some(key) = origin.served_key() {
+            self.set_served(key, None);
+        }
+        self.conclude(&origin, Err(CallError::Cancelled));
+    }
+
+    fn forget_passed(&mut self, peer: usize) {
+        if let Some(count) = self.capacity.passed.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.capacity.passed.remove(&peer);
+            }
+        }
+    }
+}
+
+/// Where a call that was passed on came from, which instance had no room, and who has it now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passed {
+    origin: Origin,
+    index: usize,
+    peer: usize,
+}
