@@ -249,6 +249,11 @@ def a_seed_is_one_run_in_debug_and_release(there):
         assert trace(DEBUG, seed) == expected, f"seed {seed} differs in a debug build"
 
 
+def a_thousand_runs_with_all_faults_are_the_same_twice(there):
+    said = run(RELEASE, "sim", "--seeds", "0..1000", "--faults", "all", "--check", cwd=there).stdout
+    assert said == "1000 runs are the same in two processes\n", said
+
+
 def crates_know_only_those_below_them(_):
     metadata = json.loads(run("cargo", "metadata", "--format-version=1", "--no-deps", cwd=ROOT).stdout)
     packages = {package["name"]: package for package in metadata["packages"]}
@@ -450,6 +455,7 @@ CHECKS = [
     every_layout_gives_20000_orders_the_same_outcomes,
     a_seed_is_one_run_in_debug_and_release,
     many_runs_with_faults_are_the_same_in_debug_and_release,
+    a_thousand_runs_with_all_faults_are_the_same_twice,
     idle_nodes_take_less_than_a_thousandth_of_a_cpu,
     an_app_made_from_the_page_works,
     the_picture_of_a_run_works_in_a_browser,

@@ -64,10 +64,14 @@ impl Scenario {
     }
 }
 
+/// How many random choices are kept of a run that is looked into.
+const DRAWS: usize = 1_000_000;
+
 fn recorded() -> Keep {
     Keep {
         records: RECORDS,
         stacks: true,
+        draws: DRAWS,
         ..Keep::default()
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use monofil_inproc::{TraceHash, WorldConfig};
+use monofil_transport::draws::{self, Draw};
 use monofil_transport::record::Recording;
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +105,8 @@ pub struct Keep {
     pub choices: bool,
     /// Where handlers wait when it is over; needs records.
     pub stacks: bool,
+    /// How many of all random choices, the first ones: those of links, faults, schedules, containers and components.
+    pub draws: usize,
 }
 
 /// A run that is over.
@@ -132,6 +135,8 @@ pub struct Ran {
     pub choices: Vec<u32>,
     /// What happened, if that was to be kept.
     pub recording: Recording,
+    /// Each random choice, if that was to be kept: where, from which range, and what it was.
+    pub draws: Vec<Draw>,
     /// Where handlers waited when it was over, as [`stacks::text`] writes it, if that was to be kept.
     pub stacks: String,
 }
@@ -150,6 +155,7 @@ impl Ran {
             drawn: Vec::new(),
             latencies: Vec::new(),
             choices: Vec::new(),
+            draws: Vec::new(),
             recording: Recording::default(),
             stacks: String::new(),
         }
@@ -312,6 +318,7 @@ impl Scenario {
         published: &Published,
         go_on: &mut dyn FnMut(&Sim) -> bool,
     ) -> Ran {
+        let noting = (keep.draws > 0).then(|| draws::note(keep.draws));
         guard::seed_tables(case.seed);
         panics::listen();
         property::listen();
@@ -357,6 +364,7 @@ impl Scenario {
             },
             latencies: noted.latencies,
             choices: noted.choices,
+            draws: noting.map_or_else(Vec::new, |noting| noting.draws()),
             recording: sim.world().recording(),
             stacks: recorder.as_ref().map_or_else(String::new, stacks::text),
         }

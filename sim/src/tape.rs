@@ -1,4 +1,6 @@
-//! What a run draws besides its network: how many nodes there are, what clients do.
+//! What a run draws besides its network: how many nodes there are, what clients do. It can be fixed, so it shrinks.
+//! Everything else that is random, of links and containers too, is [written down](monofil_transport::draws) as well when
+//! somebody asks; it shrinks as faults of a plan and as latencies of frames, not draw by draw.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

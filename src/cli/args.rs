@@ -218,6 +218,9 @@ pub(crate) struct ReplayArgs {
     /// Stop when so much simulated time has passed, and show what waits where
     #[arg(long, value_name = "DURATION", value_parser = parse_time)]
     pub(crate) until: Option<Duration>,
+    /// Write each random choice of the run: its site, the least and the most it could be, and what it was
+    #[arg(long, value_name = "FILE.tsv")]
+    pub(crate) draws: Option<PathBuf>,
     /// Stop when a request comes to this component, or this COMPONENT/METHOD; may be given several times
     #[arg(long = "break", value_name = "COMPONENT")]
     pub(crate) requests: Vec<String>,

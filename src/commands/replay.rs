@@ -35,6 +35,18 @@ pub(crate) fn replay(how: &str, args: &ReplayArgs, again: &Again<'_>) -> Result<
         requests: args.requests.clone(),
     };
     let stopped = quietly(|| scenario.replay(&file.case, &stop))?;
+    if let Some(path) = &args.draws {
+        let text: String = stopped
+            .ran
+            .draws
+            .iter()
+            .map(|draw| format!("{draw}\n"))
+            .collect();
+        fs::write(path, text).map_err(|error| {
+            let what = format!("{} cannot be written: {error}", path.display());
+            Failure::new(EXIT_FAILED, what)
+        })?;
+    }
     let recording = &stopped.ran.recording;
     if let Some(why) = &stopped.why {
         print(&format!("stopped: {why}"))?;

@@ -47,6 +47,11 @@ fn a_run_that_fails_is_written_down_replayed_stopped_compared_and_pinned() {
     let again = place.run(&format!("sim replay {file}"));
     assert_eq!(again.code, Some(1), "{again:?}");
     assert!(again.out.contains("not today"), "{again:?}");
+    let drawn = place.run(&format!("sim replay {file} --draws draws.tsv"));
+    assert_eq!(drawn.code, Some(1), "{drawn:?}");
+    let draws = fs::read_to_string(place.path().join("draws.tsv")).expect("its random choices");
+    let is_one = |line: &str| line.starts_with("spans\t") && line.split('\t').count() == 4;
+    assert!(draws.lines().any(is_one), "{draws}");
     let stopped = place.run(&format!("sim replay {file} --break worker"));
     assert!(stopped.out.starts_with("stopped: `"), "{stopped:?}");
     assert!(stopped.out.contains("tests/program/app.rs:"), "{stopped:?}");

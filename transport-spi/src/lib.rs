@@ -21,6 +21,7 @@
 pub mod conformance;
 mod datagram;
 pub mod decorator;
+pub mod draws;
 mod endpoint;
 mod inbox;
 mod io;

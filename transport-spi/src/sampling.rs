@@ -10,6 +10,8 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::draws::Notes;
+
 /// How likely something is, in parts per million.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Probability(u32);
@@ -42,14 +44,110 @@ impl Probability {
     }
 }
 
-/// The random choices of one site.
+/// The random choices of one site. They can be [written down](crate::draws).
 #[derive(Clone, Debug)]
-pub struct Stream(ChaCha8Rng);
+pub struct Stream {
+    source: Source,
+    notes: Notes,
+}
 
 impl Stream {
     /// Opens the stream of `site` under `seed`.
     #[must_use]
     pub fn new(seed: u64, site: &str) -> Self {
+        Self {
+            source: Source::new(seed, site),
+            notes: Notes::of(site),
+        }
+    }
+
+    /// Draws 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        let bits = self.source.bits();
+        self.notes.add(0, u64::MAX, bits);
+        bits
+    }
+
+    /// Fills `bytes` with random ones.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        self.source.0.fill_bytes(bytes);
+        self.notes.add_bytes(bytes);
+    }
+
+    /// Draws a number less than `bound`, each equally likely (Lemire, "Fast random integer generation
+    /// in an interval", 2019). A bound of zero gives zero.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        let number = self.source.below(bound);
+        self.notes.add(0, bound.saturating_sub(1), number);
+        number
+    }
+
+    /// Draws a duration from `min` to `max`, both included, to the nanosecond.
+    pub fn between(&mut self, min: Duration, max: Duration) -> Duration {
+        let drawn = self.source.between(min, max);
+        self.notes.add(nanos(min), nanos(max), nanos(drawn));
+        drawn
+    }
+
+    /// Draws whether something happens. Certain answers draw nothing.
+    pub fn chance(&mut self, probability: Probability) -> bool {
+        match probability {
+            Probability::NEVER => false,
+            Probability::ALWAYS => true,
+            Probability(parts) => {
+                let happens = self.source.below(1_000_000) < u64::from(parts);
+                self.notes.add(0, 1, happens.into());
+                happens
+            }
+        }
+    }
+
+    /// Draws a duration that is exponentially distributed with the given mean.
+    ///
+    /// The logarithm is computed bit by bit in integers, by repeated squaring, because `f64::ln` differs
+    /// between platforms and builds.
+    pub fn exponential(&mut self, mean: Duration) -> Duration {
+        let drawn = self.source.exponential(mean);
+        self.notes.add(0, u64::MAX, nanos(drawn));
+        drawn
+    }
+
+    /// Draws a duration whose logarithm is normally distributed (Box–Muller): half are shorter than `median`, and
+    /// `sigma_percent` hundredths are the standard deviation of the logarithm. With 100, one in six is longer than
+    /// e times the median, and one in fifty longer than e² times.
+    ///
+    /// The functions are those of the `libm` crate, which compute the same in every build.
+    pub fn log_normal(&mut self, median: Duration, sigma_percent: u32) -> Duration {
+        let drawn = self.source.log_normal(median, sigma_percent);
+        self.notes.add(0, u64::MAX, nanos(drawn));
+        drawn
+    }
+
+    /// Draws a duration from a table of quantiles: the first is the shortest, the last the longest, and between two
+    /// neighbours all are equally likely. An empty table gives zero.
+    pub fn quantile(&mut self, table: &[Duration]) -> Duration {
+        let drawn = self.source.quantile(table);
+        if let [first, .., last] = table {
+            self.notes.add(nanos(*first), nanos(*last), nanos(drawn));
+        }
+        drawn
+    }
+
+    /// Puts `items` into a random order, each equally likely (Fisher–Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            let chosen = self.below(last as u64 + 1) as usize;
+            items.swap(last, chosen);
+        }
+    }
+}
+
+/// Where the numbers come from, and how they become others.
+#[derive(Clone, Debug)]
+struct Source(ChaCha8Rng);
+
+impl Source {
+    fn new(seed: u64, site: &str) -> Self {
         let mut key = [0; 32];
         let mut state = seed;
         for word in key.chunks_exact_mut(8) {
@@ -61,19 +159,11 @@ impl Stream {
         Self(rng)
     }
 
-    /// Draws 64 random bits.
-    pub fn bits(&mut self) -> u64 {
+    fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// Fills `bytes` with random ones.
-    pub fn fill(&mut self, bytes: &mut [u8]) {
-        self.0.fill_bytes(bytes);
-    }
-
-    /// Draws a number less than `bound`, each equally likely (Lemire, "Fast random integer generation
-    /// in an interval", 2019). A bound of zero gives zero.
-    pub fn below(&mut self, bound: u64) -> u64 {
+    fn below(&mut self, bound: u64) -> u64 {
         if bound == 0 {
             return 0;
         }
@@ -87,26 +177,12 @@ impl Stream {
         (product >> 64) as u64
     }
 
-    /// Draws a duration from `min` to `max`, both included, to the nanosecond.
-    pub fn between(&mut self, min: Duration, max: Duration) -> Duration {
+    fn between(&mut self, min: Duration, max: Duration) -> Duration {
         let span = nanos(max).saturating_sub(nanos(min));
         min + Duration::from_nanos(self.below(span.saturating_add(1)))
     }
 
-    /// Draws whether something happens. Certain answers draw nothing.
-    pub fn chance(&mut self, probability: Probability) -> bool {
-        match probability {
-            Probability::NEVER => false,
-            Probability::ALWAYS => true,
-            Probability(parts) => self.below(1_000_000) < u64::from(parts),
-        }
-    }
-
-    /// Draws a duration that is exponentially distributed with the given mean.
-    ///
-    /// The logarithm is computed bit by bit in integers, by repeated squaring, because `f64::ln` differs
-    /// between platforms and builds.
-    pub fn exponential(&mut self, mean: Duration) -> Duration {
+    fn exponential(&mut self, mean: Duration) -> Duration {
         const FRACTION_BITS: u32 = 24;
         /// The natural logarithm of two, times 2^32.
         const LN_2: u64 = 2_977_044_472;
@@ -127,12 +203,7 @@ impl Stream {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Draws a duration whose logarithm is normally distributed (Box–Muller): half are shorter than `median`, and
-    /// `sigma_percent` hundredths are the standard deviation of the logarithm. With 100, one in six is longer than
-    /// e times the median, and one in fifty longer than e² times.
-    ///
-    /// The functions are those of the `libm` crate, which compute the same in every build.
-    pub fn log_normal(&mut self, median: Duration, sigma_percent: u32) -> Duration {
+    fn log_normal(&mut self, median: Duration, sigma_percent: u32) -> Duration {
         const UNIT: f64 = 1.0 / (1_u64 << 53) as f64;
         // In (0, 1], so that the logarithm is finite, and in [0, 1).
         let radius = ((self.bits() >> 11) + 1) as f64 * UNIT;
@@ -144,9 +215,7 @@ impl Stream {
         Duration::from_nanos((nanos(median) as f64 * factor) as u64)
     }
 
-    /// Draws a duration from a table of quantiles: the first is the shortest, the last the longest, and between two
-    /// neighbours all are equally likely. An empty table gives zero.
-    pub fn quantile(&mut self, table: &[Duration]) -> Duration {
+    fn quantile(&mut self, table: &[Duration]) -> Duration {
         let (Some(only), steps) = (table.first(), table.len().saturating_sub(1)) else {
             return Duration::ZERO;
         };
@@ -156,14 +225,6 @@ impl Stream {
         let step = self.below(steps as u64) as usize;
         let (min, max) = (table[step], table[step + 1]);
         self.between(min, max.max(min))
-    }
-
-    /// Puts `items` into a random order, each equally likely (Fisher–Yates).
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            let chosen = self.below(last as u64 + 1) as usize;
-            items.swap(last, chosen);
-        }
     }
 }
 

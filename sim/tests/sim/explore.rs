@@ -155,6 +155,7 @@ fn records_change_nothing() {
         records: 100_000,
         choices: true,
         stacks: true,
+        draws: 100_000,
     };
     let (bare, kept) = (
         needs_a_cut().run(&case, Keep::default()),
@@ -163,6 +164,45 @@ fn records_change_nothing() {
     assert_eq!(bare.hash, kept.hash);
     assert!(!kept.recording.records.is_empty() && !kept.drawn.is_empty());
     assert_eq!(kept.latencies.len() as u64, kept.frames);
+    // Of clients, of faults, of containers, each with what it is called.
+    for site in ["tape/pause", "swarm/", "entropy/counter/", "spans"] {
+        let drew = kept.draws.iter().any(|draw| draw.site.starts_with(site));
+        let sites: BTreeSet<_> = kept.draws.iter().map(|it| &*it.site).collect();
+        assert!(drew, "{site}: {sites:?}");
+    }
+    assert!(
+        kept.draws
+            .iter()
+            .all(|it| (it.min..=it.max).contains(&it.value))
+    );
+}
+
+#[test]
+fn what_is_the_same_in_all_processes_is_said_to_be() {
+    let same = needs_a_cut().explore(0..3).jobs(1).check_determinism();
+    assert_eq!(same, Ok(3));
+}
+
+#[test]
+fn what_differs_from_process_to_process_is_found_with_where_runs_part() {
+    let scenario = Scenario::new("process", "counters", |sim| {
+        counter(sim);
+        sim.spawn("ada", |cx| ask(cx, "Set", std::process::id().into()));
+    });
+    let check = scenario.explore(0..3).jobs(1).check_determinism();
+    let said = check.expect_err("processes have numbers of their own");
+    assert!(
+        said.starts_with("run 0 of `process` is not the same twice\n"),
+        "{said}"
+    );
+    for part in [
+        "the first ",
+        "then, in one:",
+        "then, in the other:",
+        ": Set ",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
 }
 
 fn summary(explore: &Explore) -> (u64, u128, Duration, BTreeMap<String, u64>, Option<u64>) {
