@@ -9,7 +9,7 @@ use monofil_tests::{ComponentDef, Hooks, Net, NodeSpec, SimNet, component, hooke
 
 /// How long a handler takes; nothing else is handled meanwhile.
 const SERVICE: Duration = Duration::from_millis(2);
-const RUN: Duration = Duration::from_secs(20);
+const RUN: Duration = Duration::from_secs(8);
 
 fn worker(queue_time: Option<Duration>) -> ComponentDef {
     let worker = component("worker", || {

@@ -76,7 +76,7 @@ fn run(seed: u64, limit: &str) -> Vec<Result<(), CallError>> {
 
 #[test]
 fn of_eight_senders_never_more_are_admitted_than_the_limit() {
-    for seed in seeds(200) {
+    for seed in seeds(100) {
         // The first is being handled and does not wait.
         let (limit, most) = match seed % 2 {
             0 => ("in_flight", LIMIT),
