@@ -387,7 +387,12 @@ def the_operators_page_names_what_there_is(_):
     page = (ROOT / "docs/operating.md").read_text()
     sources = run("git", "ls-files", "*.rs", cwd=ROOT).stdout.split()
     code = "".join((ROOT / source).read_text() for source in sources)
-    lines = [line for line in re.findall(r"^\| `([a-z][^`]* [^`]*)` \|", page, re.M) if not line.startswith("shop ")]
+    lines = re.findall(r"^\| `([a-z][^`]* [^`]*)` \|", page, re.M)
+    commands = {line.split()[1] for line in lines if line.startswith("monofil ")}
+    told = run(DEBUG.with_name("monofil"), "--help", cwd=ROOT).stdout
+    listed = set(re.findall(r"^  ([a-z]+)  ", told, re.M))
+    assert commands - {"breakers"} <= listed and listed <= commands | {"breakers"}, (commands, listed)
+    lines = [line for line in lines if not line.startswith(("shop ", "monofil "))]
     assert len(lines) > 15, lines
     for name in lines + re.findall(r"`(monofil_\w+)`", page):
         assert name in code, f"nothing says or counts `{name}`"

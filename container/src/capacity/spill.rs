@@ -92,7 +92,9 @@ impl Spill {
         self.seen = now;
         let too_soon =
             |(last, since): (Direction, Instant)| last != wanted && now.since(since) < DWELL;
-        if wanted == Direction::Stays || self.turned.is_some_and(too_soon) {
+        // A share of nothing falls no further: that is no direction to be kept.
+        let is_over = wanted == Direction::Falls && self.share == 0;
+        if wanted == Direction::Stays || is_over || self.turned.is_some_and(too_soon) {
             return;
         }
         if self.turned.is_none_or(|(last, _)| last != wanted) {
@@ -141,15 +143,15 @@ mod tests {
         // Each row: until when, how full in percent, and the share after that in percent.
         for (from, to, percent, share) in [
             (0, 1000, 50, 0),
-            (1000, 3000, 95, 0),
-            // It fell at the beginning, and turns round after five seconds at the earliest.
-            (3000, 5000, 95, 0),
-            (5000, 7010, 95, 20),
-            (7010, 9000, 80, 20),
-            (9000, 10_000, 95, 30),
-            (10_000, 10_010, 60, 30),
-            (10_010, 12_010, 60, 10),
-            (12_010, 14_010, 100, 10),
+            (1000, 3000, 95, 20),
+            (3000, 5000, 80, 20),
+            (5000, 5500, 95, 25),
+            // It rose for the first time at 1000, and turns round five seconds later at the earliest.
+            (5500, 6000, 60, 25),
+            (6000, 8000, 60, 5),
+            (8000, 10_000, 80, 5),
+            (10_000, 11_000, 100, 5),
+            (11_000, 21_500, 100, 100),
         ] {
             run(&mut spill, from, to, percent);
             let got = (spill.share() + 5_000) / 10_000;
