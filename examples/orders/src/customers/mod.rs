@@ -97,7 +97,12 @@ pub(crate) fn run(cx: &mut Context, job: &Job<Args>) -> Result<(), Status> {
         books::settled(cx, &before, tally.confirmed, SIMULATED)?;
     }
     let ways = tally.latest.iter().map(|id| track(cx, id)).collect();
-    let reports = Reports::ask(cx).since(&before);
+    // In a simulation, who is stopped just now answers later, and nobody is gone for good.
+    let reports = match is_simulated {
+        true => Reports::when_all_answer(cx, patience)?,
+        false => Reports::ask(cx),
+    };
+    let reports = reports.since(&before);
     // Somebody may have begun anew while the last questions were asked.
     let judged = judged.max(fits_together(cx)?);
     let summary = Summary::new(job, tally, reports, ways, took);
