@@ -9,7 +9,8 @@ use monofil_sim::{Sim, Simulate};
 
 use crate::job::JobDefinition;
 use crate::{
-    Component, ComponentSpec, Context, InstanceLimits, Interface, Job, Status, Subscription,
+    Component, ComponentKind, ComponentSpec, Context, InstanceLimits, Interface, Job, Status,
+    Subscription,
 };
 use crate::{cli, exit::Failure};
 
@@ -32,6 +33,8 @@ pub(crate) struct Definition {
     pub(crate) interfaces: Vec<&'static Interface>,
     pub(crate) subscriptions: Vec<Subscription>,
     pub(crate) limits: InstanceLimits,
+    pub(crate) kind: ComponentKind,
+    version: String,
     build: Arc<dyn Fn() -> Box<dyn Component> + Send + Sync>,
 }
 
@@ -45,6 +48,8 @@ impl Definition {
             interfaces: spec.interfaces,
             subscriptions: spec.subscriptions,
             limits: spec.limits,
+            kind: spec.kind,
+            version: String::new(),
             build: Arc::new(move || Box::new(build())),
         }
     }
@@ -58,6 +63,8 @@ impl Definition {
             interfaces: self.interfaces.clone(),
             subscriptions: self.subscriptions.clone(),
             limits,
+            kind: self.kind,
+            version: self.version.as_str().into(),
         }
     }
 }
@@ -103,6 +110,34 @@ impl App {
         }
         let mut components = self.components.to_vec();
         components.push(Definition::new(name, build));
+        self.components = components.into();
+        self
+    }
+
+    /// Says of a component that was added before how many instances of it there may be, and which of them a message goes
+    /// to. Without this there is one.
+    #[must_use]
+    pub fn kind(mut self, name: impl AsRef<str>, kind: ComponentKind) -> Self {
+        let name = name.as_ref();
+        let mut components = self.components.to_vec();
+        match components.iter_mut().find(|known| known.name == name) {
+            Some(known) => known.kind = kind,
+            None => self.mistakes.push(format!(
+                "a kind is given for `{name}`, which was not added before"
+            )),
+        }
+        self.components = components.into();
+        self
+    }
+
+    /// Says which release this is of all components that were added before; others see it, and `explain` says it.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        let version = version.into();
+        let mut components = self.components.to_vec();
+        for component in &mut components {
+            component.version.clone_from(&version);
+        }
         self.components = components.into();
         self
     }

@@ -21,7 +21,10 @@ use crate::app::Definition;
 use crate::config::Settings;
 use crate::exit::Failure;
 use crate::job::JobRun;
-use crate::{ComponentSpec, Container, ContainerConfig, Layout, Name, NodeId, StaticDirectory};
+use crate::{
+    ComponentSpec, Container, ContainerConfig, Distance, Horizon, Horizons, Layout, Name, NodeId,
+    StaticDirectory,
+};
 
 pub(crate) use explore::{Simulated, explore, quietly, scenario};
 pub(crate) use memory::run as memory;
@@ -65,7 +68,28 @@ impl Run {
             probe_interval: settings.probe_interval,
             silent_after: settings.silent_after,
             busy_max: settings.busy_max,
+            resilience: settings.resilience,
+            horizons: self.horizons(),
+            host: settings.machine.as_deref().unwrap_or_default().into(),
             ..ContainerConfig::new(&self.app, name)
+        }
+    }
+
+    fn horizons(&self) -> Horizons {
+        let settings = &self.settings;
+        let of_component = |(name, distance): (&String, &Distance)| {
+            let name = format!("{}/{name}", self.app);
+            (name.into(), Horizon::new(*distance))
+        };
+        Horizons {
+            network: Horizon::new(settings.network_horizon),
+            app: Horizon::new(settings.app_horizon),
+            components: settings
+                .component_horizons
+                .iter()
+                .map(of_component)
+                .collect(),
+            ..Horizons::default()
         }
     }
 

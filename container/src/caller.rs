@@ -180,6 +180,7 @@ pub mod codegen {
                 flow: self.flow.as_ref().or(method.flow.as_ref()).cloned(),
                 key: None,
                 idempotent: method.idempotent,
+                horizon: None,
                 place: Some(Location::caller()),
             };
             // Where it stays: what is written a few bytes at a time and copied at once keeps a processor waiting.

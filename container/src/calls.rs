@@ -8,6 +8,8 @@ use monofil_transport::Instant;
 use crate::capacity::Passed;
 use crate::hash::Table;
 use crate::heading::Heading;
+use crate::resilience::{GuardKey, Ticket};
+use crate::route::Again;
 use crate::slab::Slab;
 use crate::timers::TimerKey;
 use crate::{CallError, Payload};
@@ -126,6 +128,10 @@ pub(crate) struct OutgoingCall {
     pub(crate) waiter: Option<TaskId>,
     /// The instance that made it.
     pub(crate) caller: Option<usize>,
+    /// What lets it through, and wants to know how it ends.
+    pub(crate) guarded: Option<(GuardKey, Ticket)>,
+    /// What it takes to try it again, for one that may be.
+    pub(crate) again: Option<Box<Again>>,
     pub(crate) answer: Answer,
 }
 

@@ -121,10 +121,14 @@ impl Core {
             Some(Verb::Directory(asked)) => response::Result::Entries(self.entries(&asked)),
             Some(Verb::SetLimit(asked)) => self.obey_limit(asked),
             Some(Verb::ReadLimits(_)) => self.answer_limits(),
-            Some(Verb::Breakers(_) | Verb::Explain(_)) | None => response::Result::Refused(Refused {
+            Some(Verb::Breakers(asked)) => {
+                response::Result::Breakers(self.answer_about_breakers(&asked))
+            }
+            Some(Verb::Explain(asked)) => response::Result::Explanation(self.explain(&asked)),
+            None => response::Result::Refused(Refused {
                 reason:
                     "this node does not know that verb; it knows ping, describe, drain, stop, directory, set_limit, \
-                     read_limits"
+                     read_limits, breakers, explain"
                     .into(),
             }),
         }
@@ -364,6 +368,8 @@ impl Core {
             timer: None,
             waiter: None,
             caller: None,
+            guarded: None,
+            again: None,
             answer: Answer::Pending,
         });
         let timer = self.timers.set(deadline, Timer::Call(id));

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::{
-    CallError, Context, HandlerError, Message, Name, Overflow, Payload, Status, Undelivered,
+    CallError, ComponentKind, Context, HandlerError, Message, Name, Overflow, Payload, Status,
+    Undelivered,
 };
 
 /// User code with handlers: share-nothing, plain, synchronous.
@@ -224,6 +225,10 @@ pub struct ComponentSpec {
     pub subscriptions: Vec<Subscription>,
     /// Its bounds.
     pub limits: InstanceLimits,
+    /// How many instances there may be, in this container and in others, and which of them a message goes to.
+    pub kind: ComponentKind,
+    /// Which release of it that is, for people. At most 256 bytes; empty: not said.
+    pub version: Name,
 }
 
 impl ComponentSpec {
@@ -249,6 +254,8 @@ impl ComponentSpec {
             interfaces,
             subscriptions,
             limits: InstanceLimits::default(),
+            kind: ComponentKind::Single,
+            version: Name::empty(),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use monofil_proto::Bounds;
 
 use crate::{
-    ComponentSpec, Directory, Gate, LinkConfig, MembershipConfig, Name, NodeId, OverflowConfig,
-    StaticDirectory,
+    ComponentSpec, Directory, Gate, Horizons, LinkConfig, MembershipConfig, Name, NodeId,
+    OverflowConfig, ResilienceConfig, StaticDirectory,
 };
 
 /// The bounds of a node.
@@ -97,6 +97,13 @@ pub struct ContainerConfig {
     pub busy_max: Duration,
     /// Handlers started or resumed in one turn. Default 256.
     pub turn_budget: usize,
+    /// The machine that this node runs on, in whatever words: the same at two nodes that share one. At most 256 bytes;
+    /// empty: not known.
+    pub host: Name,
+    /// How far messages may travel. Default as far as there is a way.
+    pub horizons: Horizons,
+    /// What stands between callers here and whom they call.
+    pub resilience: ResilienceConfig,
     /// What stands between messages and handlers in a simulation. Default none.
     pub gate: Option<Box<dyn Gate>>,
 }
@@ -126,6 +133,9 @@ impl ContainerConfig {
             silent_after: Duration::from_secs(5),
             busy_max: Duration::from_secs(30),
             turn_budget: 256,
+            host: Name::empty(),
+            horizons: Horizons::default(),
+            resilience: ResilienceConfig::default(),
             gate: None,
         }
     }

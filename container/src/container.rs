@@ -25,6 +25,7 @@ use crate::counters::Counter;
 use crate::current;
 use crate::fiber::{Pause, Suspender, Worker, WorkerPool, current_span, panic_message};
 use crate::liveness::BusyAnswer;
+use crate::routing::token;
 use crate::{
     CallError, ContainerConfig, Health, LimitChange, LimitError, LimitInfo, MemberInfo, Name, work,
 };
@@ -156,6 +157,8 @@ impl Container {
         }));
         core.progress = Some(progress);
         core.recorder = io.recorder();
+        let own = io.local().application;
+        core.routing.own_token = own.map_or(0, |own| token(own.as_str()));
         core.connect_all(io);
         core.start_membership(io);
     }

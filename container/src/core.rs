@@ -30,6 +30,8 @@ use crate::heading::{Heading, HeadingsOut};
 use crate::instance::Instance;
 use crate::membership::{Membership, SwimTimer};
 use crate::peers::Peers;
+use crate::resilience::Resilience;
+use crate::routing::Routing;
 use crate::slab::Slab;
 use crate::streams::ServedStream;
 use crate::timers::{TimerKey, Timers};
@@ -322,6 +324,8 @@ pub(crate) struct Core {
     pub(crate) next_id: u64,
 
     pub(crate) calls: Calls,
+    pub(crate) resilience: Resilience,
+    pub(crate) routing: Routing,
     pub(crate) lapsed: Lapsed,
     /// Calls of other nodes. Where those of this one are is noted with the call.
     pub(crate) served: Table<ServedKey, Served>,
@@ -408,6 +412,8 @@ impl Core {
             spans: 0,
             next_id: 2,
             calls: Calls::default(),
+            resilience: Resilience::new(&config.resilience),
+            routing: Routing::new(config.host.clipped(), config.horizons),
             lapsed: Lapsed::default(),
             served: Table::default(),
             streams: Table::default(),
@@ -434,6 +440,7 @@ impl Core {
     }
 
     fn add_instance(&mut self, mut spec: crate::ComponentSpec) {
+        spec.version = spec.version.clipped();
         spec.name = Name::kept(self.qualified(&spec.name).as_str());
         for method in spec.interfaces.iter().flat_map(|it| it.methods) {
             Name::kept(method.name.as_str());
@@ -462,6 +469,7 @@ impl Core {
         let mut instance = Instance::new(spec, limits);
         instance.number = number;
         instance.spill = self.capacity.spill(instance.limits.overflow);
+        instance.group = group;
         self.instances.push(instance);
         self.make_ready(index);
     }
@@ -472,6 +480,8 @@ impl Core {
         self.seed = seed;
         self.random = Stream::new(seed, "container");
         self.spans = Stream::new(seed, "spans").bits();
+        self.resilience.seed(seed);
+        self.routing.seed(seed);
         let mut tables = Stream::new(seed, "tables");
         self.served = seeded(tables.bits());
         self.peers.seed(tables.bits());
@@ -555,6 +565,11 @@ impl Core {
             Some((known, group)) => (known.clone(), Some(*group)),
             None => (Name::known(whole.as_str()), None),
         }
+    }
+
+    /// Returns the group of a component that runs here.
+    pub(crate) fn group_of(&self, component: &Name) -> Option<usize> {
+        self.by_name.get(component).copied()
     }
 
     /// Returns the instances here of a component.

@@ -37,6 +37,14 @@ counters! {
     CallsFailed = "monofil_calls_failed_total",
     /// Calls whose answer did not come in time.
     CallsTimedOut = "monofil_calls_timed_out_total",
+    /// Calls that were turned away because the breaker between caller and callee was open.
+    CallsOpen = "monofil_calls_open_total",
+    /// Calls that were not sent because their callee rejects too many.
+    CallsThrottled = "monofil_calls_throttled_total",
+    /// Tries of calls after the first.
+    CallsRetried = "monofil_calls_retried_total",
+    /// Casts that were dropped because they may not travel as far as they would have to.
+    CastsBeyondHorizon = "monofil_casts_beyond_horizon_total",
     /// Replies that came after their caller had stopped waiting.
     RepliesLate = "monofil_replies_late_total",
     /// The greatest lateness of such a reply, in microseconds.

@@ -4,16 +4,22 @@ use std::collections::BTreeMap;
 
 use monofil_transport::Endpoint;
 
-use crate::{Name, Subscription};
+use crate::{ComponentKind, Name, Subscription};
 
-/// Knows which nodes run a component. The one place a container asks; what stands behind it may be a
-/// configuration file or a membership protocol.
+/// Knows which nodes run a component. The one place a container asks for what was written down beforehand: what it says
+/// stays the same while a container runs.
 pub trait Directory {
     /// Returns where a component (`app/name`) can be reached, best first; empty when nobody is known.
     fn locate(&self, component: &str) -> &[Endpoint];
 
     /// Returns the components subscribed to a topic, each with the operation it wants called.
     fn subscribers(&self, topic: &str) -> &[(Name, Name)];
+
+    /// Returns how many instances of a component there may be, and which of them a message goes to.
+    fn kind(&self, component: &str) -> ComponentKind {
+        let _ = component;
+        ComponentKind::Single
+    }
 
     /// Returns every endpoint that is known, to connect to before anything is sent there.
     fn endpoints(&self) -> Vec<Endpoint>;
@@ -27,6 +33,7 @@ pub trait Directory {
 pub struct StaticDirectory {
     components: BTreeMap<Name, Vec<Endpoint>>,
     topics: BTreeMap<Name, Vec<(Name, Name)>>,
+    kinds: BTreeMap<Name, ComponentKind>,
 }
 
 impl StaticDirectory {
@@ -58,7 +65,18 @@ impl StaticDirectory {
     }
 }
 
+impl StaticDirectory {
+    /// Says of what kind a component is. Without this there is one instance.
+    pub fn set_kind(&mut self, component: impl Into<Name>, kind: ComponentKind) {
+        self.kinds.insert(component.into(), kind);
+    }
+}
+
 impl Directory for StaticDirectory {
+    fn kind(&self, component: &str) -> ComponentKind {
+        self.kinds.get(component).copied().unwrap_or_default()
+    }
+
     fn locate(&self, component: &str) -> &[Endpoint] {
         self.components.get(component).map_or(&[], Vec::as_slice)
     }

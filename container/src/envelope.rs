@@ -13,7 +13,7 @@ use crate::error::micros;
 use crate::heading::{self, Heading};
 use crate::names::NamesIn;
 use crate::parcel::Parcel;
-use crate::{CallError, Name, NodeId, Payload, Trace};
+use crate::{CallError, Horizon, Name, NodeId, Payload, Trace};
 
 /// An instance that waits for an answer, and those that wait for it in turn.
 #[derive(Debug)]
@@ -115,6 +115,8 @@ pub(crate) struct Envelope {
     pub(crate) spilled: u8,
     /// How often it was passed on, and no more than can be written here.
     pub(crate) hops: u16,
+    /// As its sender said; nobody else hears of it.
+    pub(crate) horizon: Option<Horizon>,
 }
 
 impl Envelope {
@@ -138,6 +140,7 @@ impl Envelope {
             idempotent: false,
             spilled: 0,
             hops: 0,
+            horizon: None,
         }
     }
 
@@ -161,6 +164,7 @@ impl Envelope {
             idempotent,
             spilled,
             hops,
+            horizon,
         } = self;
         *heading = None;
         *origin = Origin::NOWHERE;
@@ -177,6 +181,7 @@ impl Envelope {
         *idempotent = false;
         *spilled = 0;
         *hops = 0;
+        *horizon = None;
     }
 
     pub(crate) fn key(&self) -> &Bytes {

@@ -64,9 +64,14 @@ pub enum CallError {
     /// The deadline passed before it was run.
     #[error("expired before it was run: {0}")]
     Expired(String),
-    /// A circuit breaker is open.
-    #[error("the circuit breaker of {0} is open")]
-    Open(Name),
+    /// The circuit breaker between the caller and this component is open. It did not run.
+    #[error("the circuit breaker of {component} is open")]
+    Open {
+        /// Which component is not called.
+        component: Name,
+        /// Trying again sooner is pointless.
+        retry_after: Duration,
+    },
     /// It would have had to travel farther than it may.
     #[error("horizon exceeded: {0}")]
     HorizonExceeded(String),
@@ -101,7 +106,7 @@ impl CallError {
             | Self::Malformed(_)
             | Self::Draining(_)
             | Self::Expired(_)
-            | Self::Open(_)
+            | Self::Open { .. }
             | Self::HorizonExceeded(_)
             | Self::Cycle(_) => Executed::No,
             Self::TooLarge(_) | Self::Cancelled | Self::Timeout(_) | Self::PeerLost(_) => {
@@ -123,7 +128,7 @@ impl CallError {
             Self::Malformed(_) => "malformed",
             Self::Draining(_) => "draining",
             Self::Expired(_) => "expired",
-            Self::Open(_) => "open",
+            Self::Open { .. } => "open",
             Self::HorizonExceeded(_) => "horizon_exceeded",
             Self::Cycle(_) => "cycle",
             Self::Cancelled => "cancelled",
@@ -162,7 +167,9 @@ impl CallError {
                 Self::Remote(status) => status.message().len().min(most) + status.details().len(),
                 Self::Rejected(it) => it.limit.as_str().len() + it.place.as_str().len(),
                 Self::Cycle(chain) => chain.iter().map(|name| name.as_str().len() + 4).sum(),
-                Self::Draining(name) | Self::Open(name) => name.as_str().len(),
+                Self::Draining(component) | Self::Open { component, .. } => {
+                    component.as_str().len()
+                }
                 Self::Unreachable(text)
                 | Self::Unimplemented(text)
                 | Self::TooLarge(text)
@@ -232,7 +239,13 @@ impl CallError {
                 text_outcome(&mut outcome, name.as_str(), Kind::OutcomeDraining)
             }
             Self::Expired(text) => text_outcome(&mut outcome, text, Kind::OutcomeExpired),
-            Self::Open(name) => text_outcome(&mut outcome, name.as_str(), Kind::OutcomeOpen),
+            Self::Open {
+                component,
+                retry_after,
+            } => {
+                outcome.retry_after_micros = micros(*retry_after);
+                text_outcome(&mut outcome, component.as_str(), Kind::OutcomeOpen)
+            }
             Self::HorizonExceeded(text) => {
                 text_outcome(&mut outcome, text, Kind::OutcomeHorizonExceeded)
             }
@@ -284,7 +297,10 @@ impl CallError {
             Kind::OutcomeMalformed => Self::Malformed(text),
             Kind::OutcomeDraining => Self::Draining(text.into()),
             Kind::OutcomeExpired => Self::Expired(text),
-            Kind::OutcomeOpen => Self::Open(text.into()),
+            Kind::OutcomeOpen => Self::Open {
+                component: text.into(),
+                retry_after: Duration::from_micros(outcome.retry_after_micros),
+            },
             Kind::OutcomeHorizonExceeded => Self::HorizonExceeded(text),
             Kind::OutcomeCycle => Self::Cycle(outcome.cycle.into_iter().map(Name::from).collect()),
             Kind::OutcomeCancelled => Self::Cancelled,
@@ -338,7 +354,7 @@ impl From<CallError> for Status {
             CallError::Panicked(_) | CallError::Incomplete(_) => Code::Aborted,
             CallError::Unreachable(_)
             | CallError::Draining(_)
-            | CallError::Open(_)
+            | CallError::Open { .. }
             | CallError::PeerLost(_) => Code::Unavailable,
         };
         Self::new(code, error.to_string())
@@ -392,7 +408,10 @@ mod tests {
             CallError::Malformed("d".into()),
             CallError::Draining(name.clone()),
             CallError::Expired("e".into()),
-            CallError::Open(name.clone()),
+            CallError::Open {
+                component: name.clone(),
+                retry_after: Duration::from_millis(700),
+            },
             CallError::HorizonExceeded("f".into()),
             CallError::Cycle(vec![name.clone(), name]),
             CallError::Cancelled,

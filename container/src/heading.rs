@@ -4,7 +4,7 @@
 //! once, and shared by all of them; what is looked up by it is found by where it is in memory.
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use monofil_proto::{Bounds, NameRef, RecordRef};
 
@@ -23,6 +23,10 @@ pub(crate) struct Heading {
     pub(crate) oversized: bool,
     /// What [`Heading::group`] knows: a number, or one of those below. Not a `Cell`, because [`NONE`] is a static.
     group: AtomicUsize,
+    /// The number of the target among those that are called from here, or [`UNKNOWN`].
+    callee: AtomicUsize,
+    /// The only node that runs the target, and what was known when that was found out; 0: nothing.
+    sole: (AtomicUsize, AtomicU64),
 }
 
 /// Nobody has looked for the target here.
@@ -39,6 +43,8 @@ pub(crate) static NONE: Heading = Heading {
     topic: Name::empty(),
     oversized: false,
     group: AtomicUsize::new(ELSEWHERE),
+    callee: AtomicUsize::new(UNKNOWN),
+    sole: (AtomicUsize::new(0), AtomicU64::new(0)),
 };
 
 impl Heading {
@@ -55,7 +61,30 @@ impl Heading {
             flow,
             topic,
             group: AtomicUsize::new(UNKNOWN),
+            callee: AtomicUsize::new(UNKNOWN),
+            sole: (AtomicUsize::new(0), AtomicU64::new(0)),
         }
+    }
+
+    /// Returns the number of the target among those that are called from here, if it has one.
+    pub(crate) fn callee(&self) -> Option<u32> {
+        u32::try_from(self.callee.load(Ordering::Relaxed)).ok()
+    }
+
+    pub(crate) fn set_callee(&self, callee: u32) {
+        self.callee.store(callee as usize, Ordering::Relaxed);
+    }
+
+    /// Returns the only node that runs the target, if nothing else is known than when that was found out.
+    pub(crate) fn sole(&self, knowledge: u64) -> Option<usize> {
+        let (peer, known) = &self.sole;
+        let is_so = known.load(Ordering::Relaxed) == knowledge + 1;
+        is_so.then(|| peer.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_sole(&self, peer: usize, knowledge: u64) {
+        self.sole.0.store(peer, Ordering::Relaxed);
+        self.sole.1.store(knowledge + 1, Ordering::Relaxed);
     }
 
     /// In the order of the fields.

@@ -12,7 +12,8 @@ use crate::envelope::Envelope;
 use crate::environment::Environment;
 use crate::parcel::Parcel;
 use crate::{
-    CallError, Component, ComponentSpec, InstanceLimits, Interface, Name, StartReason, Subscription,
+    CallError, Component, ComponentKind, ComponentSpec, InstanceLimits, Interface, Name,
+    StartReason, Subscription,
 };
 
 /// How many methods of one instance the sentinel tells apart.
@@ -67,11 +68,15 @@ impl Default for Crashes {
 pub(crate) struct Instance {
     pub(crate) name: Name,
     pub(crate) number: u32,
+    /// Which group of the container it is in.
+    pub(crate) group: usize,
     /// As configured; `guard` has those that count now.
     pub(crate) limits: Rc<InstanceLimits>,
     pub(crate) guard: Guard,
     /// `None` where nothing is spilled.
     pub(crate) spill: Option<Box<Spill>>,
+    pub(crate) kind: ComponentKind,
+    pub(crate) version: Name,
     pub(crate) interfaces: Box<[&'static Interface]>,
     /// Those of its methods that answer with a stream; few or none.
     streaming: Box<[Name]>,
@@ -112,6 +117,9 @@ impl Instance {
         Self {
             name: spec.name,
             number: 0,
+            group: 0,
+            kind: spec.kind,
+            version: spec.version,
             guard: Guard::new(|limit| limit.of_instance(&limits)),
             spill: None,
             limits,
@@ -232,6 +240,12 @@ impl Instance {
 
     pub(crate) fn is_busy(&self) -> bool {
         self.state == State::Busy
+    }
+
+    /// Tells whether it would turn a message away, however short.
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        matches!(self.state, State::BackingOff { .. } | State::Stopped)
+            || self.guard.check(now, self.occupancy(), 0).is_err()
     }
 
     /// Refuses everything while it could not handle anything.

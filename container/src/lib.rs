@@ -37,6 +37,7 @@ mod error;
 mod farewell;
 mod fiber;
 mod gate;
+mod guarded;
 mod hash;
 mod heading;
 mod identity;
@@ -52,6 +53,9 @@ mod parcel;
 mod peers;
 mod pending;
 mod recording;
+mod resilience;
+mod route;
+mod routing;
 mod send;
 mod serve;
 mod slab;
@@ -86,6 +90,10 @@ pub use message::{Message, MessageKind, Payload, Request, Undelivered};
 pub use name::Name;
 pub use peers::Health;
 pub use pending::{RawPending, RawReplies};
+pub use resilience::{
+    BreakerConfig, EjectionConfig, ResilienceConfig, RetryConfig, ThrottleConfig,
+};
+pub use routing::{ComponentKind, Distance, Horizon, Horizons};
 pub use status::{Code, Status};
 pub use trace::Trace;
 

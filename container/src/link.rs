@@ -260,6 +260,18 @@ impl Link {
         self.outbound.sent.len() + self.outbound.requests.len() + self.outbound.answers.len()
     }
 
+    /// Returns how many requests have not arrived yet, as far as is known here.
+    pub(crate) const fn requests_open(&self) -> u64 {
+        self.outbound.requests_open
+    }
+
+    /// Tells whether it takes no request, whatever its length.
+    pub(crate) fn is_full(&self) -> bool {
+        let out = &self.outbound;
+        out.requests_open >= self.config.window_records
+            || out.ledger.len() >= self.config.unsettled_max
+    }
+
     /// Takes a request, or says which limit is reached. A full link is known before anything is sent.
     pub(crate) fn offer(
         &mut self,

@@ -37,8 +37,9 @@ use monofil_transport::{Endpoint, Instant, Io, Stream};
 
 pub use self::config::MembershipConfig;
 use self::directory::Pulls;
+pub(crate) use self::directory::kind_on_wire;
 use self::members::Cards;
-pub(crate) use self::members::{Members, Place};
+pub(crate) use self::members::{Known, Members, Place};
 pub(crate) use self::packet::answer_alive;
 use self::packet::{Bytes, Card, Identity, Packet, Refused};
 use crate::core::{Core, Timer};
@@ -315,7 +316,13 @@ impl Core {
             }
         }
         let is_new = std::mem::take(&mut membership.members.news);
+        let gone = std::mem::take(&mut membership.members.gone);
         self.membership = Some(membership);
+        for node in gone {
+            if let Some(index) = self.peers.by_node(&node) {
+                self.send_elsewhere(index);
+            }
+        }
         if is_new {
             self.settle_sought();
         }

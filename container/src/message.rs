@@ -15,7 +15,7 @@ use monofil_transport::record::Place;
 use crate::fiber::panic_message;
 use crate::heading::Heading;
 use crate::parcel::Parcel;
-use crate::{CallError, Name, Trace, name};
+use crate::{CallError, Horizon, Name, Trace, name};
 
 /// What a message asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -378,6 +378,7 @@ pub struct Request {
     /// Few have one.
     pub(crate) key: Option<Box<Bytes>>,
     pub(crate) idempotent: bool,
+    pub(crate) horizon: Option<Horizon>,
     /// Where it was made, for people.
     pub(crate) place: Option<Place>,
 }
@@ -421,6 +422,14 @@ impl Request {
     #[must_use]
     pub const fn idempotent(mut self, idempotent: bool) -> Self {
         self.idempotent = idempotent;
+        self
+    }
+
+    /// Bounds how far it may travel. What is configured for its flow, its target and the node may be nearer; it never
+    /// goes beyond any of these.
+    #[must_use]
+    pub const fn within(mut self, horizon: Horizon) -> Self {
+        self.horizon = Some(horizon);
         self
     }
 

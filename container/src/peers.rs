@@ -42,6 +42,9 @@ fn place_of(name: &Name, endpoint: Option<&Endpoint>) -> Name {
     }
 }
 
+/// What a node says of its load is out of date after this.
+const LOAD_LASTS: Duration = Duration::from_secs(5);
+
 /// How this node looks after others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watch {
@@ -101,6 +104,10 @@ pub(crate) struct Peer {
     /// How often it was greeted in vain.
     pub(crate) greetings: u32,
     pub(crate) greeting_set: bool,
+    /// It finishes what it has.
+    pub(crate) draining: bool,
+    /// Messages that waited or were being handled there when it said so, and when it did.
+    said_load: (u64, Instant),
     pub(crate) health: Health,
     pub(crate) health_since: Instant,
     pub(crate) heard: Instant,
@@ -137,6 +144,8 @@ impl Peer {
             link_timer: None,
             greetings: 0,
             greeting_set: false,
+            draining: false,
+            said_load: (0, Instant::ZERO),
             health: Health::Unknown,
             health_since: now,
             heard: now,
@@ -152,6 +161,31 @@ impl Peer {
         } else {
             self.way_back.clone().or(own)
         }
+    }
+
+    /// Names the link to it as it is now; `index` is its place.
+    pub(crate) const fn link_key(&self, index: usize) -> LinkKey {
+        LinkKey {
+            peer: index,
+            number: self.link_number,
+        }
+    }
+
+    /// Notes how much there is to do, as it says.
+    pub(crate) const fn says_load(&mut self, now: Instant, load: u64) {
+        self.said_load = (load, now);
+    }
+
+    /// Returns how much there is to do before a new message: what it said, if that is not too long ago, and what was
+    /// sent to it since.
+    pub(crate) fn load(&self, now: Instant) -> u64 {
+        let (load, said) = self.said_load;
+        let said = if now.since(said) <= LOAD_LASTS {
+            load
+        } else {
+            0
+        };
+        said + self.link.requests_open()
     }
 
     /// Returns what it is called in texts for people.
@@ -258,9 +292,16 @@ pub(crate) struct Peers {
     /// When they were last asked whether they live.
     pub(crate) probed: Instant,
     pub(crate) sweep_set: bool,
+    /// Grows with each change in who is where.
+    changes: u64,
 }
 
 impl Peers {
+    /// Returns a number that is another once somebody has come, gone or moved.
+    pub(crate) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Seeds the tables, which are empty so far.
     pub(crate) fn seed(&mut self, seed: u64) {
         self.by_node = seeded(seed);
@@ -310,10 +351,6 @@ impl Peers {
         self.get(index).map(|peer| peer.incarnation)
     }
 
-    pub(crate) fn is_established(&self, index: usize) -> bool {
-        self.get(index).is_some_and(Peer::is_established)
-    }
-
     /// Finds the node at the other end of a link, if that link is still there.
     pub(crate) fn on_link(&mut self, link: LinkKey) -> Option<&mut Peer> {
         self.get_mut(link.peer)
@@ -333,6 +370,7 @@ impl Peers {
     }
 
     pub(crate) fn add(&mut self, link: LinkConfig, epoch: u64, now: Instant) -> usize {
+        self.changes += 1;
         let peer = Some(Peer::new(link, epoch, now));
         if let Some(free) = self.all.iter().position(Option::is_none) {
             self.all[free] = peer;
@@ -343,6 +381,7 @@ impl Peers {
     }
 
     pub(crate) fn remove(&mut self, index: usize) -> Option<Peer> {
+        self.changes += 1;
         let peer = self.all.get_mut(index)?.take()?;
         if let Some(node) = &peer.node {
             self.by_node.remove(node);
@@ -356,6 +395,7 @@ impl Peers {
     }
 
     pub(crate) fn name_node(&mut self, index: usize, node: NodeId) {
+        self.changes += 1;
         if let Some(peer) = self.get_mut(index) {
             peer.node = Some(node);
             self.by_node.insert(node, index);
@@ -363,6 +403,7 @@ impl Peers {
     }
 
     pub(crate) fn forget_node(&mut self, index: usize) {
+        self.changes += 1;
         if let Some(peer) = self.get_mut(index) {
             peer.incarnation = 0;
             if let Some(node) = peer.node.take() {
@@ -372,6 +413,7 @@ impl Peers {
     }
 
     pub(crate) fn name_endpoint(&mut self, index: usize, endpoint: Endpoint) {
+        self.changes += 1;
         if let Some(peer) = self.get_mut(index) {
             peer.application = Some(endpoint.clone());
             self.by_endpoint.insert(endpoint, index);
@@ -381,6 +423,7 @@ impl Peers {
     /// Notes where a node says that it is. Nobody takes the endpoint of one that the directory knows, and what
     /// a node said before leads nowhere any more.
     pub(crate) fn advertise(&mut self, index: usize, endpoint: Endpoint) {
+        self.changes += 1;
         let taken = self.by_endpoint.get(&endpoint).copied();
         if taken.is_some_and(|other| self.get(other).is_some_and(|peer| peer.lasting)) {
             return;
@@ -408,6 +451,7 @@ impl Peers {
 
     /// Lets a second endpoint lead to the same node.
     pub(crate) fn alias(&mut self, endpoint: Endpoint, index: usize) {
+        self.changes += 1;
         self.by_endpoint.insert(endpoint, index);
     }
 

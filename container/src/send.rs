@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_proto::wire::Kind;
+use monofil_transport::Instant;
 use monofil_transport::record::Place;
-use monofil_transport::{Endpoint, Instant};
 
 use crate::calls::{
     Answer, Calls, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, Served,
@@ -53,6 +53,8 @@ impl Core {
             timer: None,
             waiter: None,
             caller: sender.instance,
+            guarded: None,
+            again: None,
             answer: if streaming {
                 Answer::Stream(IncomingStream::default())
             } else {
@@ -100,6 +102,7 @@ impl Core {
                 &sender.component,
             ));
         }
+        self.guard_call(id, sender, &heading, deadline)?;
         let mut envelope = self.envelope(Kind::Call, id, sender, request, heading, deadline)?;
         envelope.waiting = waiting;
         envelope.credit = if streaming { STREAM_CREDIT } else { 0 };
@@ -259,6 +262,7 @@ impl Core {
         envelope.trace = sender.trace.child(self.spans ^ id);
         envelope.key = request.key.take();
         envelope.idempotent = request.idempotent;
+        envelope.horizon = request.horizon;
         self.record_sent(sender, &envelope, request.place);
         Ok(envelope)
     }
@@ -301,60 +305,6 @@ impl Core {
         self.frame_bytes_max.saturating_sub(8 << 10)
     }
 
-    /// Gives a request to an instance here, or else to a node that runs one.
-    fn route(&mut self, envelope: Parcel) -> Result<Destination, CallError> {
-        let Some(instance) = self.choose_instance(&envelope) else {
-            let peer = self.choose_peer(&envelope)?;
-            self.offer(peer, envelope)?;
-            return Ok(Destination::Peer(peer));
-        };
-        self.deliver_to(instance?, envelope)?;
-        Ok(Destination::Local)
-    }
-
-    fn choose_peer(&mut self, envelope: &Envelope) -> Result<usize, CallError> {
-        let target = &envelope.heading().target;
-        let found = self.found(target.as_str());
-        let endpoints = self.directory.locate(target.as_str());
-        if endpoints.is_empty() && found.is_empty() {
-            if self.membership.is_some() {
-                return self.seek(target);
-            }
-            let known = self.directory.components();
-            let known: Vec<_> = known.iter().map(Name::as_str).collect();
-            let known = if known.is_empty() {
-                "none".to_owned()
-            } else {
-                known.join(", ")
-            };
-            return Err(CallError::Unreachable(format!(
-                "no node is known to run `{target}`; known are: {known}"
-            )));
-        }
-        // The first that does not wait for this call and is there. One that is not may come up in time; and
-        // where an instance waits another may be free: that node knows, and refuses a circle at once.
-        let by_endpoint = |endpoint: &Endpoint| self.peers.by_endpoint(endpoint);
-        let candidates = endpoints.iter().filter_map(by_endpoint).chain(found);
-        let chosen = candidates.min_by_key(|peer| {
-            let waits = self.waits_for(*peer, envelope);
-            (waits, !self.peers.is_established(*peer))
-        });
-        chosen.ok_or_else(|| {
-            let first = endpoints.first().map_or("", Endpoint::as_str);
-            let text = format!("`{target}` is at {first}, which this node cannot connect to");
-            CallError::Unreachable(text)
-        })
-    }
-
-    /// Tells whether an instance there waits for this call.
-    fn waits_for(&self, peer: usize, envelope: &Envelope) -> bool {
-        let Some(node) = self.peers.node(peer) else {
-            return false;
-        };
-        chain_links(&envelope.waiting)
-            .any(|link| link.node == node && link.component == envelope.heading().target)
-    }
-
     /// Builds the refusal of a call that only an instance could answer that waits for it.
     pub(crate) fn cycle(&self, envelope: &Envelope) -> CallError {
         let mut chain: Vec<_> = chain_links(&envelope.waiting)
@@ -368,15 +318,16 @@ impl Core {
     /// Puts a request of another node into the queue of an instance here.
     pub(crate) fn deliver(&mut self, mut envelope: Parcel) -> Result<(), CallError> {
         self.find_group(&mut envelope);
-        let Some(instance) = self.choose_instance(&envelope) else {
+        let Some(group) = envelope.heading().group().flatten() else {
             let target = &envelope.heading().target;
             let text = format!("node `{}` runs no `{target}`", self.name);
             return Err(CallError::Unimplemented(text));
         };
-        self.deliver_to(instance?, envelope)
+        let instance = self.choose_instance(group, &envelope)?;
+        self.deliver_to(instance, envelope)
     }
 
-    fn deliver_to(&mut self, index: usize, envelope: Parcel) -> Result<(), CallError> {
+    pub(crate) fn deliver_to(&mut self, index: usize, envelope: Parcel) -> Result<(), CallError> {
         if self.gate.is_some() {
             return self.gated(index, envelope);
         }
@@ -420,33 +371,28 @@ impl Core {
         Ok(())
     }
 
-    /// Finds the instance of its target's group that a request goes to; `None` when this node runs no such
-    /// component.
-    fn choose_instance(&self, envelope: &Envelope) -> Option<Result<usize, CallError>> {
-        let heading = envelope.heading();
-        let instances = &self.groups[heading.group()??];
-        if let (&[only], None) = (&**instances, &envelope.waiting) {
-            return Some(Ok(only));
+    /// Finds the instance of its target's group that a request goes to.
+    pub(crate) fn choose_instance(
+        &mut self,
+        group: usize,
+        envelope: &Envelope,
+    ) -> Result<usize, CallError> {
+        match self.groups[group][..] {
+            [only] if envelope.waiting.is_none() => Ok(only),
+            [only] if self.waits_here(only, &envelope.waiting) => Err(self.cycle(envelope)),
+            [only] => Ok(only),
+            _ => self.choose_here(group, envelope),
         }
-        let is_free = |index: &&usize| {
-            let number = self.instances[**index].number;
-            !chain_links(&envelope.waiting).any(|link| {
-                link.node == self.node
-                    && link.component == heading.target
-                    && link.instance == number
-            })
-        };
-        let mut free = instances.iter().filter(is_free);
-        let chosen = match instances.len() {
-            1 => free.next(),
-            // The one with the least before it; the first of equals.
-            _ => free.min_by_key(|index| self.instances[**index].load()),
-        };
-        Some(chosen.copied().ok_or_else(|| self.cycle(envelope)))
     }
 
-    /// A call started here has its answer. One answer to a call that wanted a stream is a stream of one.
+    /// A call started here has its answer, or is tried again. One answer to a call that wanted a stream is a stream
+    /// of one.
     pub(crate) fn end_call(&mut self, id: u64, result: Result<Payload, CallError>) {
+        if let Err(error) = &result
+            && self.goes_on(id, error)
+        {
+            return;
+        }
         self.close_call(id, result.map(Some));
     }
 
@@ -460,6 +406,12 @@ impl Core {
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
+        let guarded = call.guarded.take();
+        self.guarded_call_ended(guarded, result.as_ref().err());
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        call.again = None;
         match &result {
             Ok(_) => self.counters.add(Counter::CallsReplied),
             Err(error) => {
@@ -589,6 +541,7 @@ impl Core {
             return;
         }
         self.record_call_ended(id, Err(&CallError::Cancelled));
+        self.guarded_call_ended(call.guarded, Some(&CallError::Cancelled));
         self.counters.add(Counter::Cancelled);
         if let Destination::Peer(peer) = call.destination
             && !self.peers.withdraw(peer, id)

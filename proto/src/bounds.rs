@@ -257,7 +257,7 @@ mod schema {
 
     pub(super) static FRAME: Schema = Schema {
         name: "Frame",
-        last: 18,
+        last: 19,
         fields: &[
             (3, Text(sixteen)),
             (5, Text(sixteen)),
@@ -468,18 +468,24 @@ mod schema {
     };
     static ENTRY: Schema = Schema {
         name: "Entry",
-        last: 5,
+        last: 7,
         fields: &[
             (1, Text(name)),
             (3, Text(name)),
             (4, Text(long)),
             (5, Messages(&COMPONENT_ENTRY, components)),
+            (6, Text(name)),
+            (7, Texts(name, components)),
         ],
     };
     static COMPONENT_ENTRY: Schema = Schema {
         name: "ComponentEntry",
-        last: 4,
-        fields: &[(1, Text(name)), (4, Messages(&SUBSCRIPTION_ENTRY, many))],
+        last: 6,
+        fields: &[
+            (1, Text(name)),
+            (4, Messages(&SUBSCRIPTION_ENTRY, many)),
+            (6, Text(name)),
+        ],
     };
     static SUBSCRIPTION_ENTRY: Schema = Schema {
         name: "SubscriptionEntry",

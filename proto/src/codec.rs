@@ -43,6 +43,8 @@ pub struct Head {
     pub receiver_epoch: u64,
     /// Whether and why the sender ends the link: a [`crate::wire::Closing`].
     pub closing: i32,
+    /// One more than the number of messages there are to handle at the sender; 0: not said.
+    pub load: u32,
 }
 
 /// A name, written out or as the number that a definition gave it.

@@ -9,7 +9,7 @@ use monofil_transport::Endpoint;
 use super::settings::{LogFormat, Settings};
 use super::value::{parse_count, parse_place, parse_size, parse_time, show_size, show_time};
 use crate::logging::parse_level;
-use crate::{InstanceLimits, Layout, Name, Overflow};
+use crate::{Distance, InstanceLimits, Layout, Name, Overflow};
 
 /// Where a value is kept, and how it is written.
 pub(crate) enum Slot<'a> {
@@ -33,6 +33,7 @@ pub(crate) enum Slot<'a> {
     Format(&'a mut LogFormat),
     Endpoints(&'a mut Vec<Endpoint>),
     Places(&'a mut Vec<String>),
+    Distance(&'a mut Distance),
 }
 
 impl Slot<'_> {
@@ -80,6 +81,19 @@ impl Slot<'_> {
                     "human" => LogFormat::Human,
                     "json" => LogFormat::Json,
                     _ => return Err(format!("`{text}` is no log format: auto, human or json")),
+                };
+            }
+            Self::Distance(slot) => {
+                *slot = match text {
+                    "process" => Distance::Process,
+                    "host" => Distance::Host,
+                    "network" => Distance::Network,
+                    "remote" => Distance::Remote,
+                    _ => {
+                        return Err(format!(
+                            "`{text}` is no distance: process, host, network or remote"
+                        ));
+                    }
                 };
             }
             Self::Endpoints(slot) => {
@@ -130,6 +144,7 @@ impl Slot<'_> {
                 texts.join(",")
             }
             Self::Places(slot) => slot.join(","),
+            Self::Distance(slot) => slot.to_string(),
         }
     }
 }
@@ -191,6 +206,30 @@ keys! {
     "overflow.network" MaybeOverflow(overflow.network) "what becomes of messages that there is no room for: bounce, queue, spill or drop; unset: bounce";
     "overflow.app" MaybeOverflow(overflow.app) "the same for this app, over the network's";
     "overflow.flows" FlowOverflows(overflow.flows) "the same for single flows, over all others: FLOW=POLICY,..";
+    "node.host" Maybe(machine) "the machine, in a word: equal at nodes that share one; unset: its name";
+    "horizon.network" Distance(network_horizon) "how far messages travel: process, host, network or remote";
+    "horizon.app" Distance(app_horizon) "those for components of this app";
+    "breaker.window" Time(resilience.breaker.window) "how far back calls count";
+    "breaker.calls_min" Small(resilience.breaker.calls_min) "calls in it before a share opens the breaker";
+    "breaker.failure_percent" Small(resilience.breaker.failure_percent) "of them that fail; above 100: never";
+    "breaker.failures_in_a_row" Small(resilience.breaker.failures_in_a_row) "that open it however few there were; 0: never";
+    "breaker.slow_percent" Small(resilience.breaker.slow_percent) "of them that are slow; above 100: never";
+    "breaker.slow_after_percent" Small(resilience.breaker.slow_after_percent) "of its time after which a call is slow";
+    "breaker.open_min" Time(resilience.breaker.open_min) "how long it stays open the first time; then twice as long, and so on";
+    "breaker.open_max" Time(resilience.breaker.open_max) "what that grows to";
+    "breaker.permits" Small(resilience.breaker.permits) "calls that then try it";
+    "breaker.half_open_max" Time(resilience.breaker.half_open_max) "how long they may take together";
+    "ejection.failures_in_a_row" Small(resilience.ejection.failures_in_a_row) "of one instance of several until calls are kept from it; 0: never";
+    "ejection.below_percent" Small(resilience.ejection.below_percent) "points by which it does worse than the others until they are; above 100: never";
+    "ejection.calls_min" Small(resilience.ejection.calls_min) "calls, of it and of the others, before they are compared";
+    "ejection.period" Time(resilience.ejection.period) "how long the first time; then twice, three times as long";
+    "ejection.period_max" Time(resilience.ejection.period_max) "what that grows to";
+    "ejection.share_max_percent" Small(resilience.ejection.share_max_percent) "of the instances at once";
+    "retry.attempts" Small(resilience.retry.attempts) "how often an idempotent call is tried again";
+    "retry.budget_percent" Small(resilience.retry.budget_percent) "of the calls under way that may be such";
+    "retry.budget_min" Small(resilience.retry.budget_min) "so many in any case";
+    "throttle.window" Time(resilience.throttle.window) "how far back rejections count";
+    "throttle.tenths_min" Small(resilience.throttle.tenths_min) "tenths of it with a rejection before calls are not sent; above 10: never";
     "membership.probe_timeout" Time(membership.probe_timeout) "when a member that does not answer is asked by way of others";
     "membership.indirect_probes" Count(membership.indirect_probes) "by way of how many";
     "membership.suspicion" Small(membership.suspicion) "probe intervals until a suspect is down; more in large networks";
@@ -290,6 +329,12 @@ const COMPONENT_KEYS: &[ComponentKey] = &[
     },
 ];
 
+/// A setting that every component has which is no limit of it.
+const HORIZON: (&str, &str) = (
+    "horizon",
+    "how far messages for it travel: process, host, network or remote",
+);
+
 /// Finds the place of a setting.
 fn slot<'a>(settings: &'a mut Settings, name: &str) -> Option<Slot<'a>> {
     if let Some(key) = KEYS.iter().find(|key| key.name == name) {
@@ -303,6 +348,11 @@ fn slot<'a>(settings: &'a mut Settings, name: &str) -> Option<Slot<'a>> {
         }
         "components" => {
             let (component, field) = rest.rsplit_once('.')?;
+            if field == HORIZON.0 && settings.components.contains_key(component) {
+                let horizons = &mut settings.component_horizons;
+                let horizon = horizons.entry(component.to_owned()).or_default();
+                return Some(Slot::Distance(horizon));
+            }
             let limits = settings.components.get_mut(component)?;
             let key = COMPONENT_KEYS.iter().find(|key| key.name == field)?;
             Some((key.slot)(limits))
@@ -337,6 +387,7 @@ pub(crate) fn known_keys(settings: &Settings) -> Vec<(String, &'static str)> {
             .iter()
             .map(|key| (format!("components.{name}.{}", key.name), key.about));
         all.extend(of_it);
+        all.push((format!("components.{name}.{}", HORIZON.0), HORIZON.1));
     }
     all
 }

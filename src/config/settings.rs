@@ -8,8 +8,8 @@ use monofil_transport::Endpoint;
 
 use crate::app::Definition;
 use crate::{
-    ContainerConfig, InstanceLimits, Layout, LinkConfig, MembershipConfig, NodeLimits,
-    OverflowConfig,
+    ContainerConfig, Distance, InstanceLimits, Layout, LinkConfig, MembershipConfig, NodeLimits,
+    OverflowConfig, ResilienceConfig,
 };
 
 /// How log lines look.
@@ -41,8 +41,15 @@ pub(crate) struct Settings {
     pub(crate) probe_interval: Duration,
     pub(crate) silent_after: Duration,
     pub(crate) busy_max: Duration,
+    /// The machine, in a word.
+    pub(crate) machine: Option<String>,
     pub(crate) node: NodeLimits,
     pub(crate) overflow: OverflowConfig,
+    pub(crate) resilience: ResilienceConfig,
+    pub(crate) network_horizon: Distance,
+    pub(crate) app_horizon: Distance,
+    /// Of components for which one is set.
+    pub(crate) component_horizons: BTreeMap<String, Distance>,
     pub(crate) link: LinkConfig,
     pub(crate) zmq: monofil_zmq::Options,
     pub(crate) up: Supervision,
@@ -84,8 +91,13 @@ impl Settings {
             probe_interval: container.probe_interval,
             silent_after: container.silent_after,
             busy_max: container.busy_max,
+            machine: None,
             node: container.limits,
             overflow: container.overflow,
+            resilience: container.resilience,
+            network_horizon: Distance::Remote,
+            app_horizon: Distance::Remote,
+            component_horizons: BTreeMap::new(),
             link: container.link,
             zmq: monofil_zmq::Options::default(),
             up: Supervision {

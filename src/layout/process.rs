@@ -94,6 +94,10 @@ fn container(run: &Run, components: &[usize], io: &ZmqIo) -> Result<Container, F
     };
     config.incarnation = super::wall_micros();
     config.process = std::process::id();
+    if config.host.is_empty() {
+        let machine = rustix::system::uname();
+        config.host = machine.nodename().to_string_lossy().as_ref().into();
+    }
     config.membership = membership(run);
     config.components = components.iter().map(|index| run.spec(*index)).collect();
     let job = run.job.iter().map(|job| job.spec(run.app.as_str()));
@@ -221,6 +225,7 @@ impl Run {
             if self.settings.has_seeds() && !addresses.is_set(index) {
                 continue;
             }
+            directory.set_kind(&name, definition.kind);
             for endpoint in addresses.of(index)? {
                 directory.add(&name, endpoint, &definition.subscriptions);
             }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use monofil_container::{
-    Component, ComponentSpec, Context, HandlerError, InstanceLimits, Interface, Message, Payload,
-    Reply, Request, StartReason, Status, Subscription, Undelivered,
+    Component, ComponentKind, ComponentSpec, Context, HandlerError, InstanceLimits, Interface,
+    Message, Payload, Reply, Request, StartReason, Status, Subscription, Undelivered,
 };
 
 /// How a component is made, as often as its node starts.
@@ -15,6 +15,8 @@ pub struct ComponentDef {
     limits: InstanceLimits,
     topics: Vec<(&'static str, &'static str)>,
     interfaces: Vec<&'static Interface>,
+    pub(crate) kind: ComponentKind,
+    version: &'static str,
 }
 
 type Handle = Box<dyn FnMut(&mut Context, Message) -> Result<Reply, HandlerError>>;
@@ -108,6 +110,8 @@ pub fn hooked(name: &'static str, make: impl Fn() -> Hooks + 'static) -> Compone
         limits: InstanceLimits::default(),
         topics: Vec::new(),
         interfaces: Vec::new(),
+        kind: ComponentKind::Single,
+        version: "",
     }
 }
 
@@ -133,6 +137,20 @@ impl ComponentDef {
         self
     }
 
+    /// Says how many of it there may be.
+    #[must_use]
+    pub const fn kind(mut self, kind: ComponentKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Says which release of it this is.
+    #[must_use]
+    pub const fn version(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
+    }
+
     pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
         let subscription = |(topic, method): &(&'static str, &'static str)| Subscription {
             topic: (*topic).into(),
@@ -153,6 +171,8 @@ impl ComponentDef {
         let make = self.make.clone();
         let mut spec = ComponentSpec::new(self.name, move || make());
         spec.limits = self.limits;
+        spec.kind = self.kind;
+        spec.version = self.version.into();
         spec.subscriptions = self.subscriptions();
         spec.interfaces.clone_from(&self.interfaces);
         spec

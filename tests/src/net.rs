@@ -59,6 +59,7 @@ pub(crate) fn directory(nodes: &[NodeSpec], at: impl Fn(&str) -> Endpoint) -> St
     for node in nodes {
         for component in &node.components {
             let name = format!("test/{}", component.name);
+            directory.set_kind(&*name, component.kind);
             directory.add(name, at(node.name), &component.subscriptions());
         }
     }

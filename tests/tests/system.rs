@@ -36,11 +36,17 @@ mod promises;
 mod records;
 #[path = "system/refusals.rs"]
 mod refusals;
+#[path = "system/resilience/mod.rs"]
+mod resilience;
 #[path = "system/restarts/mod.rs"]
 mod restarts;
+#[path = "system/routing/mod.rs"]
+mod routing;
 #[path = "system/storm/mod.rs"]
 mod storm;
 #[path = "system/strangers.rs"]
 mod strangers;
 #[path = "system/traffic.rs"]
 mod traffic;
+#[path = "system/village.rs"]
+mod village;

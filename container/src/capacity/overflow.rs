@@ -24,7 +24,7 @@ use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::parcel::Parcel;
-use crate::{CallError, Name};
+use crate::{CallError, ComponentKind, Name};
 
 /// The bit of [`Envelope::spilled`] that says: between nodes of a network.
 const NETWORK: u8 = 4;
@@ -191,20 +191,19 @@ impl Core {
             Origin::Remote { link, .. } => Some(link.peer),
             Origin::LocalCall { .. } | Origin::LocalCast { .. } => None,
         };
-        let target = envelope.heading().target.as_str();
-        let told = self.directory.locate(target).iter();
-        let mut places: Vec<usize> = told.filter_map(|it| self.peers.by_endpoint(it)).collect();
-        places.extend(self.found(target));
+        if !envelope.key().is_empty() && self.instances[index].kind == ComponentKind::Keyed {
+            // Nobody else has what belongs to the key.
+            return None;
+        }
+        let mut places = self.fit_nodes(envelope);
         places.sort_unstable();
-        places.dedup();
         let now = self.now;
         let spill = self.instances[index].spill.as_ref()?;
         places.retain(|index| {
             let peer = self.peers.get(*index);
             // Whoever numbers nothing does not say what became of a cast.
             let tells = peer.is_some_and(|peer| !peer.link.is_unnumbered());
-            let is_there = self.peers.is_established(*index) && tells;
-            Some(*index) != from && is_there && spill.may_take(now, *index)
+            Some(*index) != from && tells && spill.may_take(now, *index)
         });
         // The better of two: always the best would be the best of all senders at once.
         let draw = |core: &mut Self, count: usize| {
@@ -256,6 +255,8 @@ impl Core {
             timer: None,
             waiter: None,
             caller: None,
+            guarded: None,
+            again: None,
             answer: Answer::Passed(Box::new(Passed {
                 origin,
                 index,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use monofil_proto::control::{
-    ComponentEntry, Directory as Asked, Entries, Entry, EntryVersion, Request, SubscriptionEntry,
-    control_frame::Body, request::Verb,
+    self, ComponentEntry, Directory as Asked, Entries, Entry, EntryVersion, Request,
+    SubscriptionEntry, control_frame::Body, request::Verb,
 };
 use monofil_proto::encode;
 use monofil_transport::{ConnectionId, Instant, Io, Plane, Route};
@@ -17,7 +17,7 @@ use super::{Membership, SwimTimer};
 use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::peers::Peer;
-use crate::{CallError, Limit, Name, NodeId};
+use crate::{CallError, ComponentKind, Limit, Name, NodeId};
 
 /// How often a node looks at what it lacks, and at itself.
 const TICK: Duration = Duration::from_secs(1);
@@ -33,8 +33,6 @@ const ENTRIES_MAX: usize = 128;
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Members beyond this are not named by one who asks for what it lacks.
 const KNOWN_MAX: usize = 4096;
-/// Members that run the same component and are dialed for it; those that are there already count as well.
-const DIALED_MAX: usize = 3;
 /// The longest pause before a newcomer is asked what it runs; in a large network not all ask at once.
 const SPREAD_MAX: Duration = Duration::from_millis(400);
 const SPREAD_EACH: Duration = Duration::from_millis(2);
@@ -108,7 +106,14 @@ impl Core {
             Vec::new()
         };
         let application = membership.application.as_ref();
+        let leaving = if self.accepts_new() {
+            Vec::new()
+        } else {
+            self.own_components()
+        };
         let entry = Entry {
+            host: self.routing.host.as_str().to_owned(),
+            leaving: leaving.into_iter().map(|it| it.name).collect(),
             member: Vec::new(),
             version: membership.own.version,
             name: self.name.as_str().to_owned(),
@@ -151,6 +156,8 @@ impl Core {
             entry.name = instance.name.as_str().to_owned();
             entry.instances += 1;
             entry.queue_messages_max += instance.guard.get(Limit::QueueMessages);
+            entry.kind = kind_on_wire(instance.kind).into();
+            entry.version = instance.version.as_str().to_owned();
             if entry.instances == 1 {
                 let entries = instance.subscriptions.iter().map(|it| SubscriptionEntry {
                     topic: it.topic.as_str().to_owned(),
@@ -398,11 +405,7 @@ impl Core {
 
     /// Finds a way to a member that runs something; whoever is not met yet is dialed with what leaves next.
     pub(crate) fn reach(&mut self, place: &super::Place) -> Option<usize> {
-        let known = self
-            .peers
-            .by_node(&place.node)
-            .or_else(|| self.peers.by_endpoint(&place.endpoint));
-        let index = match known {
+        let index = match self.known(place) {
             Some(index) => index,
             None if self.peers.len() >= self.limits.peers => {
                 self.counters.add(Counter::PeersRefused);
@@ -457,7 +460,7 @@ impl Core {
             .filter_map(|(index, peer)| Some((index, peer.sought.clone()?)))
             .collect();
         for (index, component) in sought {
-            let Some(new) = self.found(component.as_str()).first().copied() else {
+            let Some(new) = self.nearest(&component) else {
                 continue;
             };
             if let Some(mut old) = self.peers.remove(index) {
@@ -466,22 +469,20 @@ impl Core {
         }
     }
 
-    /// Returns the nodes at which members say that a component runs.
-    pub(crate) fn found(&mut self, component: &str) -> Vec<usize> {
-        let Some(membership) = &self.membership else {
-            return Vec::new();
-        };
-        let places = membership.members.locate(component).to_vec();
-        let mut found = Vec::new();
-        for place in &places {
-            // Not everybody who runs it is connected to, only because it could be.
-            let known = self.peers.by_node(&place.node);
-            let is_there = known.is_some_and(|index| self.peers.is_established(index));
-            if is_there || found.len() < DIALED_MAX {
-                found.extend(self.reach(place));
-            }
-        }
-        found
+    /// Finds the node at a place, if this one has to do with it already.
+    pub(crate) fn known(&self, place: &super::Place) -> Option<usize> {
+        self.peers
+            .by_node(&place.node)
+            .or_else(|| self.peers.by_endpoint(&place.endpoint))
+    }
+}
+
+/// Says of what kind a component is.
+pub(crate) const fn kind_on_wire(kind: ComponentKind) -> control::ComponentKind {
+    match kind {
+        ComponentKind::Single => control::ComponentKind::Single,
+        ComponentKind::Keyed => control::ComponentKind::Keyed,
+        ComponentKind::Stateless => control::ComponentKind::Stateless,
     }
 }
 

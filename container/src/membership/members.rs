@@ -1,12 +1,14 @@
 //! The other members, and what they run.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use monofil_proto::control::Entry;
+use monofil_proto::control::{self, ComponentEntry, Entry};
 use monofil_transport::{Endpoint, Instant};
 
 use super::packet::{Card, Identity};
-use crate::{Name, NodeId};
+use crate::routing::token;
+use crate::{ComponentKind, Name, NodeId};
 
 /// The longest entry that is kept, in bytes as it travels.
 pub(super) const ENTRY_BYTES_MAX: usize = 64 << 10;
@@ -71,6 +73,12 @@ pub(crate) struct Place {
     rank: u64,
     pub(crate) node: NodeId,
     pub(crate) endpoint: Endpoint,
+    /// The same wherever it is asked for.
+    pub(crate) token: u64,
+    /// The machine that it is on; empty: it does not say.
+    pub(crate) host: Name,
+    pub(crate) kind: ComponentKind,
+    pub(crate) instances: u32,
 }
 
 /// All of them. What runs where is known of those that are up.
@@ -79,8 +87,13 @@ pub(crate) struct Members {
     own: NodeId,
     /// Something can be found that could not before.
     pub(super) news: bool,
+    /// Grows with each change in what can be found.
+    changes: u64,
+    /// Those that are down since somebody looked.
+    pub(super) gone: Vec<NodeId>,
     all: BTreeMap<NodeId, Known>,
-    components: BTreeMap<Name, Vec<Place>>,
+    /// What was found is looked at while others are told of it.
+    components: BTreeMap<Name, Rc<Vec<Place>>>,
     /// Who is subscribed to a topic, and at how many nodes.
     topics: BTreeMap<Name, BTreeMap<(Name, Name), usize>>,
 }
@@ -90,10 +103,17 @@ impl Members {
         Self {
             own,
             news: false,
+            changes: 0,
+            gone: Vec::new(),
             all: BTreeMap::new(),
             components: BTreeMap::new(),
             topics: BTreeMap::new(),
         }
+    }
+
+    /// Returns a number that is another once something can be found, or not found, that could not, or could.
+    pub(crate) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -117,8 +137,8 @@ impl Members {
     }
 
     /// Returns where a component runs, in this node's order.
-    pub(crate) fn locate(&self, component: &str) -> &[Place] {
-        self.components.get(component).map_or(&[], Vec::as_slice)
+    pub(crate) fn locate(&self, component: &str) -> Rc<Vec<Place>> {
+        self.components.get(component).cloned().unwrap_or_default()
     }
 
     /// Returns who is subscribed to a topic.
@@ -148,6 +168,7 @@ impl Members {
             known.up = false;
             known.since = now;
             known.busy = None;
+            self.gone.push(identity.node);
         }
     }
 
@@ -202,6 +223,7 @@ impl Members {
             return;
         };
         known.found = true;
+        self.changes += 1;
         self.news = true;
         let endpoint: Option<Endpoint> = entry.application.parse().ok();
         for component in &entry.components {
@@ -217,9 +239,13 @@ impl Members {
             let place = Place {
                 rank: rank(&self.own, node),
                 node: *node,
+                token: token(endpoint.as_str()),
+                host: entry.host.as_str().into(),
+                kind: kind_of(component),
+                instances: component.instances,
                 endpoint,
             };
-            let places = self.components.entry(name).or_default();
+            let places = Rc::make_mut(self.components.entry(name).or_default());
             if let Err(at) = places.binary_search(&place) {
                 places.insert(at, place);
             }
@@ -235,10 +261,11 @@ impl Members {
             return;
         };
         known.found = false;
+        self.changes += 1;
         for component in &entry.components {
             let name = component.name.as_str();
             if let Some(places) = self.components.get_mut(name) {
-                places.retain(|place| place.node != *node);
+                Rc::make_mut(places).retain(|place| place.node != *node);
                 if places.is_empty() {
                     self.components.remove(name);
                 }
@@ -258,6 +285,17 @@ impl Members {
                     self.topics.remove(it.topic.as_str());
                 }
             }
+        }
+    }
+}
+
+/// Reads of what kind a component is; an earlier release has but one.
+pub(crate) fn kind_of(component: &ComponentEntry) -> ComponentKind {
+    match component.kind() {
+        control::ComponentKind::Keyed => ComponentKind::Keyed,
+        control::ComponentKind::Stateless => ComponentKind::Stateless,
+        control::ComponentKind::Unspecified | control::ComponentKind::Single => {
+            ComponentKind::Single
         }
     }
 }

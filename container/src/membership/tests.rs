@@ -231,6 +231,7 @@ fn entry(version: u64, component: &str, topic: &str) -> Entry {
         instances: 1,
         queue_messages_max: 1,
         subscriptions: vec![subscription],
+        ..ComponentEntry::default()
     };
     Entry {
         version,

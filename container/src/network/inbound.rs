@@ -56,6 +56,11 @@ impl Core {
         }
         if for_us && self.is_on_link(io, index, &frame, from) {
             let closing = Closing::try_from(head.closing).unwrap_or_default();
+            if head.load > 0
+                && let Some(peer) = self.peers.get_mut(index)
+            {
+                peer.says_load(self.now, u64::from(head.load) - 1);
+            }
             self.handle_records(index, bytes, frame);
             self.handle_closing(index, closing);
         }
@@ -270,6 +275,11 @@ impl Core {
             || CallError::Timeout("it failed, and its node did not say how".into()),
             |error| *error,
         );
+        if matches!(error, CallError::Draining(_))
+            && let Some(peer) = self.peers.get_mut(peer)
+        {
+            peer.draining = true;
+        }
         if self.calls.contains(envelope.id) {
             if self.came_from(peer, envelope.id) {
                 self.end_call(envelope.id, Err(error));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use monofil_proto::wire::{Closing, Kind};
 
 use crate::CallError;
-use crate::calls::{Destination, LinkKey};
+use crate::calls::{Destination, LinkKey, OutgoingCall};
 use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
@@ -31,6 +31,7 @@ impl Core {
         };
         let lost = peer.link.end();
         peer.unsent = None;
+        peer.draining = false;
         let incarnation = peer.incarnation;
         tracing::info!(node = %self.name, peer = %place, incarnation, why, "link ended");
         let error = CallError::PeerLost(format!("`{place}`: {why}"));
@@ -74,8 +75,11 @@ impl Core {
         };
         let calls = &self.calls;
         if let Some(peer) = self.peers.get_mut(index) {
-            peer.link
-                .recall(|id| calls.get(id).is_some_and(|call| !call.is_over()));
+            // One that went elsewhere meanwhile is none of this link's business.
+            let is_here = |call: &OutgoingCall| {
+                !call.is_over() && call.destination == Destination::Peer(index)
+            };
+            peer.link.recall(|id| calls.get(id).is_some_and(is_here));
         }
         self.end_link(index, why);
         let now = self.now;
@@ -88,6 +92,9 @@ impl Core {
                 peer.health_since = now;
             }
             self.peers.mark_dirty(index);
+        }
+        if left {
+            self.send_elsewhere(index);
         }
     }
 
@@ -207,7 +214,7 @@ impl Core {
     }
 
     /// A request that never left ends here.
-    pub(super) fn request_failed(&mut self, envelope: &Envelope, error: CallError) {
+    pub(crate) fn request_failed(&mut self, envelope: &Envelope, error: CallError) {
         if envelope.kind == Kind::Call {
             self.end_call(envelope.id, Err(error));
         } else {

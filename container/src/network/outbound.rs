@@ -151,6 +151,11 @@ impl Core {
             .map_or_else(Bytes::new, |peer| peer.link.write(&head, batch, now))
     }
 
+    /// Returns how many messages there are to handle here, or being handled.
+    pub(crate) fn load(&self) -> u32 {
+        u32::try_from(self.queued_messages + self.tasks.len()).unwrap_or(u32::MAX)
+    }
+
     /// Makes what every frame to a node begins with, or to whoever is there.
     pub(crate) fn head(&self, to: Option<usize>) -> Head {
         let mut head = Head {
@@ -168,6 +173,9 @@ impl Core {
             head.link_epoch = peer.epoch;
             head.receiver_epoch = peer.their_epoch;
             set_marks(&mut head, &peer.link.peek_marks());
+            if !peer.link.is_unnumbered() {
+                head.load = self.load().saturating_add(1);
+            }
         }
         head
     }

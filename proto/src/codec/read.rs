@@ -37,7 +37,7 @@ pub fn read_frame<'a>(bytes: &'a [u8], bounds: &Bounds) -> Result<FrameRef<'a>, 
     };
     let (mut sender, mut receiver): (Option<&[u8]>, Option<&[u8]>) = (None, None);
     let mut hello: Option<&[u8]> = None;
-    let mut fields = Fields::new(bytes, 18, bounds);
+    let mut fields = Fields::new(bytes, 19, bounds);
     while let Some((field, value)) = fields.next()? {
         let head = &mut frame.head;
         match field {
@@ -67,7 +67,8 @@ pub fn read_frame<'a>(bytes: &'a [u8], bounds: &Bounds) -> Result<FrameRef<'a>, 
             }
             16 => once(&mut hello, value.any()?, "Frame")?,
             17 => head.receiver_epoch = value.number()?,
-            _ => head.closing = value.enumeration()?,
+            18 => head.closing = value.enumeration()?,
+            _ => head.load = value.number32()?,
         }
     }
     if let Some(bytes) = hello {

@@ -133,6 +133,7 @@ prop_compose! {
         numbers in vec(number(), 10),
         resend: bool,
         closing in 0_i32..4,
+        load in number32(),
         names in vec((number32(), text()), 0..3),
         records in vec(record(), 0..5),
         hello in proptest::option::weighted(0.3, hello()),
@@ -144,7 +145,7 @@ prop_compose! {
             receiver, receiver_incarnation: numbers[1],
             first_sequence: numbers[2], received: numbers[3], settled: numbers[4],
             credit_records: numbers[5], credit_bytes: numbers[6], resend,
-            link_epoch: numbers[7], receiver_epoch: numbers[8], closing,
+            link_epoch: numbers[7], receiver_epoch: numbers[8], closing, load,
             names: names.into_iter().map(definition).collect(),
             records,
             hello: hello.map(Box::new),
@@ -228,6 +229,7 @@ fn expected<'a>(frame: &'a Frame, runs: &'a [Vec<u8>]) -> FrameRef<'a> {
             link_epoch: frame.link_epoch,
             receiver_epoch: frame.receiver_epoch,
             closing: frame.closing,
+            load: frame.load,
         },
         names: frame
             .names

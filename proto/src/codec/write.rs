@@ -14,7 +14,7 @@ const BYTES: u32 = 2;
 /// The fields of a head take less, with a few names.
 const FRONT: usize = 256;
 /// What may follow the records, but for a hello.
-const TAIL: usize = 16;
+const TAIL: usize = 24;
 /// A record takes about so much besides its payload.
 const LENGTH_OF_REST: usize = 80;
 
@@ -80,6 +80,7 @@ impl FrameWriter {
         }
         put_number(&mut self.out, 17, head.receiver_epoch);
         put_number(&mut self.out, 18, signed(head.closing));
+        put_number(&mut self.out, 19, head.load.into());
         let front = front(head, names);
         match FRONT.checked_sub(front.len()) {
             Some(begin) => {

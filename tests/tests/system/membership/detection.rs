@@ -5,7 +5,7 @@ use std::time::Duration;
 use monofil_container::Counter;
 use monofil_tests::{number, seeds as test_seeds};
 
-use super::village::{SECOND, Village, id, seeds};
+use crate::village::{SECOND, Village, id, seeds};
 
 /// What SWIM promises for networks without end: on average the first to ask a dead member does so after this many
 /// thousandths of a period (e / (e - 1); Das, Gupta, Motivala, 2002, section 3).

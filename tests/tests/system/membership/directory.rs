@@ -8,7 +8,7 @@ use monofil_container::{CallError, Caller, Payload, Reply};
 use monofil_tests::{ComponentDef, Hooks, component, hooked, seeds as test_seeds, text};
 use monofil_transport::{Instant, Shutdown};
 
-use super::village::{SECOND, Village, seeds};
+use crate::village::{SECOND, Village, seeds};
 
 type Answers = Rc<RefCell<Vec<(Instant, Result<String, CallError>)>>>;
 
@@ -86,7 +86,7 @@ fn one_that_is_dead_is_not_chosen_after_it_was_noticed() {
         village.wait_until(
             SECOND * 30,
             &format!("it is gone, seed {seed}"),
-            |village| !village.up(n0).contains(&super::village::id(&chosen)),
+            |village| !village.up(n0).contains(&crate::village::id(&chosen)),
         );
         // What was under way has had its time.
         village.run(Duration::from_millis(250));

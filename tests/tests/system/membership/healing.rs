@@ -7,7 +7,7 @@ use monofil_inproc::{Fault, NodeKey};
 use monofil_tests::seeds as test_seeds;
 use monofil_transport::Stream;
 
-use super::village::{SECOND, Village};
+use crate::village::{SECOND, Village};
 
 #[test]
 fn a_node_that_was_stopped_comes_back_by_itself() {

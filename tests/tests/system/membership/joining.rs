@@ -7,7 +7,7 @@ use monofil_tests::seeds as test_seeds;
 use monofil_transport::Shutdown;
 use monofil_transport::Stream;
 
-use super::village::{SECOND, Village, id, seeds};
+use crate::village::{SECOND, Village, id, seeds};
 
 #[test]
 fn nodes_join_in_any_order_through_one_seed() {

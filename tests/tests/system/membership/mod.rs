@@ -5,4 +5,3 @@ mod detection;
 mod directory;
 mod healing;
 mod joining;
-mod village;

@@ -1,0 +1,326 @@
+//! All that stands between the components of one name here and one that they call.
+
+use std::time::Duration;
+
+use monofil_transport::{Instant, Stream};
+
+use super::ResilienceConfig;
+use super::breaker::{Breaker, BreakerView, Mode, Permit, Reason, State, Verdict};
+use super::budget::Budget;
+use super::ejection::{CandidateId, Cause, Effect, Ejected, Ejection};
+use super::throttle::Throttle;
+use crate::{CallError, Code};
+
+/// What a call brings back when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    permit: Permit,
+    /// From then on it is slow.
+    slow_at: Instant,
+    /// The instance it went to, if that is one of several.
+    candidate: Option<(CandidateId, u32)>,
+    /// It is not the first try.
+    retrying: bool,
+}
+
+/// Why a call is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// By the breaker, for so long.
+    Open(Duration),
+    /// By the throttle, which lets through so many of a million.
+    Throttled { after: Duration, passes_ppm: u32 },
+}
+
+/// What an end means to a guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Said(Verdict),
+    /// Its node is gone, and with it all that was under way there.
+    Lost(Verdict),
+    /// There was no room.
+    Rejected,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    config: ResilienceConfig,
+    breaker: Breaker,
+    ejection: Ejection,
+    budget: Budget,
+    throttle: Throttle,
+    /// Calls that were tried again, each time.
+    retries: u64,
+    /// When calls were lost last.
+    lost_at: Option<Instant>,
+}
+
+/// What is to be seen of a guard.
+#[derive(Clone, Debug)]
+pub(crate) struct GuardView {
+    pub(crate) breaker: BreakerView,
+    pub(crate) rejected: u64,
+    pub(crate) throttled: u64,
+    pub(crate) throttle_ppm: u32,
+    pub(crate) retries_left: u32,
+    pub(crate) retries: u64,
+    pub(crate) ejected: Vec<Ejected>,
+}
+
+impl Guard {
+    pub(crate) fn new(config: &ResilienceConfig, now: Instant) -> Self {
+        Self {
+            config: *config,
+            breaker: Breaker::new(&config.breaker, now),
+            ejection: Ejection::new(&config.ejection, &config.breaker),
+            budget: Budget::default(),
+            throttle: Throttle::new(&config.throttle),
+            retries: 0,
+            lost_at: None,
+        }
+    }
+
+    /// Lets a call begin, or says why not.
+    pub(crate) fn admit(
+        &mut self,
+        now: Instant,
+        deadline: Instant,
+        random: &mut Stream,
+    ) -> Result<Ticket, Refusal> {
+        let permit = self.pass(now, deadline, random)?;
+        self.budget.began();
+        let time = deadline.as_nanos().saturating_sub(now.as_nanos());
+        let percent = u64::from(self.config.breaker.slow_after_percent);
+        let slow_after = time / 100 * percent;
+        Ok(Ticket {
+            permit,
+            slow_at: Instant::from_nanos(now.as_nanos().saturating_add(slow_after)),
+            candidate: None,
+            retrying: false,
+        })
+    }
+
+    fn pass(
+        &mut self,
+        now: Instant,
+        deadline: Instant,
+        random: &mut Stream,
+    ) -> Result<Permit, Refusal> {
+        let permit = self.breaker.admit(now, deadline, random);
+        let permit = permit.map_err(Refusal::Open)?;
+        if let Err(after) = self.throttle.admit(now, random) {
+            self.breaker.ended(now, permit, Verdict::Nothing, random);
+            let passes_ppm = 1_000_000 - self.throttle.probability().as_ppm();
+            return Err(Refusal::Throttled { after, passes_ppm });
+        }
+        Ok(permit)
+    }
+
+    /// Notes to which of several instances a call goes.
+    pub(crate) fn goes_to(&mut self, now: Instant, ticket: &mut Ticket, id: CandidateId) {
+        ticket.candidate = Some((id, self.ejection.era(now, id)));
+    }
+
+    /// One try of a call has ended. Returns why the instance it went to should be out, if it should:
+    /// [`Guard::eject`] is to be asked then.
+    pub(crate) fn tried(
+        &mut self,
+        now: Instant,
+        ticket: &Ticket,
+        end: End,
+        random: &mut Stream,
+    ) -> Option<(CandidateId, Cause)> {
+        let mut verdict = match end {
+            End::Said(verdict) => verdict,
+            // Calls that are lost together have one cause: a node that was killed under load, and is there again by
+            // then, has failed once.
+            End::Lost(_) if self.lost_at == Some(now) => Verdict::Nothing,
+            End::Lost(verdict) => {
+                self.lost_at = Some(now);
+                verdict
+            }
+            End::Rejected => {
+                self.throttle.rejected(now);
+                Verdict::Nothing
+            }
+        };
+        if let Some((id, era)) = ticket.candidate {
+            match self.ejection.ended(now, id, era, verdict) {
+                Effect::Counts => {}
+                Effect::DoesNotCount => verdict = Verdict::Nothing,
+                Effect::Eject(cause) => return Some((id, cause)),
+            }
+        }
+        self.breaker.ended(now, ticket.permit, verdict, random);
+        None
+    }
+
+    /// A call is over, with its last try.
+    pub(crate) const fn over(&mut self, ticket: &Ticket) {
+        self.budget.ended(ticket.retrying);
+    }
+
+    /// Takes an instance out whose call has just failed, if that leaves enough of those that are there. What it did
+    /// is nothing that the breaker counts, then. Tells whether it is out.
+    pub(crate) fn eject(
+        &mut self,
+        now: Instant,
+        ticket: &Ticket,
+        (id, cause): (CandidateId, Cause),
+        there: &[CandidateId],
+        random: &mut Stream,
+    ) -> bool {
+        let ejected = self.ejection.eject(now, id, cause, there, random);
+        let slow = now >= ticket.slow_at;
+        let verdict = match ejected {
+            Some(mut part) => {
+                self.breaker.forget(now, &mut part);
+                Verdict::Nothing
+            }
+            None => {
+                self.ejection.keep(now, id, slow);
+                Verdict::Failed { slow }
+            }
+        };
+        self.breaker.ended(now, ticket.permit, verdict, random);
+        verdict == Verdict::Nothing
+    }
+
+    /// Lets a call be tried again whose last try has ended, if it need not pay for that, or the budget has something
+    /// left. It has to pass once more: throttle and breaker are inside.
+    pub(crate) fn try_again(
+        &mut self,
+        now: Instant,
+        deadline: Instant,
+        ticket: &mut Ticket,
+        pays: bool,
+        random: &mut Stream,
+    ) -> bool {
+        if pays && !ticket.retrying && !self.budget.spend(&self.config.retry) {
+            return false;
+        }
+        ticket.retrying |= pays;
+        let Ok(permit) = self.pass(now, deadline, random) else {
+            return false;
+        };
+        ticket.permit = permit;
+        ticket.candidate = None;
+        self.retries += 1;
+        true
+    }
+
+    /// Says why a call would not pass now, if it would not; nothing changes by that.
+    pub(crate) fn refuses(&mut self, now: Instant, random: &mut Stream) -> Option<String> {
+        let view = self.breaker.view(now, random);
+        match (view.mode, view.state) {
+            (Mode::ForcedOpen, _) => {
+                Some("it ends with OPEN: the breaker was opened by hand".to_owned())
+            }
+            (Mode::Auto, State::Open) => Some(format!(
+                "it ends with OPEN: {}; it is tried again in {} ms",
+                view.reason,
+                view.next_probe.as_millis()
+            )),
+            (Mode::Auto, State::HalfOpen) if view.permits_left == 0 => {
+                Some("it ends with OPEN: others try just now whether it works again".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the breaker's state and the reason for it, once after each change.
+    pub(crate) const fn take_news(&mut self) -> Option<(State, Reason)> {
+        self.breaker.take_news()
+    }
+
+    pub(crate) fn is_out(&self, now: Instant, id: CandidateId) -> Option<Ejected> {
+        self.ejection.is_out(now, id)
+    }
+
+    /// Does what somebody says.
+    pub(crate) fn set_mode(&mut self, now: Instant, mode: Mode) {
+        self.breaker.set_mode(now, mode);
+        if mode == Mode::Auto {
+            self.ejection.clear();
+            self.throttle.clear();
+        }
+    }
+
+    pub(crate) fn view(&mut self, now: Instant, random: &mut Stream) -> GuardView {
+        self.throttle.advance(now);
+        GuardView {
+            breaker: self.breaker.view(now, random),
+            rejected: self.breaker.rejected,
+            throttled: self.throttle.refused,
+            throttle_ppm: self.throttle.probability().as_ppm(),
+            retries_left: self.budget.left(&self.config.retry),
+            retries: self.retries,
+            ejected: self.ejection.all_out(now).collect(),
+        }
+    }
+}
+
+impl Ticket {
+    /// Says what the end of a call means.
+    pub(crate) fn end(&self, now: Instant, error: Option<&CallError>) -> End {
+        let slow = now >= self.slow_at;
+        let failed = match error {
+            None => false,
+            Some(CallError::Rejected(_)) => return End::Rejected,
+            Some(CallError::PeerLost(_)) => return End::Lost(Verdict::Failed { slow }),
+            Some(CallError::Remote(status)) => is_failure(status.code()),
+            Some(CallError::Timeout(_) | CallError::Panicked(_) | CallError::Incomplete(_)) => true,
+            // It was not run, or nobody cares any more: that says nothing of whoever would have.
+            Some(_) => return End::Said(Verdict::Nothing),
+        };
+        End::Said(if failed {
+            Verdict::Failed { slow }
+        } else {
+            Verdict::Well { slow }
+        })
+    }
+}
+
+/// Tells whether a component says with this code that something is wrong with itself, and not with what it was asked.
+/// These are the codes that count as a server's errors elsewhere, too (OpenTelemetry, "Semantic conventions for
+/// gRPC"); that something is not implemented is no sign of trouble here.
+const fn is_failure(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_that_are_lost_together_are_one_failure() {
+        let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+        let mut guard = Guard::new(&ResilienceConfig::default(), at(0));
+        let mut random = Stream::new(1, "guard");
+        let lost = CallError::PeerLost("it was killed".into());
+        let mut lose = |guard: &mut Guard, millis: u64| {
+            let tickets: Vec<_> = (0..50)
+                .map(|_| guard.admit(at(millis), at(millis + 5000), &mut random))
+                .collect();
+            for ticket in tickets {
+                let ticket = ticket.expect("it is closed");
+                let end = ticket.end(at(millis), Some(&lost));
+                assert_eq!(guard.tried(at(millis), &ticket, end, &mut random), None);
+                guard.over(&ticket);
+            }
+            guard.breaker.view(at(millis), &mut random).state
+        };
+        // A node that is killed again and again is left alone nevertheless.
+        for kill in 1..5 {
+            assert_eq!(lose(&mut guard, kill), State::Closed);
+        }
+        assert_eq!(lose(&mut guard, 5), State::Open);
+    }
+}

@@ -1,0 +1,166 @@
+//! Sparing a callee what it would reject anyway.
+//!
+//! A rejection costs its callee something, too. When many calls are rejected for long, a share of them is not sent
+//! at all (Beyer and others, Site Reliability Engineering, 2016, chapter 21, "Client-Side Throttling"): with
+//! probability `max(0, (requests - 2 accepts) / (requests + 1))`. Requests are counted when they are made, those
+//! that are not sent included, and a call counts as accepted until it is rejected: one that takes long is no sign of
+//! overload.
+
+use std::time::Duration;
+
+use monofil_transport::{Instant, Probability, Stream};
+
+use super::ThrottleConfig;
+use super::window::Window;
+
+const REQUESTS: usize = 0;
+const REFUSED: usize = 1;
+/// Its overload has lasted for longer and will not have ended sooner.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Throttle {
+    tenths_min: u32,
+    window: Window<2>,
+    /// Not sent, since the beginning.
+    pub(crate) refused: u64,
+}
+
+impl Throttle {
+    pub(crate) fn new(config: &ThrottleConfig) -> Self {
+        Self {
+            tenths_min: config.tenths_min,
+            window: Window::new(config.window),
+            refused: 0,
+        }
+    }
+
+    /// Counts a call that is about to be sent. An error says not to, and when it is worth trying again.
+    pub(crate) fn admit(&mut self, now: Instant, random: &mut Stream) -> Result<(), Duration> {
+        self.window.add(now, [true, false]);
+        if self.window.total()[REFUSED] == 0 {
+            return Ok(());
+        }
+        if !random.chance(self.probability()) {
+            return Ok(());
+        }
+        self.window.add(now, [false, true]);
+        self.refused += 1;
+        Err(RETRY_AFTER)
+    }
+
+    /// The callee rejected a call because it had no room.
+    pub(crate) fn rejected(&mut self, now: Instant) {
+        self.window.add(now, [false, true]);
+    }
+
+    /// Returns how likely it is that a call is not sent, as of the last one.
+    pub(crate) fn probability(&self) -> Probability {
+        let [requests, refused] = self.window.total();
+        let is_lasting = self.window.buckets_with(REFUSED) >= self.tenths_min as usize;
+        if !is_lasting {
+            return Probability::ppm(0);
+        }
+        let accepts = requests.saturating_sub(refused);
+        let over = u64::from(requests).saturating_sub(2 * u64::from(accepts));
+        let ppm = over * 1_000_000 / (u64::from(self.window.total()[REQUESTS]) + 1);
+        Probability::ppm(u32::try_from(ppm).unwrap_or(1_000_000))
+    }
+
+    pub(crate) fn advance(&mut self, now: Instant) {
+        self.window.advance(now);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.window.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    /// Sends as many calls each second to a callee that takes so many and rejects the rest; returns how many were
+    /// sent and taken in the last ten seconds.
+    fn overload(offered: u64, capacity: u64, seconds: u64) -> (Throttle, u64, u64) {
+        let mut throttle = Throttle::new(&ThrottleConfig::default());
+        let mut random = Stream::new(1, "throttle");
+        let (mut sent, mut taken) = (0, 0);
+        for second in 0..seconds {
+            let mut room = capacity;
+            for call in 0..offered {
+                let now = at(second * 1_000 + call * 1_000 / offered);
+                if throttle.admit(now, &mut random).is_err() {
+                    continue;
+                }
+                let is_late = second + 10 >= seconds;
+                sent += u64::from(is_late);
+                if room > 0 {
+                    room -= 1;
+                    taken += u64::from(is_late);
+                } else {
+                    throttle.rejected(now);
+                }
+            }
+        }
+        (throttle, sent, taken)
+    }
+
+    #[test]
+    fn twice_as_much_is_sent_as_is_taken_however_much_is_offered() {
+        for (offered, capacity) in [(50, 100), (150, 100), (300, 100), (1000, 100), (2000, 100)] {
+            let (_, sent, taken) = overload(offered, capacity, 600);
+            let most = offered.min(capacity * 2) * 10;
+            assert!(
+                sent * 100 <= most * 110 && sent * 100 >= most * 85,
+                "{offered}: {sent}"
+            );
+            // All that can be done is done.
+            assert!(
+                taken >= offered.min(capacity) * 10 * 98 / 100,
+                "{offered}: {taken}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_burst_of_rejections_throttles_nothing() {
+        let mut throttle = Throttle::new(&ThrottleConfig::default());
+        let mut random = Stream::new(1, "throttle");
+        for call in 0..1000 {
+            assert_eq!(throttle.admit(at(call), &mut random), Ok(()));
+            throttle.rejected(at(call));
+        }
+        assert_eq!(throttle.probability().as_ppm(), 0);
+    }
+
+    #[test]
+    fn calls_under_way_are_no_rejections() {
+        // With accepts counted when they are answered, callers that wait would look like callers that are rejected.
+        let mut throttle = Throttle::new(&ThrottleConfig::default());
+        let mut random = Stream::new(1, "throttle");
+        for second in 0..100 {
+            throttle.rejected(at(second * 1_000));
+            for _ in 0..100 {
+                assert_eq!(throttle.admit(at(second * 1_000), &mut random), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn it_ends_with_the_overload() {
+        let (mut throttle, ..) = overload(1000, 100, 300);
+        assert!(throttle.probability().as_ppm() > 500_000);
+        let mut random = Stream::new(2, "throttle");
+        let refused = (0..300_000)
+            .filter(|call| throttle.admit(at(300_000 + call), &mut random).is_err())
+            .count();
+        // Those that pass are taken from now on, so that it does not hold itself up.
+        assert_eq!(throttle.probability().as_ppm(), 0);
+        assert!(refused < 150_000, "{refused}");
+    }
+}
