@@ -254,6 +254,12 @@ def a_thousand_runs_with_all_faults_are_the_same_twice(there):
     assert said == "1000 runs are the same in two processes\n", said
 
 
+def the_shop_holds_under_priorities_and_all_faults(there):
+    flags = ["--seeds", "0..300", "--faults", "all", "--strategy", "pct:d=3", "--shrink", "10s"]
+    said = run(RELEASE, "sim", *flags, cwd=there).stdout
+    assert said.startswith("orders: 300 runs, "), said
+
+
 def crates_know_only_those_below_them(_):
     metadata = json.loads(run("cargo", "metadata", "--format-version=1", "--no-deps", cwd=ROOT).stdout)
     packages = {package["name"]: package for package in metadata["packages"]}
@@ -478,6 +484,7 @@ CHECKS = [
     a_seed_is_one_run_in_debug_and_release,
     many_runs_with_faults_are_the_same_in_debug_and_release,
     a_thousand_runs_with_all_faults_are_the_same_twice,
+    the_shop_holds_under_priorities_and_all_faults,
     idle_nodes_take_less_than_a_thousandth_of_a_cpu,
     an_app_made_from_the_page_works,
     the_picture_of_a_run_works_in_a_browser,
