@@ -245,11 +245,13 @@ const TRANSITIONS: &[Case] = &[
         &[
             (0, Begin(5, 60_000)),
             TRIPPED,
+            // Half-open from here on.
+            (1000, Begin(1, 1000)),
             (1000, End(0, FAILED)),
             (1000, End(1, FAILED)),
             (1000, End(2, FAILED)),
-            (1000, Calls(5, WELL)),
-            (1000, End(3, FAILED)),
+            (1000, Calls(4, WELL)),
+            (1000, End(5, WELL)),
         ],
         State::Closed,
     ),
