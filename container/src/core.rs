@@ -455,11 +455,10 @@ impl Core {
         }
         let groups = &mut self.groups;
         let group = *self.by_name.entry(spec.name.clone()).or_insert_with(|| {
-            groups.push(Vec::new());
+            groups.push(Vec::with_capacity(1));
             groups.len() - 1
         });
         let same = &mut groups[group];
-        same.reserve_exact(1);
         same.push(index);
         let number = u32::try_from(same.len() - 1).unwrap_or(u32::MAX);
         let limits = match self.instances.last() {
@@ -707,6 +706,16 @@ impl Core {
         }
     }
 
+    /// The same for the one on the thread, if it is this one. It may be nobody's by what it does itself: by dropping
+    /// a call that another component shares with it.
+    pub(crate) fn cancel_running(&self, is_it: impl FnOnce(&Task) -> bool) {
+        if let Some(task) = &self.running
+            && is_it(task)
+        {
+            task.cancelled.set(true);
+        }
+    }
+
     pub(crate) fn job_done(&mut self, job: JobId, outcome: JobOutcome) {
         let owner = self.job_owners.remove(&job);
         let task = owner.and_then(|owner| self.tasks.get(owner.0));
@@ -748,7 +757,8 @@ impl Core {
         self.delayed -= 1;
         let target = self.qualified(delayed.request.target());
         let method = delayed.request.method().clone();
-        let flow = delayed.sender.flow.clone();
+        let flow = delayed.request.flow.as_ref();
+        let flow = flow.unwrap_or(&delayed.sender.flow).clone();
         let instance = delayed.sender.instance;
         let id = self.fresh_id();
         let sent = self.send_cast(id, &delayed.sender, &mut delayed.request);

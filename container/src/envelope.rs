@@ -92,7 +92,7 @@ pub(crate) const fn is_request(kind: wire::Kind) -> bool {
 pub(crate) struct Envelope {
     pub(crate) kind: wire::Kind,
     pub(crate) id: u64,
-    /// Only requests have one; see [`Envelope::heading`].
+    /// That of a request, or of a cast that came back; see [`Envelope::heading`].
     pub(crate) heading: Option<Rc<Heading>>,
     /// Where its end is reported, once a request is where it is handled.
     pub(crate) origin: Origin,

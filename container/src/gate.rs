@@ -18,7 +18,7 @@ use crate::calls::Origin;
 use crate::core::{Core, Task, Timer};
 use crate::counters::Counter;
 use crate::parcel::Parcel;
-use crate::{CallError, HandlerError, Message, Name, Payload, Reply};
+use crate::{CallError, HandlerError, Message, Name, Payload, Reply, Undelivered};
 
 /// How often a message that is held is looked at.
 const HELD: Duration = Duration::from_millis(1);
@@ -177,15 +177,21 @@ impl Core {
         }
         match gated.what {
             What::Request(index, envelope) => {
-                let origin = envelope.origin;
+                let (origin, heading) = (envelope.origin, envelope.heading.clone());
                 let expired = envelope.deadline.is_some_and(|by| by <= self.now);
                 let admitted = match expired {
                     true => Err(crate::serve::expired_in_queue(&self.instances[index].name)),
                     false => self.admit(index, envelope),
                 };
-                if let Err(error) = admitted {
-                    self.rejected(&error);
-                    self.conclude(&origin, Err(error));
+                let Err(error) = admitted else {
+                    return;
+                };
+                self.rejected(&error);
+                match (origin, heading) {
+                    (Origin::LocalCast { id, sender }, Some(heading)) => {
+                        self.return_cast(sender, Undelivered::of(id, &heading, error));
+                    }
+                    _ => self.conclude(&origin, Err(error)),
                 }
             }
             What::Reply(origin, result) => self.conclude(&origin, result),

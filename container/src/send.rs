@@ -9,6 +9,7 @@ use monofil_transport::record::Place;
 
 use crate::calls::{
     Answer, Calls, Destination, IncomingStream, Origin, OutgoingCall, STREAM_CREDIT, Served,
+    ServedKey,
 };
 use crate::context::Wait;
 use crate::core::{Core, Delayed, Sender, Task, Timer};
@@ -497,7 +498,7 @@ impl Core {
                 format!("`{method}` was still streaming at the deadline, after {count} items");
             return Some(CallError::Incomplete(text));
         }
-        let key = crate::calls::ServedKey { link: None, id };
+        let key = ServedKey { link: None, id };
         let queued = matches!(self.served_at(key), Some(Served::Queued { .. }));
         (destination == Destination::Local && queued).then(|| expired_in_queue(target))
     }
@@ -548,12 +549,17 @@ impl Core {
         {
             self.tell_peer(peer, Parcel::about(Kind::Cancel, id));
         }
-        self.cancel_at(call.served);
+        match call.served {
+            Some(_) => self.cancel_at(call.served),
+            None => {
+                self.cancel_running(|task| task.served_key() == Some(ServedKey { link: None, id }))
+            }
+        }
     }
 
     fn cancel_served_locally(&mut self, destination: Destination, id: u64) {
         if destination == Destination::Local {
-            self.cancel_served(crate::calls::ServedKey { link: None, id });
+            self.cancel_served(ServedKey { link: None, id });
         }
     }
 

@@ -4,7 +4,7 @@ use monofil_proto::wire::Kind;
 
 use crate::calls::{Answer, Destination, Origin, Served, ServedKey, TaskId};
 use crate::component::ReplySource;
-use crate::core::{Core, Ready, Sender, Task, Timer};
+use crate::core::{Core, Purpose, Ready, Sender, Task, Timer};
 use crate::parcel::Parcel;
 use crate::timers::TimerKey;
 use crate::{CallError, Name, Payload, Status};
@@ -216,6 +216,7 @@ impl Core {
         if let Some(producer) = stream.producer {
             self.cancel_task(producer);
         }
+        self.cancel_running(|task| task.purpose == Purpose::Produce(id));
     }
 
     /// The reader has room for more.

@@ -2,6 +2,7 @@
 //! destructors and encoders that panic. It harms nobody else, wherever it runs.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_container::{
@@ -49,6 +50,39 @@ fn what_the_producer_of_a_stream_keeps_may_end_a_call() {
         let answer = net.run(|cx| cx.call(text("echo", "Say", "still there")));
         assert_eq!(answer.expect("an answer").to_bytes(), "still there");
     });
+}
+
+#[test]
+fn a_call_that_its_own_handler_drops_is_cancelled() {
+    let calls: Rc<RefCell<Option<RawPending>>> = Rc::default();
+    let kept = calls.clone();
+    let asker = component("asker", move || {
+        let kept = kept.clone();
+        move |cx, _| {
+            kept.replace(Some(cx.start_call(text("sleeper", "Sleep", ""))));
+            Ok(Reply::Empty)
+        }
+    });
+    let ended: Rc<RefCell<Vec<bool>>> = Rc::default();
+    let seen = ended.clone();
+    let sleeper = component("sleeper", move || {
+        let (dropped, seen) = (calls.clone(), seen.clone());
+        move |cx, _| {
+            drop(dropped.take());
+            let cancelled = cx.is_cancelled();
+            let slept = cx.sleep(Duration::from_millis(1));
+            assert_eq!(cancelled, slept == Err(CallError::Cancelled));
+            seen.borrow_mut().push(cancelled);
+            Ok(Reply::Empty)
+        }
+    });
+    let net: &mut dyn Net = &mut SimNet::new(1);
+    net.start(vec![NodeSpec::new("one", vec![asker, sleeper])]);
+    for target in ["asker", "sleeper"] {
+        let answer = net.run(move |cx| cx.call(text(target, "Go", "")));
+        answer.expect("an answer");
+    }
+    assert_eq!(*ended.borrow(), [true, false]);
 }
 
 /// Panics where it ends.
