@@ -28,6 +28,14 @@ pub(super) fn breakers(network: &mut Network, args: &BreakersArgs) -> Result<Exi
         return Err(Failure::usage("it is not said whose breakers")
             .note("name the component that is called; `monofil breakers ls` lists them"));
     }
+    // An order about what nobody runs is a slip of the pen, and breakers are made by orders, too.
+    for name in [&args.callee, &args.caller]
+        .into_iter()
+        .flatten()
+        .filter(|_| is_order)
+    {
+        network.running(name)?;
+    }
     show(network, args, order, is_order)
 }
 
@@ -101,7 +109,10 @@ fn show(
         why.retain(|it| !it.is_empty());
         table.add_row([
             node.clone(),
-            it.caller.clone(),
+            match it.caller.as_str() {
+                "" => "-".to_owned(),
+                caller => caller.to_owned(),
+            },
             it.callee.clone(),
             word(it.state()).to_owned(),
             short(Duration::from_micros(it.since_micros)),

@@ -38,8 +38,9 @@ pub enum Overflow {
     Bounce,
     /// It waits beyond the instance's own limit, as long as the node has room; then it is refused.
     Queue,
-    /// Another node that runs the component gets it: a growing share from nine tenths of a limit on, everything that
-    /// has no room. Where nobody is known to have room it is refused. Calls that are answered with a stream are.
+    /// Another node that runs the component gets it, if that may have several instances: a growing share from nine tenths of a limit on, everything that
+    /// has no room. Where nobody is known to have room it is refused. So are calls that are answered with a stream,
+    /// messages with a key, and all of a component of which there is to be one.
     Spill,
     /// A cast is gone, and counted. A call is refused.
     Drop,
@@ -191,8 +192,14 @@ impl Core {
             Origin::Remote { link, .. } => Some(link.peer),
             Origin::LocalCall { .. } | Origin::LocalCast { .. } => None,
         };
-        if !envelope.key().is_empty() && self.instances[index].kind == ComponentKind::Keyed {
+        let elsewhere_too = match self.instances[index].kind {
+            ComponentKind::Stateless => true,
             // Nobody else has what belongs to the key.
+            ComponentKind::Keyed => envelope.key().is_empty(),
+            // There is to be one at work, wherever else it is kept in readiness.
+            ComponentKind::Single => false,
+        };
+        if !elsewhere_too {
             return None;
         }
         let mut places = self.fit_nodes(envelope);

@@ -297,9 +297,14 @@ impl Core {
     }
 
     pub(super) fn cast_lost(&mut self, entry: LedgerEntry, error: CallError) {
-        if let Some(origin) = entry.passed.as_deref() {
-            // Its sender is told by the node that knows it.
-            return self.conclude(origin, Err(error));
+        if let Some(Origin::Remote {
+            link, id, sequence, ..
+        }) = entry.passed.as_deref()
+        {
+            // It may have been handled, and its sender hears of it all the same: from the node that it gave it to.
+            let settles = (*sequence > 0).then_some(*sequence);
+            self.answer_link(*link, Parcel::failure(*id, error), settles);
+            return;
         }
         let heading = entry.heading();
         let sender = self.instances_of(&heading.source).first().copied();

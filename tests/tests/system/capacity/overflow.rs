@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_container::{
-    CallError, Caller, Container, ContainerConfig, Context, Counter, InstanceLimits,
+    CallError, Caller, ComponentKind, Container, ContainerConfig, Context, Counter, InstanceLimits,
     MembershipConfig, Message, NodeId, Overflow, Reply,
 };
 use monofil_inproc::{Latency, LinkModel, NodeKey, WorldConfig};
@@ -23,7 +23,7 @@ const NODES: [&str; 3] = ["n0", "n1", "n2"];
 /// How often each node's worker has handled something, second by second.
 type Handled = Rc<RefCell<BTreeMap<(&'static str, u64), u64>>>;
 
-fn worker(node: &'static str, handled: &Handled) -> ComponentDef {
+fn worker(node: &'static str, kind: ComponentKind, handled: &Handled) -> ComponentDef {
     let handled = handled.clone();
     let worker = component("worker", move || {
         let handled = handled.clone();
@@ -34,11 +34,12 @@ fn worker(node: &'static str, handled: &Handled) -> ComponentDef {
             Ok(Reply::Empty)
         }
     });
-    worker.limits(InstanceLimits {
+    let worker = worker.limits(InstanceLimits {
         queue_messages: QUEUE,
         overflow: Some(Overflow::Spill),
         ..InstanceLimits::default()
-    })
+    });
+    worker.kind(kind)
 }
 
 /// How messages ended: answered, refused, otherwise.
@@ -61,7 +62,8 @@ impl Ends {
     }
 }
 
-/// Three nodes that run a worker each, and know each other by membership. The first also has a source of messages.
+/// Three nodes that run a worker each, and know each other by membership; and one that only knows the first, and has a
+/// source of messages.
 struct Network {
     cluster: Cluster,
     nodes: Vec<NodeKey>,
@@ -70,7 +72,7 @@ struct Network {
 }
 
 impl Network {
-    fn new(seed: u64, source: &dyn Fn(&Rc<Ends>) -> ComponentDef) -> Self {
+    fn new(seed: u64, kind: ComponentKind, source: &dyn Fn(&Rc<Ends>) -> ComponentDef) -> Self {
         let link = LinkModel::with_latency(Latency::Uniform {
             min: Duration::from_micros(200),
             max: Duration::from_millis(1),
@@ -82,10 +84,7 @@ impl Network {
         let (handled, ends) = (Handled::default(), Rc::<Ends>::default());
         let mut nodes = Vec::new();
         for name in NODES {
-            let mut components = vec![worker(name, &handled)];
-            if name == NODES[0] {
-                components.push(source(&ends));
-            }
+            let components = [worker(name, kind, &handled)];
             let node = NodeDef::new(name, move |start| {
                 let mut config = ContainerConfig::new("test", name);
                 config.node = NodeId::derived(&["overflow", name]);
@@ -96,6 +95,18 @@ impl Network {
             });
             nodes.extend(cluster.add(vec![node]).expect("a new name"));
         }
+        cluster
+            .place("test/worker", NODES[0], &[])
+            .expect("a short name");
+        let source = source(&ends);
+        let outside = NodeDef::new("out", move |start| {
+            let mut config = ContainerConfig::new("test", "out");
+            config.node = NodeId::derived(&["overflow", "out"]);
+            config.incarnation = start.incarnation;
+            config.components = vec![source.spec()];
+            config
+        });
+        cluster.add(vec![outside]).expect("a new name");
         Self {
             cluster,
             nodes,
@@ -163,7 +174,7 @@ fn ramp(ends: &Rc<Ends>) -> ComponentDef {
 
 #[test]
 fn an_overload_spills_to_others_and_they_all_work() {
-    let mut net = Network::new(1, &ramp);
+    let mut net = Network::new(1, ComponentKind::Stateless, &ramp);
     net.run(START + Duration::from_secs(STEP * RAMP.len() as u64 + 10));
     let ends = &net.ends;
     assert!(
@@ -241,7 +252,7 @@ fn bursts(ends: &Rc<Ends>) -> ComponentDef {
 #[test]
 fn casts_that_are_passed_on_are_handled_once_or_come_back() {
     for seed in 1..=20 {
-        let mut net = Network::new(seed, &bursts);
+        let mut net = Network::new(seed, ComponentKind::Stateless, &bursts);
         net.run(START + Duration::from_secs(20));
         let ends = &net.ends;
         assert!(
@@ -256,9 +267,26 @@ fn casts_that_are_passed_on_are_handled_once_or_come_back() {
 }
 
 #[test]
+fn a_component_of_which_there_is_to_be_one_spills_nothing() {
+    let mut net = Network::new(1, ComponentKind::Single, &bursts);
+    net.run(START + Duration::from_secs(20));
+    assert_eq!(net.spilled(0), 0);
+    assert!(net.ends.refused.get() > 0);
+    assert_eq!(
+        net.handled_total() + net.ends.refused.get(),
+        net.ends.sent.get()
+    );
+    let handled = net.handled.borrow();
+    assert!(
+        handled.keys().all(|(node, _)| *node == NODES[0]),
+        "{handled:?}"
+    );
+}
+
+#[test]
 fn casts_that_are_passed_on_are_reported_when_who_has_them_dies() {
     for seed in 1..=20 {
-        let mut net = Network::new(seed, &bursts);
+        let mut net = Network::new(seed, ComponentKind::Stateless, &bursts);
         net.run(START + Duration::from_millis(400 + 37 * seed));
         for name in ["n1", "n2"] {
             let node = net.cluster.world().node(name).expect("it was added");

@@ -91,13 +91,14 @@ fn where_callers_wait_for_their_answers_a_limit_of_time_in_the_queue_only_harms(
 
 #[test]
 fn where_callers_give_up_early_a_limit_of_time_in_the_queue_keeps_work_useful() {
-    // As many, who have 60 ms of the 80 ms that the queue would take: nearly all that is handled is for nobody.
+    // As many, who have 60 ms of the 80 ms that the queue would take. Breakers turn most calls away, then; with the limit
+    // there is no need to.
     let (pause, within) = (Duration::from_millis(1), Duration::from_millis(60));
     let (free, failed) = run(None, 40, pause, within);
     let (limited, refused) = run(TARGET, 40, pause, within);
     println!("impatient: {free}/s, {failed} failed; limited: {limited}/s, {refused} failed");
     assert!(
-        limited > 0 && free > 0,
+        limited > free && refused < failed,
         "{limited} {free} {failed} {refused}"
     );
 }
