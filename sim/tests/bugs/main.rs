@@ -18,7 +18,9 @@ mod incarnations;
 mod lost_update;
 mod memory;
 mod missed_wakeup;
+mod rate_card;
 mod reordered_queue;
+mod seat_map;
 mod split_brain;
 mod stale_read;
 mod two_phase_commit;
@@ -33,7 +35,7 @@ use monofil_sim::{Case, Keep};
 
 use bug::{Bug, events};
 
-static BUGS: [&Bug; 12] = [
+static BUGS: [&Bug; 14] = [
     &lost_update::BUG,
     &split_brain::BUG,
     &two_phase_commit::BUG,
@@ -46,6 +48,8 @@ static BUGS: [&Bug; 12] = [
     &wedged_breaker::BUG,
     &unfenced_lock::BUG,
     &failover::BUG,
+    &rate_card::BUG,
+    &seat_map::BUG,
 ];
 
 /// A bug is found in so many seeds, and in so much time.
