@@ -101,3 +101,5 @@ pub use strategy::{Schedule, Strategy, StrategyError};
 pub use tape::{Drawn, Fixed, Tape};
 pub use task::Task;
 pub use workers::WORKER;
+
+pub use monofil_inproc::{Fault, Latency, LinkModel};
