@@ -7,7 +7,7 @@ use std::time::Duration;
 use monofil_transport::{Probability, Stream};
 use serde::{Deserialize, Serialize};
 
-/// A duration that is written as `250ms`: a whole number and `ns`, `us`, `ms`, `s`, `min` or `h`.
+/// A duration that is written as `250ms`: a whole number and `ns`, `us`, `ms`, `s`, `min` (or `m`) or `h`.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -37,9 +37,11 @@ pub struct SpanError {
     expected: &'static str,
 }
 
-const UNITS: [(&str, u64); 6] = [
+/// By length; of two names of one unit the first is the one that is written.
+const UNITS: [(&str, u64); 7] = [
     ("h", 3_600_000_000_000),
     ("min", 60_000_000_000),
+    ("m", 60_000_000_000),
     ("s", 1_000_000_000),
     ("ms", 1_000_000),
     ("us", 1_000),
@@ -87,7 +89,7 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, SpanError> {
         let wrong = || SpanError {
             text: text.to_owned(),
-            expected: "duration: write 250ms, with ns, us, ms, s, min or h",
+            expected: "duration: write 250ms, with ns, us, ms, s, min (or m) or h",
         };
         let digits = text.find(|c: char| !c.is_ascii_digit());
         let (number, unit) = text.split_at(digits.ok_or_else(wrong)?);
@@ -232,6 +234,10 @@ mod tests {
             let span: Span = text.parse().expect("it can be read");
             assert_eq!(span.to_string().parse(), Ok(span), "{text}");
         }
+        assert_eq!(
+            "5m".parse::<Span>().map(|it| it.to_string()),
+            Ok("5min".to_owned())
+        );
         for text in ["1ms..20ms", "5s"] {
             let range: SpanRange = text.parse().expect("it can be read");
             assert_eq!(range.to_string(), text);

@@ -386,7 +386,7 @@ mod tests {
             ),
             (
                 "[deadline]\ndefault = 5\n",
-                "error: `deadline.default`: `5` is no duration: a number with ns, us, ms, s, min or h, like 250ms\n  in monofil.toml line 2: default = 5",
+                "error: `deadline.default`: `5` is no duration: a number with ns, us, ms, s, min (or m) or h, like 250ms\n  in monofil.toml line 2: default = 5",
             ),
             (
                 "[peers]\norders = \"10.0.0.5\"\n",

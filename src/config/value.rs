@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-const TIMES: [(&str, u64); 6] = [
+/// By length; of two names of one unit the last is the one that is written.
+const TIMES: [(&str, u64); 7] = [
     ("ns", 1),
     ("us", 1_000),
     ("ms", 1_000_000),
     ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
     ("min", 60_000_000_000),
     ("h", 3_600_000_000_000),
 ];
@@ -26,7 +28,9 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     with_unit(text, &TIMES)
         .map(Duration::from_nanos)
         .ok_or_else(|| {
-            format!("`{text}` is no duration: a number with ns, us, ms, s, min or h, like 250ms")
+            format!(
+                "`{text}` is no duration: a number with ns, us, ms, s, min (or m) or h, like 250ms"
+            )
         })
 }
 
@@ -109,6 +113,7 @@ mod tests {
             ("250ms", 250),
             ("1.5s", 1500),
             ("2min", 120_000),
+            ("5m", 300_000),
             ("1h", 3_600_000),
         ] {
             assert_eq!(

@@ -166,15 +166,9 @@ Without --for it stays until the node ends; to keep it, write it into the config
     },
 }
 
-/// Reads a duration, with `m` for minutes as well.
+/// Reads a duration that is not zero.
 fn parse_for(text: &str) -> Result<Duration, String> {
-    let minutes = text
-        .strip_suffix('m')
-        .filter(|it| it.ends_with(|c: char| c.is_ascii_digit()));
-    let lasts = match minutes {
-        Some(number) => parse_time(&format!("{number}min"))?,
-        None => parse_time(text)?,
-    };
+    let lasts = parse_time(text)?;
     match lasts.is_zero() {
         true => Err(
             "it has to last for a while; leave --for out and it stays until the node ends"
