@@ -87,9 +87,12 @@ impl Gatekeeper {
         self.0.borrow().count
     }
 
-    /// Returns the last request.
-    pub(crate) fn last(&self) -> Option<Received> {
-        self.0.borrow().received.back().cloned()
+    /// Returns the requests after the first `seen` ones, as far as they are remembered.
+    pub(crate) fn since(&self, seen: u64) -> Vec<Received> {
+        let rules = self.0.borrow();
+        let new = usize::try_from(rules.count.saturating_sub(seen)).unwrap_or(usize::MAX);
+        let old = rules.received.len().saturating_sub(new);
+        rules.received.iter().skip(old).cloned().collect()
     }
 
     pub(crate) fn received(&self, component: &str) -> Vec<Received> {

@@ -7,7 +7,7 @@ use monofil_transport::record::Recording;
 
 use crate::explore::RECORDS;
 use crate::gatekeeper::is_named;
-use crate::{Case, Keep, Ran, Scenario, Sim, Span};
+use crate::{Case, Keep, Ran, Received, Scenario, Sim, Span};
 
 /// Where a run is to stop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,19 +88,25 @@ impl StopAt {
         if requests == *seen || self.requests.is_empty() {
             return None;
         }
-        *seen = requests;
-        let last = sim.gatekeeper.last()?;
-        let is_it = |wanted: &&String| match wanted.rsplit_once('/') {
-            Some((component, method)) if is_named(&last.component, component) => {
-                is_named(&last.method, method)
-            }
-            _ => is_named(&last.component, wanted),
-        };
-        let wanted = self.requests.iter().find(is_it)?;
-        let (method, from) = (&last.method, &last.from);
-        Some(format!(
-            "`{method}` from `{from}` comes to `{wanted}` at {now}"
-        ))
+        // Several may come in one step: what was sent together arrives together.
+        let new = sim.gatekeeper.since(std::mem::replace(seen, requests));
+        new.iter().find_map(|request| {
+            let wanted = self.requests.iter().find(|it| is_meant(request, it))?;
+            let (method, from) = (&request.method, &request.from);
+            Some(format!(
+                "`{method}` from `{from}` comes to `{wanted}` at {now}"
+            ))
+        })
+    }
+}
+
+/// Tells whether a request is one of those that `wanted` names: a component, or a component and a method.
+fn is_meant(request: &Received, wanted: &str) -> bool {
+    match wanted.rsplit_once('/') {
+        Some((component, method)) if is_named(&request.component, component) => {
+            is_named(&request.method, method)
+        }
+        _ => is_named(&request.component, wanted),
     }
 }
 

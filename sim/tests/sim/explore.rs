@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use monofil_container::{Caller, Payload, Request};
 use monofil_sim::{
     Case, Episodes, Explore, Faults, Keep, Received, Report, Scenario, Schedule, Sim, Span,
-    SpanRange,
+    SpanRange, StopAt,
 };
 
 use crate::counter::{ask, counter, number};
@@ -485,4 +486,31 @@ fn a_budget_of_time_ends_it() {
         .shrink_for(Duration::ZERO)
         .run();
     assert!(report.runs < 100, "{report}");
+}
+
+#[test]
+fn a_run_stops_at_each_request_that_comes_in_a_step() {
+    let scenario = Scenario::new("together", "counters", |sim| {
+        counter(sim);
+        sim.spawn("ada", |cx| {
+            // The connection is there then, and what is sent arrives together.
+            let _ = ask(cx, "Get", 0);
+            for method in ["Set", "Add", "Get"] {
+                let payload = Payload::json(&1).expect("a number");
+                let _ = cx.cast(Request::new("counter", method, payload));
+            }
+            let _ = cx.sleep(Duration::from_secs(1));
+        });
+    });
+    for request in ["counter/Set", "counter/Add"] {
+        let stop = StopAt {
+            requests: vec![request.to_owned()],
+            ..StopAt::default()
+        };
+        let why = scenario.replay(&Case::of_seed(1), &stop).why;
+        let why = why.unwrap_or_else(|| panic!("it does not stop at {request}"));
+        let method = request.rsplit('/').next().expect("it has one");
+        let said = format!("`{method}` from `counters/main` comes to `{request}`");
+        assert!(why.starts_with(&said), "{why}");
+    }
 }
