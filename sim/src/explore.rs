@@ -500,11 +500,11 @@ impl Explore {
                 commands.push(("pin".to_owned(), format!("{} pin {path}", program.called)));
             }
             None => {
-                let thread = std::thread::current();
-                let test = thread.name().unwrap_or_default();
+                let test =
+                    workers::test().map_or_else(String::new, |it| format!(" -- --exact {it}"));
                 commands.push((
                     "replay".to_owned(),
-                    format!("{}={path} cargo test -- --exact {test}", workers::REPLAY),
+                    format!("{}={path} cargo test{test}", workers::REPLAY),
                 ));
                 let folder = self.pinned.clone().unwrap_or_else(|| "tests/pinned".into());
                 let pin = format!("cp {path} {}/", folder.display());

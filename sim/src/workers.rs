@@ -107,21 +107,23 @@ fn explaining(explore: &Explore) -> (Explore, Arc<AtomicU64>) {
 /// How this program is started again to do the same; `None` if that is not known.
 pub(crate) fn command() -> Option<Vec<OsString>> {
     let program = env::current_exe().ok()?.into_os_string();
+    let test = test()?;
+    let rest = [
+        "--exact",
+        "--nocapture",
+        "--include-ignored",
+        "--test-threads=1",
+    ];
+    let words = [test.as_str()].into_iter().chain(rest).map(OsString::from);
+    Some(std::iter::once(program).chain(words).collect())
+}
+
+/// Returns the name of the test that runs here: a test has a thread that is called as it is. `None` where it is not
+/// known, as on the main thread, where a single test thread runs them all.
+pub(crate) fn test() -> Option<String> {
     let thread = std::thread::current();
-    match thread.name() {
-        // A test runs on a thread that has its name.
-        Some(test) if test != "main" => {
-            let rest = [
-                "--exact",
-                "--nocapture",
-                "--include-ignored",
-                "--test-threads=1",
-            ];
-            let words = [test].into_iter().chain(rest).map(OsString::from);
-            Some(std::iter::once(program).chain(words).collect())
-        }
-        _ => None,
-    }
+    let name = thread.name().filter(|name| *name != "main");
+    name.map(str::to_owned)
 }
 
 /// What a process has said, or that it has ended.

@@ -514,3 +514,23 @@ fn a_run_stops_at_each_request_that_comes_in_a_step() {
         assert!(why.starts_with(&said), "{why}");
     }
 }
+
+#[test]
+fn the_command_that_replays_names_a_test_only_if_it_is_known() {
+    let replay = |thread: &str| {
+        let explore = Scenario::new("fails at once", "counters", |sim| {
+            sim.spawn("ada", |cx| cx.sleep(Duration::from_secs(1)));
+            sim.always("it is otherwise", |_| false);
+        });
+        let explore = explore.explore(0..1).shrink_for(Duration::ZERO);
+        let thread = std::thread::Builder::new().name(thread.to_owned());
+        let report = thread.spawn(move || explore.run()).expect("a thread");
+        let report = report.join().expect("nothing panics");
+        let commands = &found(&report).told.commands;
+        let replay = commands.iter().find(|(name, _)| name == "replay");
+        replay.expect("it is told how to replay it").1.clone()
+    };
+    assert!(replay("some::test").ends_with(".toml cargo test -- --exact some::test"));
+    // With a single test thread.
+    assert!(replay("main").ends_with(".toml cargo test"));
+}
