@@ -15,7 +15,7 @@ use crate::report::{self, FailureReport as Told, Style};
 use crate::scenario::GIVES_BACK;
 use crate::shrink::{Shrunk, shrink};
 use crate::strategy::tree::{self, Tree};
-use crate::workers::{self, Worker};
+use crate::workers::{self, SURVIVES, Worker};
 use crate::{Case, Failure, Keep, Ran, Scenario, Story, Strategy, junit, perfetto, view};
 
 /// Runs a scenario many times.
@@ -66,6 +66,8 @@ pub struct Report {
     pub scenario: String,
     /// How many runs there were, up to the one that failed.
     pub runs: u64,
+    /// How many there had to be if none failed; `None` where time or the number of orders decides it.
+    pub wanted: Option<u64>,
     /// How runs differed from one another.
     pub strategy: Strategy,
     /// Whether these are all orders that there are, of a strategy that tries all.
@@ -94,8 +96,8 @@ pub struct Found {
     pub failure: Failure,
     /// What was made of it.
     pub shrunk: Shrunk,
-    /// How often the shrunk case failed in the same way, of how many times; `None` for a run that never ended, which
-    /// cannot be tried again.
+    /// How often the shrunk case failed in the same way, of how many times; `None` for a run that never ended or that
+    /// ended its process, which cannot be tried again.
     pub reproduced: Option<(u32, u32)>,
     /// The families of faults that were on in it, before it was shrunk.
     pub families: Vec<String>,
@@ -209,7 +211,7 @@ impl Explore {
         let until = self.budget.map(|budget| began + budget);
         let explore = self.clone();
         let lines = match workers::role(&explore.scenario.name) {
-            Worker::Idle => BTreeMap::new(),
+            Worker::Idle => return explore.report(BTreeMap::new(), began),
             Worker::Share { index, of } => workers::work(&explore, index, of),
             Worker::None => {
                 match std::env::var_os(workers::REPLAY) {
@@ -230,7 +232,15 @@ impl Explore {
                 }
             }
         };
-        explore.report(lines, began)
+        let mut report = explore.report(lines, began);
+        report.wanted = explore.wanted();
+        report
+    }
+
+    /// Returns how many runs there have to be, unless one fails; `None` if that is not known before.
+    fn wanted(&self) -> Option<u64> {
+        let is_known = self.budget.is_none() && !matches!(self.strategy, Strategy::Dfs { .. });
+        is_known.then(|| self.runs.end.saturating_sub(self.runs.start))
     }
 
     /// Runs each seed twice, in different processes, and compares everything that happens. Runs that fail are compared as
@@ -362,6 +372,7 @@ impl Explore {
         let mut report = Report {
             scenario: self.scenario.name.clone(),
             runs: 0,
+            wanted: None,
             strategy: self.strategy,
             exhausted: self.is_exhausted(&lines),
             found: None,
@@ -398,9 +409,9 @@ impl Explore {
 
     fn found(&self, run: u64, failure: Failure) -> Found {
         let case = self.case(run);
-        // A run that never ended cannot be run again to be made smaller.
-        let never_ended = failure.property == GIVES_BACK;
-        let shrunk = match never_ended {
+        // A run that never ended, or ended its process, cannot be run again here to be made smaller.
+        let is_fatal = failure.property == GIVES_BACK || failure.property == SURVIVES;
+        let shrunk = match is_fatal {
             true => Some(Shrunk::not_at_all(&case, &failure)),
             false => shrink(&self.scenario, &case, self.shrink),
         };
@@ -411,7 +422,7 @@ impl Explore {
                 self.scenario.name
             )
         });
-        let (reproduced, story) = match never_ended {
+        let (reproduced, story) = match is_fatal {
             true => (None, Story::default()),
             false => {
                 let keep = Keep {
@@ -653,7 +664,12 @@ impl Report {
             let failure = (*times == 0).then(|| ("it was never reached".to_owned(), text.clone()));
             case(&format!("sometimes {mark}"), text, failure)
         });
-        let mut cases: Vec<_> = properties.chain(marks).collect();
+        let missing = self.missing().map(|missing| {
+            let text = format!("{missing} runs were not done");
+            let failure = Some((text.clone(), self.to_string()));
+            case("all runs are done", text, failure)
+        });
+        let mut cases: Vec<_> = properties.chain(marks).chain(missing).collect();
         // All of them together took it.
         if let Some(first) = cases.first_mut() {
             first.took = self.took;
@@ -661,10 +677,16 @@ impl Report {
         cases
     }
 
-    /// Tells whether no run failed and each mark was reached.
+    /// Tells whether all runs were done, none failed and each mark was reached.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.found.is_none() && self.unreached().next().is_none()
+        self.found.is_none() && self.missing().is_none() && self.unreached().next().is_none()
+    }
+
+    /// Returns how many runs were not done though none failed, if it is not as many as there had to be.
+    fn missing(&self) -> Option<u64> {
+        let missing = self.wanted?.checked_sub(self.runs)?;
+        (missing > 0 && self.found.is_none()).then_some(missing)
     }
 
     /// Returns the marks that were never reached.
@@ -713,6 +735,9 @@ impl Report {
         }
         for mark in self.unreached() {
             writeln!(f, "NEVER REACHED: {mark}")?;
+        }
+        if let Some(missing) = self.missing() {
+            writeln!(f, "NOT DONE: {missing} runs")?;
         }
         let Some(found) = &self.found else {
             return Ok(());

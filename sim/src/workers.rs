@@ -1,18 +1,21 @@
 //! Runs in several processes: a program starts itself again, and each process does its share.
 //!
 //! A process is told in its environment which exploration is meant and which runs of it are its own; it says what
-//! came of each on its standard output, a line for each, and ends when it is through. Who started it puts the lines
-//! together: in the order of the runs, whoever did them.
+//! came of each on its standard output, a line for each, then how many these were, and ends. Who started it puts the
+//! lines together: in the order of the runs, whoever did them. A process that ends without the last line did not do its
+//! share, whatever its exit code is: a run has failed.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio, exit};
+use std::process::{Child, Command, ExitStatus, Stdio, exit};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use crate::explore::{Explore, Line};
 use crate::{Failure, Span};
@@ -38,6 +41,18 @@ pub(crate) enum Worker {
     /// It is the worker of another exploration.
     Idle,
 }
+
+/// What a process says.
+#[derive(Serialize, Deserialize)]
+enum Word {
+    /// What came of a run.
+    Ran(Line),
+    /// It has done its share, or what counts of it: so many runs.
+    Done(u64),
+}
+
+/// What a run must not do: end its process.
+pub(crate) const SURVIVES: &str = "the process survives";
 
 thread_local! {
     /// How many explorations there have been on this thread: which one is meant.
@@ -74,20 +89,25 @@ pub(crate) fn work(explore: &Explore, index: u64, of: u64) -> ! {
         exit(i32::from(written.is_err()))
     }
     let (explore, at) = explaining(explore);
-    let mut share = explore.share(index, of);
+    let (mut share, mut runs) = (explore.share(index, of), 0);
     while let Some(run) = share.next() {
         at.store(run, Ordering::Relaxed);
         let line = explore.line(run);
         share.ran(&line);
-        if say(&line).is_err() || (line.failure.is_some() && !explore.to_the_end) {
+        let is_last = line.failure.is_some() && !explore.to_the_end;
+        if say(&Word::Ran(line)).is_err() {
+            exit(1)
+        }
+        runs += 1;
+        if is_last {
             break;
         }
     }
-    exit(0)
+    exit(i32::from(say(&Word::Done(runs)).is_err()))
 }
 
-fn say(line: &Line) -> std::io::Result<()> {
-    let text = serde_json::to_string(line)?;
+fn say(word: &Word) -> std::io::Result<()> {
+    let text = serde_json::to_string(word)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{PREFIX}{text}")?;
     out.flush()
@@ -99,7 +119,8 @@ fn explaining(explore: &Explore) -> (Explore, Arc<AtomicU64>) {
     let run = at.clone();
     explore.scenario = explore.scenario.when_stuck(move |_, failure| {
         // The process ends now, whether this is heard or not.
-        let _ = say(&failed(run.load(Ordering::Relaxed), failure.clone()));
+        let line = failed(run.load(Ordering::Relaxed), failure.clone());
+        let _ = say(&Word::Ran(line));
     });
     (explore, at)
 }
@@ -127,7 +148,7 @@ pub(crate) fn test() -> Option<String> {
 }
 
 /// What a process has said, or that it has ended.
-type Said = (u64, Option<Line>);
+type Said = (u64, Option<Word>);
 
 /// Has processes of this program do the runs of an exploration.
 pub(crate) fn share_out(
@@ -144,15 +165,21 @@ pub(crate) fn share_out(
     drop(sender);
     let mut lines = BTreeMap::new();
     let mut failed = u64::MAX;
-    // Which run each process is at.
+    // Which run each process is at, how many it has done, and whether these are all.
     let mut at: Vec<u64> = (0..of).map(|index| explore.runs.start + index).collect();
+    let mut done = vec![(0_u64, false); jobs];
     loop {
         let patience = until.map_or(Duration::from_secs(3_600), |until| {
             until.saturating_duration_since(Instant::now())
         });
         match receiver.recv_timeout(patience) {
-            Ok((index, Some(line))) => {
+            Ok((index, Some(Word::Done(runs)))) => {
                 let slot = usize::try_from(index).unwrap_or(0);
+                done[slot].1 = done[slot].0 == runs;
+            }
+            Ok((index, Some(Word::Ran(line)))) => {
+                let slot = usize::try_from(index).unwrap_or(0);
+                done[slot].0 += 1;
                 at[slot] = line.run.saturating_add(of);
                 if line.failure.is_some() && !explore.to_the_end {
                     failed = failed.min(line.run);
@@ -164,10 +191,10 @@ pub(crate) fn share_out(
                 let status = children[slot]
                     .take()
                     .and_then(|mut child| child.wait().ok());
-                let is_well = status.is_some_and(|status| status.success());
+                let is_well = status.is_some_and(|status| status.success() && done[slot].1);
                 if !is_well && at[slot] < failed {
                     failed = at[slot];
-                    lines.insert(at[slot], died(at[slot], &format!("{status:?}")));
+                    lines.insert(at[slot], died(at[slot], status, command));
                 }
             }
             Err(mpsc::RecvTimeoutError::Timeout) if until.is_none() => {}
@@ -232,8 +259,8 @@ fn start(
         for text in BufReader::new(out).lines().map_while(Result::ok) {
             // The test harness may have written to the same line before.
             let ours = text.split_once(PREFIX).map(|(_, ours)| ours);
-            if let Some(line) = ours.and_then(|ours| serde_json::from_str(ours).ok())
-                && sender.send((index, Some(line))).is_err()
+            if let Some(word) = ours.and_then(|ours| serde_json::from_str(ours).ok())
+                && sender.send((index, Some(word))).is_err()
             {
                 return;
             }
@@ -251,10 +278,20 @@ fn end(child: &mut Child) {
 }
 
 /// What is said for a run that ended its process.
-fn died(run: u64, status: &str) -> Line {
+fn died(run: u64, status: Option<ExitStatus>, command: &[OsString]) -> Line {
+    let how = status.map_or_else(|| "nobody knows how".to_owned(), |it| it.to_string());
+    let mut text = format!("it ended before its runs were done: {how}");
+    if status.is_some_and(|status| status.success()) {
+        let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+        let command = words.join(" ");
+        text += &format!(
+            "; a handler may have ended it, or `{command}` does not come to this exploration: on a thread that is not \
+             called like its test, explore with `.jobs(1)`"
+        );
+    }
     let failure = Failure {
-        property: "the process survives".to_owned(),
-        text: format!("it ended: {status}"),
+        property: SURVIVES.to_owned(),
+        text,
         at: Span::default(),
     };
     failed(run, failure)

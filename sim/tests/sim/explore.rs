@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use monofil_container::{Caller, Payload, Request};
 use monofil_sim::{
-    Case, Episodes, Explore, Faults, Keep, Received, Report, Scenario, Schedule, Sim, Span,
-    SpanRange, StopAt,
+    Case, Episodes, Explore, Faults, Keep, Program, Received, Report, Scenario, Schedule, Sim,
+    Span, SpanRange, StopAt,
 };
 
 use crate::counter::{ask, counter, number};
@@ -533,4 +533,67 @@ fn the_command_that_replays_names_a_test_only_if_it_is_known() {
     assert!(replay("some::test").ends_with(".toml cargo test -- --exact some::test"));
     // With a single test thread.
     assert!(replay("main").ends_with(".toml cargo test"));
+}
+
+/// Explores on a thread that is called like this.
+fn explored_on(thread: &str, explore: &Explore) -> Report {
+    let explore = explore.clone().files_in(std::env::temp_dir());
+    let thread = std::thread::Builder::new().name(thread.to_owned());
+    let report = thread.spawn(move || explore.run()).expect("a thread");
+    report.join().expect("nothing panics")
+}
+
+#[test]
+fn runs_that_nobody_did_are_a_failure() {
+    let explore = Scenario::new("nobody", "counters", |sim| {
+        counter(sim);
+        sim.spawn("ada", |cx| ask(cx, "Add", 1));
+    })
+    .explore(0..64)
+    .jobs(2);
+    // No test is called so: its processes do nothing, and all is well with them.
+    let report = explored_on("explore::no_test", &explore);
+    let failure = &found(&report).failure;
+    assert!(!report.is_good());
+    assert_eq!(failure.property, "the process survives");
+    assert!(
+        failure.text.contains("explore::no_test --exact"),
+        "{failure}"
+    );
+    assert_eq!(found(&report).reproduced, None);
+}
+
+/// Has processes run a test again, whatever thread it is on here.
+fn again(test: &str) -> Program {
+    let words = [test, "--exact", "--nocapture", "--test-threads=1"];
+    let program = std::env::current_exe()
+        .expect("this program")
+        .into_os_string();
+    let words = words.map(std::ffi::OsString::from);
+    Program {
+        called: test.to_owned(),
+        command: std::iter::once(program).chain(words).collect(),
+        args: Vec::new(),
+    }
+}
+
+#[test]
+fn a_handler_that_ends_the_process_is_a_failure_whatever_it_says() {
+    let report = Scenario::new("quits", "counters", |sim| {
+        counter(sim);
+        let quits = sim.seed() == 5;
+        sim.spawn("ada", move |cx| {
+            if ask(cx, "Add", 1).is_ok() && quits {
+                std::process::exit(0);
+            }
+        });
+    })
+    .explore(0..8)
+    .jobs(2)
+    .of_program(again(
+        "explore::a_handler_that_ends_the_process_is_a_failure_whatever_it_says",
+    ))
+    .run();
+    assert_eq!(found(&report).run, 5);
+    assert_eq!(found(&report).failure.property, "the process survives");
 }
