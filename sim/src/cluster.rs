@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::{Rc, Weak};
 
-use monofil_container::{Container, ContainerConfig, Name, StaticDirectory, Subscription};
+use monofil_container::{
+    Container, ContainerConfig, Directory, Name, StaticDirectory, Subscription,
+};
 use monofil_inproc::{
     AddNodeError, NodeKey, NodeSpec, NodeStart, World, WorldConfig, application_endpoint,
 };
@@ -21,7 +23,7 @@ type BeforeTurn = Rc<dyn Fn(&mut Container)>;
 pub struct NodeDef {
     pub(crate) name: String,
     pub(crate) reachable: bool,
-    places: Vec<(Name, Vec<Subscription>)>,
+    pub(crate) places: Vec<(Name, Vec<Subscription>)>,
     pub(crate) configure: Configure,
     before_turn: Option<BeforeTurn>,
 }
@@ -154,6 +156,11 @@ impl Cluster {
                 publishes: published.clone().map(|published| (number, published)),
             })
         })
+    }
+
+    /// Returns the components that nodes were said to run.
+    pub(crate) fn components(&self) -> Vec<Name> {
+        self.directory.borrow().components()
     }
 
     /// Returns the world, to look at.

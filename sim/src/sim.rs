@@ -13,7 +13,7 @@ use monofil_inproc::{
 };
 use monofil_transport::Instant;
 
-use crate::gatekeeper::Gatekeeper;
+use crate::gatekeeper::{Gatekeeper, is_named};
 use crate::property::Properties;
 use crate::service::Service;
 use crate::tape::{Fixed, Tape};
@@ -519,10 +519,31 @@ impl Sim {
         self.gatekeeper.count()
     }
 
-    /// Returns the requests that came to a component, the first one first, whether they were handled or not.
+    /// Returns the requests that came to a component, the first one first, whether they were handled or not. A run
+    /// keeps the last 100,000 to all components together, and no older ones; [`requests`](Self::requests) counts all.
+    ///
+    /// # Panics
+    ///
+    /// When no node runs a component of this name.
     #[must_use]
     pub fn received(&self, component: &str) -> Vec<Received> {
-        self.gatekeeper.received(component)
+        let received = self.gatekeeper.received(component);
+        if received.is_empty() {
+            self.must_run(component);
+        }
+        received
+    }
+
+    /// Whoever waits for messages to a component that there is not would wait for ever.
+    fn must_run(&self, component: &str) {
+        let described = self.described.iter().flat_map(|node| &node.places);
+        let mut known = self.cluster.components();
+        known.extend(described.map(|(name, _)| name.clone()));
+        let is_known = known.iter().any(|name| is_named(name, component));
+        assert!(
+            is_known,
+            "no node of this simulation runs a component `{component}`; there are {known:?}"
+        );
     }
 
     /// Calls a function with a node's container, if the node is up.

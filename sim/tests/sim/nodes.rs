@@ -39,6 +39,20 @@ fn a_crash_forgets_and_a_pause_does_not() {
 }
 
 #[test]
+fn a_component_that_nothing_came_to_has_received_nothing() {
+    let mut sim = sim();
+    assert!(sim.received("counter").is_empty(), "before its node starts");
+    sim.start();
+    assert!(sim.received("counters/counter").is_empty());
+}
+
+#[test]
+#[should_panic(expected = "runs a component `conuter`; there are [\"counters/counter\"]")]
+fn what_no_component_received_cannot_be_asked_for() {
+    let _ = sim().received("conuter");
+}
+
+#[test]
 fn the_clock_goes_tick_by_tick() {
     let mut sim = sim();
     let task = sim.spawn("ada", |cx| ask(cx, "Add", 1));
