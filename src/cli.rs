@@ -270,9 +270,12 @@ impl Invocation<'_> {
                 Failure::usage(what).note("say how much simulated time passes: --until 60s")
             );
         }
-        let job = self.bind(self.app.job.is_some(), matches, Layout::Sim)?;
-        self.log(if job.is_some() { "warn" } else { "info" })?;
-        layout::sim(&self.setup(Layout::Sim, job), &args)
+        let has_job = self.app.job.is_some();
+        self.log(if has_job { "warn" } else { "info" })?;
+        layout::apart(|| {
+            let job = self.bind(has_job, matches, Layout::Sim)?;
+            layout::sim(&self.setup(Layout::Sim, job), &args)
+        })?
     }
 
     /// Returns what is run again and again.

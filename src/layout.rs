@@ -29,7 +29,7 @@ use crate::{
 pub(crate) use explore::{Simulated, explore, quietly, scenario};
 pub(crate) use memory::run as memory;
 pub(crate) use process::{client, places, run as process};
-pub(crate) use sim::run as sim;
+pub(crate) use sim::{apart, run as sim};
 pub(crate) use up::run as up;
 
 /// Everything a run is made from.

@@ -9,9 +9,10 @@
 //! itself. What logging does is left out of account: where lines are written is no part of a run. On other platforms
 //! nothing is seen, and [`SEES`] says so.
 //!
-//! The hash tables of the standard library draw their keys from entropy once for each thread. Runs of a scenario have
-//! threads of their own, whose keys come from the seed: the order of a table that a component goes through is the same
-//! each time.
+//! The hash tables of the standard library draw their keys from entropy once for each thread, with the first table that
+//! is made there. The thread of a simulated run draws them from the seed when the run is made: the order of a table that
+//! a component goes through is the same each time. Keys that were drawn before stay: so runs of a scenario, and those of
+//! an app's `sim`, have threads of their own.
 #![cfg_attr(
     target_os = "linux",
     expect(unsafe_code, reason = "functions of the C library are stood in for")
@@ -67,13 +68,10 @@ thread_local! {
     static SEEDED: RefCell<Option<Stream>> = const { RefCell::new(None) };
 }
 
-/// Watches handlers on this thread from now on. [`Sim`](crate::Sim) does so by itself.
-pub fn arm() {
+/// Watches handlers on this thread from now on, and has hash tables on it draw their keys from a seed, if none has
+/// drawn any before. [`Sim`](crate::Sim) does so by itself.
+pub fn arm(seed: u64) {
     ARMED.set(true);
-}
-
-/// Has hash tables on this thread draw their keys from a seed, if none has drawn any before.
-pub(crate) fn seed_tables(seed: u64) {
     SEEDED.set(Some(Stream::new(seed, "hash tables")));
     let _ = RandomState::new();
     SEEDED.set(None);

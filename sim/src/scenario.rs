@@ -17,9 +17,7 @@ use crate::patience::{self, Published};
 use crate::property::{Broken, Failure};
 use crate::strategy::Noted;
 use crate::tape::{Drawn, Fixed, Tape};
-use crate::{
-    Explore, Faults, Plan, Schedule, Sim, Simulate, Span, guard, panics, property, stacks,
-};
+use crate::{Explore, Faults, Plan, Schedule, Sim, Simulate, Span, panics, property, stacks};
 
 /// What is run again and again: nodes, work, faults, properties.
 ///
@@ -319,7 +317,6 @@ impl Scenario {
         go_on: &mut dyn FnMut(&Sim) -> bool,
     ) -> Ran {
         let noting = (keep.draws > 0).then(|| draws::note(keep.draws));
-        guard::seed_tables(case.seed);
         panics::listen();
         property::listen();
         let mut config = WorldConfig::with_seed(case.seed);

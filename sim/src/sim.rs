@@ -127,9 +127,13 @@ impl Sim {
     }
 
     /// Makes an empty world that is otherwise.
+    ///
+    /// If no hash table of the standard library was made on this thread before, those that components make are in an
+    /// order that the seed decides. Keys of tables are drawn once for each thread: a test that makes tables should make
+    /// its `Sim` first.
     pub fn with(app: impl Into<Name>, config: WorldConfig) -> Self {
-        guard::arm();
         let seed = config.seed;
+        guard::arm(seed);
         let cluster = Cluster::new(config);
         let service = Service {
             seed,

@@ -29,13 +29,30 @@ pub(crate) fn run(run: &Run, args: &SimArgs) -> Result<ExitCode, Failure> {
         at_once: 0,
     };
     logging::set_virtual_time(steps.wall_start);
-    guard::arm();
+    guard::arm(run.seed);
     let all: Vec<usize> = (0..run.components.len()).collect();
     let mut inhabited = inhabit(run, config, &all, 0)?;
     let ended = live(run, args, &mut inhabited, steps).and_then(|()| run.verdict());
     let world = inhabited.cluster.world();
     pictures::write(run, &args.pictures, world, ended.as_ref().err(), began)?;
     ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// The stack of the thread of a run, as a main thread has it.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Does something on a thread of its own. Hash tables draw their keys once for each thread, and whatever has been done
+/// on the main thread until now drew some that no seed decides.
+pub(crate) fn apart<R: Send>(run: impl FnOnce() -> R + Send) -> Result<R, Failure> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("sim".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, run)
+            .map_err(|error| Failure::cannot_start(format!("no thread can be had: {error}")))?;
+        let ended = thread.join();
+        Ok(ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// Lets the job be done and everything end.

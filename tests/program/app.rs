@@ -1,5 +1,6 @@
 //! The app that the tests of the program run: it does what nobody would want a component to do.
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,11 @@ impl Component for Worker {
                     std::hint::spin_loop();
                 }
                 Ok(Reply::Empty)
+            }
+            "table" => {
+                let table: HashMap<u32, ()> = (0..100).map(|key| (key, ())).collect();
+                let order: Vec<_> = table.into_keys().collect();
+                Ok(Reply::Payload(Payload::json(&order).map_err(internal)?))
             }
             "sleep" => {
                 cx.sleep(seconds(&message).unwrap_or_default())

@@ -59,6 +59,17 @@ fn simulated_runs_repeat_by_their_seed() {
 }
 
 #[test]
+fn the_order_of_a_hash_table_comes_from_the_seed_of_a_simulated_run() {
+    let place = place();
+    let hash = || {
+        let run = place.run("sim --then table --trace-hash --seed 7");
+        assert_eq!(run.code, Some(0), "{run:?}");
+        run.err
+    };
+    assert_eq!(hash(), hash());
+}
+
+#[test]
 fn a_simulated_run_leaves_what_it_was_asked_for() {
     let place = place();
     let asked = "--view run.html --perfetto run.json --junit run.xml";
