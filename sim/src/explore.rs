@@ -86,6 +86,16 @@ pub struct Report {
     pub took: Duration,
 }
 
+/// Runs that were the same twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// How many.
+    pub runs: u64,
+    /// In how many processes they were done at first, and then; `None` if all were done twice in this one.
+    pub processes: Option<[usize; 2]>,
+}
+
 /// A failing run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -243,22 +253,23 @@ impl Explore {
         is_known.then(|| self.runs.end.saturating_sub(self.runs.start))
     }
 
-    /// Runs each seed twice, in different processes, and compares everything that happens. Runs that fail are compared as
-    /// others are. Returns how many runs were the same.
+    /// Runs each seed twice, and compares everything that happens. The second time other runs come before it in its
+    /// process, so that what one run leaves to the next is seen: runs are dealt to another number of processes, if this
+    /// program can be started again. Runs that fail are compared as others are.
     ///
     /// # Errors
     ///
     /// Where the first two runs part that are not the same: what they have in common last, and what comes then in each.
+    /// Also if a run was done once only, unless time was bounded, or ended its process.
     ///
     /// # Panics
     ///
     /// When processes cannot be started.
-    pub fn check_determinism(&self) -> Result<u64, String> {
+    pub fn check_determinism(&self) -> Result<Checked, String> {
         let mut explore = self.clone();
         explore.to_the_end = true;
-        let until = self.budget.map(|budget| Instant::now() + budget);
         match workers::role(&explore.scenario.name) {
-            Worker::Idle => return Ok(0),
+            Worker::Idle => return Ok(Checked::default()),
             Worker::Share { index, of } => workers::work(&explore, index, of),
             Worker::None => {}
         }
@@ -267,21 +278,80 @@ impl Explore {
             .as_ref()
             .map(|program| program.command.clone());
         let command = program.or_else(workers::command);
-        let all = || match &command {
-            Some(command) => workers::share_out(&explore, command, explore.processes(), until),
-            None => explore.here(until),
+        let processes = command.as_ref().map(|_| explore.two_deals());
+        let pass = |which: usize| {
+            // Each has half of the time.
+            let until = self.budget.map(|budget| Instant::now() + budget / 2);
+            match (&command, processes) {
+                (Some(command), Some(deals)) => {
+                    workers::share_out(&explore, command, deals[which], until)
+                }
+                _ => explore.here(until),
+            }
         };
-        let (first, second) = (all(), all());
+        let runs = explore.compare(&pass(0), &pass(1), command.as_deref())?;
+        Ok(Checked { runs, processes })
+    }
+
+    /// Returns to how many processes runs are dealt at first, and then: to others, so that some run has others before
+    /// it in its process.
+    fn two_deals(&self) -> [usize; 2] {
+        let runs = self.runs.end.saturating_sub(self.runs.start);
+        let first = self.processes().max(1);
+        match first > 1 && first as u64 >= runs {
+            true => [first, first - 1],
+            false => [first, first + 1],
+        }
+    }
+
+    /// Compares runs that were done twice. Returns how many are the same.
+    fn compare(
+        &self,
+        first: &BTreeMap<u64, Line>,
+        second: &BTreeMap<u64, Line>,
+        command: Option<&[OsString]>,
+    ) -> Result<u64, String> {
+        let scenario = &self.scenario.name;
         let mut same = 0;
-        for (run, line) in &first {
-            match second.get(run) {
-                Some(other) if other == line => same += 1,
-                Some(_) => return Err(explore.parts(*run, command.as_deref())),
-                // There was no time for it.
-                None => {}
+        let runs: BTreeSet<_> = first.keys().chain(second.keys()).collect();
+        for run in runs {
+            let (Some(one), Some(other)) = (first.get(run), second.get(run)) else {
+                match self.budget {
+                    // There was no time for it.
+                    Some(_) => continue,
+                    None => return Err(format!("run {run} of `{scenario}` was done once only\n")),
+                }
+            };
+            let ended = |property: &str| {
+                let failure = [one, other]
+                    .into_iter()
+                    .filter_map(|it| it.failure.as_ref());
+                failure
+                    .into_iter()
+                    .find(|it| it.property == property)
+                    .cloned()
+            };
+            if let Some(failure) = ended(SURVIVES) {
+                return Err(format!(
+                    "run {run} of `{scenario}` cannot be compared: {failure}\n"
+                ));
+            }
+            if one != other {
+                return Err(self.parts(*run, command));
+            }
+            same += 1;
+            if ended(GIVES_BACK).is_some() {
+                // Its process ended with it, and what comes after it was not done.
+                return Ok(same);
             }
         }
-        Ok(same)
+        match self.wanted() {
+            Some(wanted) if same < wanted => {
+                let missing = wanted - same;
+                Err(format!("{missing} runs of `{scenario}` were not done\n"))
+            }
+            _ => Ok(same),
+        }
     }
 
     fn parts(&self, run: u64, command: Option<&[OsString]>) -> String {
@@ -292,7 +362,14 @@ impl Explore {
         // What differs once may be the same the next time.
         let difference = (0..10).find_map(|_| difference_of(&records(), &records()));
         let difference = difference.unwrap_or_else(|| {
-            "it was the same in ten more pairs of processes, so it is rare\n".to_owned()
+            let how = match command {
+                Some(_) => "each time in a new process",
+                None => "in this process",
+            };
+            format!(
+                "run alone, {how}, it was the same in ten more pairs: either something is left of the runs before it, as \
+                 in a static, or it is rare\n"
+            )
         });
         let scenario = &self.scenario.name;
         format!("run {run} of `{scenario}` is not the same twice\n{difference}")
@@ -693,6 +770,21 @@ impl Report {
     pub fn unreached(&self) -> impl Iterator<Item = &str> {
         let never = self.marks.iter().filter(|(_, times)| **times == 0);
         never.map(|(mark, _)| mark.as_str())
+    }
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runs = self.runs;
+        match self.processes {
+            Some([first, second]) => {
+                write!(
+                    f,
+                    "{runs} runs are the same in {first} and {second} processes"
+                )
+            }
+            None => write!(f, "{runs} runs are the same twice in one process"),
+        }
     }
 }
 

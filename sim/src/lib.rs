@@ -81,7 +81,7 @@ mod weather;
 mod workers;
 
 pub use cluster::{Cluster, NodeDef};
-pub use explore::{Explore, Found, Program, Report};
+pub use explore::{Checked, Explore, Found, Program, Report};
 pub use faults::{Episodes, Family, Faults, Nodes};
 pub use file::{CaseFile, CaseFileError};
 pub use gatekeeper::Received;

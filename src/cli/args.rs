@@ -182,7 +182,7 @@ pub(crate) struct ExploreArgs {
     /// Make a failing run smaller for so long, in real time
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_time)]
     pub(crate) shrink: Duration,
-    /// Run each seed twice, in two processes, and show where they part if they do
+    /// Run each seed twice, in processes with other runs before it, and show where they part if they do
     #[arg(long)]
     pub(crate) check: bool,
 }

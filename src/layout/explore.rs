@@ -150,8 +150,8 @@ pub(crate) fn explore(scenario: &Scenario, args: &SimArgs, seed: u64) -> Result<
 
 fn checked(exploration: &monofil_sim::Explore) -> Result<ExitCode, Failure> {
     match quietly(|| exploration.check_determinism())? {
-        Ok(runs) => {
-            say(&format!("{runs} runs are the same in two processes\n"))?;
+        Ok(checked) => {
+            say(&format!("{checked}\n"))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(difference) => Err(Failure::new(EXIT_FAILED, difference)),

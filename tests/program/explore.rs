@@ -12,7 +12,7 @@ fn file_of(out: &str) -> &str {
 }
 
 #[test]
-fn many_runs_are_one_line_and_are_the_same_in_two_processes() {
+fn many_runs_are_one_line_and_are_the_same_in_other_processes() {
     let place = place();
     for strategy in ["", "--strategy pct:d=2"] {
         let ran = place.run(&format!("sim --seeds 0..4 {strategy}"));
@@ -28,7 +28,10 @@ fn many_runs_are_one_line_and_are_the_same_in_two_processes() {
     let all = "  all orders of the first 2 choices were tried\n";
     assert!(ran.code == Some(0) && ran.out.ends_with(all), "{ran:?}");
     let ran = place.run("sim --seeds 0..8 --faults network --check --jobs 2");
-    assert_eq!(ran.out, "8 runs are the same in two processes\n", "{ran:?}");
+    assert_eq!(
+        ran.out, "8 runs are the same in 2 and 3 processes\n",
+        "{ran:?}"
+    );
     let ran = place.run("sim --faults none --for 200ms --jobs 2");
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }

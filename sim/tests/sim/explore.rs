@@ -1,6 +1,7 @@
 //! Many runs: what is found, how it shrinks, and that it does not matter who does them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -181,7 +182,7 @@ fn records_change_nothing() {
 #[test]
 fn what_is_the_same_in_all_processes_is_said_to_be() {
     let same = needs_a_cut().explore(0..3).jobs(1).check_determinism();
-    assert_eq!(same, Ok(3));
+    assert_eq!(same.map(|it| it.runs), Ok(3));
 }
 
 #[test]
@@ -596,4 +597,46 @@ fn a_handler_that_ends_the_process_is_a_failure_whatever_it_says() {
     .run();
     assert_eq!(found(&report).run, 5);
     assert_eq!(found(&report).failure.property, "the process survives");
+}
+
+#[test]
+fn what_one_run_leaves_to_the_next_is_found() {
+    /// Sends what is left of the runs before it.
+    fn leaky(name: &str) -> Scenario {
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        Scenario::new(name, "counters", |sim| {
+            counter(sim);
+            sim.spawn("ada", |cx| {
+                let before = RUNS.fetch_add(1, Ordering::Relaxed);
+                ask(cx, "Set", before)
+            });
+        })
+    }
+    // However many processes there are, and if there are as many as runs.
+    let said = [1, 2, 6].map(|jobs| {
+        let explore = leaky(&format!("leaky {jobs}")).explore(0..6).jobs(jobs);
+        let explore =
+            explore.of_program(again("explore::what_one_run_leaves_to_the_next_is_found"));
+        explore.check_determinism()
+    });
+    // A process that does runs does not come here: it ends in one of the three.
+    for said in said {
+        let said = said.expect_err("they are not the same");
+        assert!(said.contains("is not the same twice"), "{said}");
+        assert!(
+            said.contains("something is left of the runs before it"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn runs_that_were_not_done_are_not_the_same() {
+    let explore = Scenario::new("nobody", "counters", |_| {}).explore(0..4);
+    let explore = explore.of_program(again("explore::no_test"));
+    let said = explore.check_determinism().expect_err("nothing was done");
+    assert!(
+        said.starts_with("run 0 of `nobody` cannot be compared: "),
+        "{said}"
+    );
 }
