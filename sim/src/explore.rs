@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
+use std::io::{self, Write as _};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -150,8 +151,8 @@ impl Explore {
         self
     }
 
-    /// First runs the failing runs that were put into this folder, which must not fail any more. A path that is not
-    /// absolute is one in the package of the test.
+    /// First runs the failing runs that were put into this folder, which must not fail any more; those of other scenarios
+    /// are left to these. The folder has to exist. A path that is not absolute is one in the package of the test.
     #[must_use]
     pub fn pinned(mut self, folder: impl Into<PathBuf>) -> Self {
         self.pinned = Some(folder.into());
@@ -210,11 +211,13 @@ impl Explore {
 
     /// Runs the exploration. It ends with the first run that fails, which is shrunk then.
     ///
-    /// If the environment has a `SIM_REPLAY`, the file there is run instead of all others.
+    /// If the environment has a `SIM_REPLAY`, the file there is run instead of all others, if it is of this scenario. What
+    /// came of it is said on standard error.
     ///
     /// # Panics
     ///
-    /// When processes cannot be started, and when a run that was pinned fails.
+    /// When processes cannot be started, when a run that was pinned or is replayed fails, and when the folder of pinned
+    /// runs cannot be read.
     #[must_use]
     pub fn run(&self) -> Report {
         let began = Instant::now();
@@ -226,10 +229,10 @@ impl Explore {
             Worker::None => {
                 match std::env::var_os(workers::REPLAY) {
                     Some(path) => {
-                        explore.replay(&[path.into()]);
+                        explore.replay_one(&PathBuf::from(path));
                         return explore.report(BTreeMap::new(), began);
                     }
-                    None => explore.replay(&explore.pinned_files()),
+                    None => explore.replay_pinned(),
                 }
                 let jobs = explore.processes();
                 let program = explore
@@ -604,46 +607,91 @@ impl Explore {
         }
     }
 
-    /// Runs the cases of files, which must not fail.
-    fn replay(&self, files: &[PathBuf]) {
-        for path in files {
-            let file = CaseFile::read(path).unwrap_or_else(|error| panic!("{error}"));
-            if file.scenario != self.scenario.name {
-                continue;
-            }
-            let keep = Keep {
-                records: RECORDS,
-                ..Keep::default()
-            };
-            let ran = self.scenario.run(&file.case, keep);
-            if let Some(failure) = &ran.failure {
-                let events = report::events(&Story::of(&ran.recording), 1_000);
-                let told = Told {
-                    property: failure.property.clone(),
-                    text: failure.text.clone(),
-                    at: monofil_transport::Instant::ZERO + failure.at.0,
-                    seed: file.case.seed,
-                    events,
-                    ..Told::default()
-                };
-                let text = told.text(&Style::default());
-                panic!("{} fails\n{text}", path.display());
-            }
+    /// Runs the file that was asked for instead of an exploration, and says what came of it.
+    fn replay_one(&self, path: &Path) {
+        let at = path.display();
+        say(&match self.replay(path) {
+            Ok(true) => format!("{at} does not fail, and is the run that was written down"),
+            Ok(false) => format!("{at} does not fail, and is {ANOTHER_RUN}"),
+            Err(other) => format!(
+                "nothing was replayed: {at} is of the scenario `{other}`, and this is `{}`",
+                self.scenario.name
+            ),
+        });
+    }
+
+    /// Runs the files of the folder of pinned runs that are of this scenario.
+    fn replay_pinned(&self) {
+        let Some(folder) = &self.pinned else {
+            return;
+        };
+        let files = toml_files(folder).unwrap_or_else(|error| {
+            let at = folder.display();
+            panic!("{at}, which is to have pinned runs, cannot be read: {error}; make it, or leave `.pinned(..)` out")
+        });
+        let own = files.iter().filter(|path| self.replay(path).is_ok());
+        if own.count() == 0 {
+            let (at, name) = (folder.display(), &self.scenario.name);
+            say(&format!(
+                "no run of the scenario `{name}` is pinned in {at}"
+            ));
         }
     }
 
-    fn pinned_files(&self) -> Vec<PathBuf> {
-        let Some(folder) = &self.pinned else {
-            return Vec::new();
+    /// Runs the case of a file, which must not fail. Returns whether it is the run that was written down, by its hash; of
+    /// a file of another scenario its name.
+    fn replay(&self, path: &Path) -> Result<bool, String> {
+        let file = CaseFile::read(path).unwrap_or_else(|error| panic!("{error}"));
+        if file.scenario != self.scenario.name {
+            return Err(file.scenario);
+        }
+        let keep = Keep {
+            records: RECORDS,
+            ..Keep::default()
         };
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut files: Vec<_> = entries
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|it| it == "toml"))
-            .collect();
-        files.sort();
-        files
+        let ran = self.scenario.run(&file.case, keep);
+        let is_same = ran.hash.to_string() == file.hash;
+        if let Some(failure) = &ran.failure {
+            let events = report::events(&Story::of(&ran.recording), 1_000);
+            let told = Told {
+                property: failure.property.clone(),
+                text: failure.text.clone(),
+                at: monofil_transport::Instant::ZERO + failure.at.0,
+                seed: file.case.seed,
+                events,
+                ..Told::default()
+            };
+            let text = told.text(&Style::default());
+            let note = match is_same {
+                true => String::new(),
+                false => format!("it is {ANOTHER_RUN}\n"),
+            };
+            panic!("{} fails\n{text}{note}", path.display());
+        }
+        Ok(is_same)
     }
+}
+
+/// What is said of a file whose run has not the hash that it had.
+const ANOTHER_RUN: &str = "another run than the one that was written down: the program has changed since, or not all \
+                           is decided by the seed";
+
+/// Says something to whoever runs a test, also if the test is well: what it writes otherwise is shown only if it fails.
+fn say(text: &str) {
+    // Nobody to tell it to is no reason to fail.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn toml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|it| it == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// The runs that one process does.

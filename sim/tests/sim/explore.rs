@@ -1,14 +1,15 @@
 //! Many runs: what is found, how it shrinks, and that it does not matter who does them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use monofil_container::{Caller, Payload, Request};
 use monofil_sim::{
-    Case, Episodes, Explore, Faults, Keep, Program, Received, Report, Scenario, Schedule, Sim,
-    Span, SpanRange, StopAt,
+    Case, CaseFile, Episodes, Explore, Failure, Faults, Keep, Program, Received, Report, Scenario,
+    Schedule, Sim, Span, SpanRange, StopAt,
 };
 
 use crate::counter::{ask, counter, number};
@@ -639,4 +640,91 @@ fn runs_that_were_not_done_are_not_the_same() {
         said.starts_with("run 0 of `nobody` cannot be compared: "),
         "{said}"
     );
+}
+
+/// Writes a file of a run of seed 0.
+fn written(folder: &Path, scenario: &str, hash: &str) -> PathBuf {
+    let file = CaseFile {
+        scenario: scenario.to_owned(),
+        run: 0,
+        hash: hash.to_owned(),
+        args: Vec::new(),
+        failure: Failure {
+            property: "it fails".to_owned(),
+            text: "it failed once".to_owned(),
+            at: Span::default(),
+        },
+        case: Case::of_seed(0),
+    };
+    let path = folder.join(format!("{}.toml", file.name()));
+    file.write(&path).expect("a file");
+    path
+}
+
+#[test]
+fn what_is_replayed_is_said() {
+    const TEST: &str = "explore::what_is_replayed_is_said";
+    let scenario = Scenario::new("replayed", "counters", |sim| {
+        counter(sim);
+        sim.spawn("ada", |cx| ask(cx, "Add", 1));
+    });
+    let explore = scenario.clone().explore(0..1).jobs(1);
+    if std::env::var_os("SIM_REPLAY").is_some() {
+        return explore.check();
+    }
+    let hash = scenario.run(&Case::of_seed(0), Keep::default()).hash;
+    let folder = std::env::temp_dir().join(format!("monofil-replayed-{}", std::process::id()));
+    for (name, hash, said) in [
+        (
+            "replayed",
+            hash.to_string(),
+            "does not fail, and is the run that was written down",
+        ),
+        (
+            "replayed",
+            "0".to_owned(),
+            "does not fail, and is another run than",
+        ),
+        ("another", hash.to_string(), "nothing was replayed: "),
+    ] {
+        let command = again(TEST).command;
+        let output = std::process::Command::new(&command[0])
+            .args([TEST, "--exact"])
+            .env("SIM_REPLAY", written(&folder, name, &hash))
+            .output();
+        let output = output.expect("this program starts");
+        let heard = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && heard.contains(said), "{heard}");
+    }
+    std::fs::remove_dir_all(folder).expect("it was there");
+}
+
+#[test]
+#[should_panic(expected = "tests/pined, which is to have pinned runs, cannot be read")]
+fn a_folder_of_pinned_runs_that_is_not_there_is_no_empty_one() {
+    let explore = scenario().explore(0..1).jobs(1);
+    explore.pinned("tests/pined").check();
+}
+
+#[test]
+fn a_pinned_run_that_fails_says_whether_it_is_the_same_run() {
+    let scenario = Scenario::new("pinned", "counters", |sim| {
+        sim.spawn("ada", |_| panic!("oh no"));
+    });
+    let hash = scenario.run(&Case::of_seed(0), Keep::default()).hash;
+    let folder = std::env::temp_dir().join(format!("monofil-pinned-{}", std::process::id()));
+    for (hash, is_same) in [(hash.to_string(), true), ("0".to_owned(), false)] {
+        written(&folder, "pinned", &hash);
+        let explore = scenario.clone().explore(0..1).jobs(1).pinned(&folder);
+        let panicked = std::thread::spawn(move || explore.run())
+            .join()
+            .expect_err("it fails");
+        let text = panicked.downcast_ref::<String>().expect("a text");
+        assert!(
+            text.contains("pinned-0.toml fails") && text.contains("oh no"),
+            "{text}"
+        );
+        assert_eq!(!text.contains("another run than"), is_same, "{text}");
+    }
+    std::fs::remove_dir_all(folder).expect("it was there");
 }
