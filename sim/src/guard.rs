@@ -1,9 +1,11 @@
-//! What a handler must not do if a seed is to be one run: read the real clock or real entropy, or start a thread.
+//! What a handler must not do if a seed is to be one run: read the real clock or real entropy, start a thread, or end the
+//! process.
 //!
-//! On Linux the functions of the C library that all of this goes through are stood in for: `clock_gettime`, `getrandom`
-//! and `pthread_create`. Each looks at one flag of its thread, which is set where simulated runs are, and goes on to the
+//! On Linux the functions of the C library that all of this goes through are stood in for: `clock_gettime`, `getrandom`,
+//! `pthread_create` and `exit`. Each looks at one flag of its thread, which is set where simulated runs are, and goes on to the
 //! real one; outside of simulations that is all that happens. In a handler of a simulated run the place is noted, and
-//! the run fails with it.
+//! the run fails with it. Nothing comes after the end of the process, so that is said at once, and its exit code is that of
+//! a test that failed: with 0 the test harness would end in the middle of its tests, and all would seem to be well.
 //!
 //! Not seen are instructions that read a counter (`rdtsc`), files such as `/dev/urandom`, and what goes to the kernel by
 //! itself. What logging does is left out of account: where lines are written is no part of a run. On other platforms
@@ -161,12 +163,20 @@ fn note(deed: Deed) {
     ARMED.set(true);
 }
 
+/// Returns what is said of a process that a simulated handler ends here; `None` if none does. It is on the stack of the
+/// handler, which may be too small to read a backtrace.
+fn ending() -> Option<String> {
+    let current = ARMED.get().then(monofil_container::current)??;
+    let (component, method) = (&current.component, &current.method);
+    Some(format!("`{component}` ends the process in `{method}`"))
+}
+
 #[cfg(target_os = "linux")]
 mod stand_ins {
     use std::ffi::{CStr, c_int, c_uint, c_void};
     use std::sync::atomic::{AtomicPtr, Ordering};
 
-    use super::{Deed, SEEDED, seen};
+    use super::{Deed, SEEDED, ending, seen};
 
     /// A function of the C library that one of ours stands in for.
     struct Real {
@@ -207,6 +217,12 @@ mod stand_ins {
         *mut c_void,
     ) -> c_int;
 
+    type Exit = unsafe extern "C" fn(c_int) -> !;
+
+    /// How a process ends whose tests failed.
+    const FAILED: c_int = 101;
+
+    static EXIT: Real = Real::new(c"exit");
     static CLOCK_GETTIME: Real = Real::new(c"clock_gettime");
     static PTHREAD_CREATE: Real = Real::new(c"pthread_create");
 
@@ -277,6 +293,30 @@ mod stand_ins {
         let real = unsafe { std::mem::transmute::<*mut c_void, PthreadCreate>(real) };
         // SAFETY: the arguments are those of the caller.
         unsafe { real(thread, attributes, start, argument) }
+    }
+
+    /// Stands in for the C library's.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    // SAFETY: it has the type and the effect of the function that it stands in for, but for what a simulated handler ends.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn exit(code: c_int) -> ! {
+        if let Some(text) = ending() {
+            eprintln!("{text}: no run comes after it");
+            // SAFETY: it is always sound to end at once.
+            unsafe { libc::_exit(FAILED) }
+        }
+        let real = EXIT.get();
+        if real.is_null() {
+            // SAFETY: as above.
+            unsafe { libc::_exit(code) }
+        }
+        // SAFETY: the C library's function of this name has this type.
+        let real = unsafe { std::mem::transmute::<*mut c_void, Exit>(real) };
+        // SAFETY: the argument is that of the caller.
+        unsafe { real(code) }
     }
 }
 

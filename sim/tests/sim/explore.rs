@@ -728,3 +728,26 @@ fn a_pinned_run_that_fails_says_whether_it_is_the_same_run() {
     }
     std::fs::remove_dir_all(folder).expect("it was there");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_handler_that_ends_the_process_of_the_test_is_named() {
+    const TEST: &str = "explore::a_handler_that_ends_the_process_of_the_test_is_named";
+    const CHILD: &str = "MONOFIL_ENDS";
+    if std::env::var_os(CHILD).is_some() {
+        let scenario = Scenario::new("ends", "counters", |sim| {
+            counter(sim);
+            sim.spawn("ada", |_| std::process::exit(0));
+        });
+        return scenario.explore(0..1).jobs(1).check();
+    }
+    let command = again(TEST).command;
+    let output = std::process::Command::new(&command[0])
+        .args(&command[1..])
+        .env(CHILD, "1")
+        .output();
+    let output = output.expect("this program starts");
+    let heard = String::from_utf8_lossy(&output.stderr);
+    let said = "`counters/main` ends the process in `start`";
+    assert!(heard.contains(said) && !output.status.success(), "{heard}");
+}
