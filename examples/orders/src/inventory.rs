@@ -88,8 +88,9 @@ impl Inventory for Warehouse {
 
     fn commit(&mut self, _: &mut Context, order: OrderId) -> Result<(), Status> {
         if let Some(sold) = self.aside.remove(&order.id) {
-            self.counts.sold += sold.values().sum::<u64>();
-            ledger::sold(&order.id);
+            let pieces = sold.values().sum();
+            self.counts.sold += pieces;
+            ledger::sold(&order.id, pieces);
         }
         Ok(())
     }

@@ -70,6 +70,7 @@ impl Payments for Bank {
         match verdict(seed, &request.order_id) {
             Verdict::Failed => {
                 self.counts.failed += 1;
+                ledger::failed(&request.order_id);
                 return Err(Status::unavailable("the bank does not answer"));
             }
             Verdict::Declined => {

@@ -105,7 +105,7 @@ impl Tally {
         waited: Duration,
         answer: Result<Confirmation, CallError>,
     ) -> Result<(), Status> {
-        ledger::told(&placed.id, &answer);
+        ledger::told(&placed.id, placed.pieces, &answer);
         let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         self.latency.saturating_record(micros);
         let (outcome, reason) = match &answer {
