@@ -193,8 +193,10 @@ fn the_name_of_a_killed_component_leads_to_no_other() {
 
 /// Ends a component in order, again and again, while customers come, and starts it anew.
 fn drain(component: &str) -> Summary {
+    /// What a breaker refuses takes no time: hundreds of orders would be over before it lets one through.
+    const PATIENT: &str = "--set breaker.failures_in_a_row=0 --set breaker.failure_percent=101";
     let place = shop();
-    let start = |name: &str| place.start(&format!("run {name} --set deadline.drain=60s"));
+    let start = |name: &str| place.start(&format!("run {name} --set deadline.drain=60s {PATIENT}"));
     let others = COMPONENTS.into_iter().filter(|name| *name != component);
     let others = start(&others.collect::<Vec<_>>().join(" "));
     let mut drained = start(component);
@@ -204,8 +206,9 @@ fn drain(component: &str) -> Summary {
         assert_eq!(ended.code, Some(0), "{ended:?}");
     };
     deliver();
-    let mut job =
-        place.start("run customers --input - --concurrency 16 --json --outcomes outcomes.tsv");
+    let mut job = place.start(&format!(
+        "run customers --input - --concurrency 16 --json --outcomes outcomes.tsv {PATIENT}"
+    ));
     let feed = Feed::start(job.input());
     for _ in 0..3 {
         feed.wait_for(500);
