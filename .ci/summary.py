@@ -24,7 +24,8 @@ for line in (logs / "test.log").read_text(errors="replace").splitlines():
 checks = (logs / "checks.log").read_text(errors="replace").splitlines() if (logs / "checks.log").exists() else []
 ok = [line for line in checks if line.startswith("ok ")]
 bad = [line for line in checks if line.startswith("FAILED ")]
-rows.append((".ci/checks.py", [len(ok), len(bad), 0]))
+skipped = [line for line in checks if line.startswith("SKIPPED ")]
+rows.append((".ci/checks.py", [len(ok), len(bad), len(skipped)]))
 
 print(f"{'tests':<48} {'passed':>8} {'failed':>8} {'ignored':>8}")
 for name, numbers in rows:

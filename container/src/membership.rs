@@ -38,7 +38,7 @@ use monofil_transport::{Endpoint, Instant, Io, Stream};
 pub use self::config::MembershipConfig;
 use self::directory::Pulls;
 pub(crate) use self::directory::kind_on_wire;
-use self::members::Cards;
+use self::members::{Cards, HeardDown};
 pub(crate) use self::members::{Known, Members, Place};
 pub(crate) use self::packet::answer_alive;
 use self::packet::{Bytes, Card, Identity, Packet, Refused};
@@ -594,24 +594,28 @@ impl Core {
         let interval = membership.probe_interval;
         let node = NodeId::from_wire(&datagram.sender);
         let known = node.and_then(|node| membership.members.get_mut(&node));
-        // One that was told has a while to come back.
-        let unheeding = known.filter(|known| {
-            !known.up
-                && known.identity.life == datagram.sender_incarnation
-                && now.since(known.since) > interval * 3
-        });
-        if let Some(known) = unheeding {
-            let often = known
-                .heard_down
-                .is_some_and(|at| now.since(at) < interval * 60);
-            if !often {
-                tracing::warn!(
-                    node = %self.name, member = %known.name(), address = %known.identity.address, %from,
-                    "a member that is held to be down is heard: nothing reaches it where it says that it is"
-                );
-            }
-            known.heard_down = Some(now);
+        let of_this_life =
+            known.filter(|known| !known.up && known.identity.life == datagram.sender_incarnation);
+        let Some(known) = of_this_life else {
+            return;
+        };
+        // Whoever was stopped or cut off is heard before it has been told, and has a while to come back.
+        let again = known
+            .heard_down
+            .filter(|heard| now.since(heard.last) < interval * 60);
+        let first = again.map_or(now, |heard| heard.first);
+        let unheeding = now.since(first) > interval * 3;
+        if unheeding && !again.is_some_and(|heard| heard.reported) {
+            tracing::warn!(
+                node = %self.name, member = %known.name(), address = %known.identity.address, %from,
+                "a member that is held to be down is heard: nothing reaches it where it says that it is"
+            );
         }
+        known.heard_down = Some(HeardDown {
+            first,
+            last: now,
+            reported: unheeding,
+        });
     }
 
     /// Clears a member of suspicion that cannot speak for itself, because a handler holds its thread.
@@ -750,7 +754,10 @@ impl Core {
             .collect();
         let state = |known: &members::Known| match states.get(&known.identity.node) {
             _ if !known.up => {
-                let fresh = |at: &Instant| self.now.since(*at) < membership.probe_interval * 60;
+                let interval = membership.probe_interval;
+                let fresh = |heard: &HeardDown| {
+                    heard.reported && self.now.since(heard.last) < interval * 60
+                };
                 match known.heard_down.filter(fresh) {
                     Some(_) => MemberState::Unreachable,
                     None => MemberState::Down,

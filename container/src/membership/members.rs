@@ -25,12 +25,21 @@ pub(crate) struct Known {
     /// It can be found by what its entry says.
     found: bool,
     /// It spoke while it was held to be down.
-    pub(crate) heard_down: Option<Instant>,
+    pub(crate) heard_down: Option<HeardDown>,
     /// A handler holds its thread, as was said last.
     pub(crate) busy: Option<(Name, Instant)>,
     /// When its entry was last asked for, and how often in vain.
     pub(super) asked: Option<Instant>,
     pub(super) attempts: u32,
+}
+
+/// That a member spoke while it was held to be down.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeardDown {
+    pub(crate) first: Instant,
+    pub(crate) last: Instant,
+    /// It had time enough to come back, and nothing reaches it, then.
+    pub(crate) reported: bool,
 }
 
 impl Known {

@@ -43,6 +43,29 @@ fn a_node_that_was_stopped_comes_back_by_itself() {
 }
 
 #[test]
+fn who_was_cut_off_and_comes_back_is_never_said_to_be_unreachable() {
+    for seed in test_seeds(10) {
+        let mut village = Village::new(seed);
+        let nodes = village.settle(5);
+        let (rest, away) = (&nodes[..4], nodes[4]);
+        part(&mut village, rest, &[away], true);
+        village.run(SECOND * 20);
+        part(&mut village, rest, &[away], false);
+        village.wait_until(
+            SECOND * 30,
+            &format!("it is back, seed {seed}"),
+            |village| {
+                for (one, name) in rest.iter().map(|it| (*it, "n4")).chain([(away, "n0")]) {
+                    let state = village.state(one, name);
+                    assert_ne!(state, Some(MemberState::Unreachable), "seed {seed}");
+                }
+                village.is_whole(&nodes)
+            },
+        );
+    }
+}
+
+#[test]
 fn a_way_that_is_cut_takes_nobody_out() {
     for seed in test_seeds(10) {
         let mut village = Village::new(seed);
