@@ -19,7 +19,6 @@ mod overflow;
 mod rate;
 mod spill;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use monofil_transport::Instant;
@@ -33,7 +32,7 @@ pub use self::limit::{
 };
 pub(crate) use self::overflow::Passed;
 pub use self::overflow::{Overflow, OverflowConfig};
-pub(crate) use self::spill::Spill;
+pub(crate) use self::spill::{Spill, Target, part_of};
 use crate::core::{Core, Purpose, Timer};
 use crate::error::Rejection;
 use crate::instance::Instance;
@@ -54,8 +53,8 @@ pub(crate) struct Capacity {
     node: Guard,
     pub(crate) flows: Flows,
     overflow: OverflowConfig,
-    /// Calls that were passed on and have no answer yet, by who has them.
-    passed: BTreeMap<usize, usize>,
+    /// Calls that were passed on and have no answer yet.
+    passed: usize,
     changes: Changes<(Holder, Limit)>,
     timer: Option<(Instant, TimerKey)>,
 }
@@ -64,7 +63,7 @@ impl Capacity {
     pub(crate) fn new(limits: &NodeLimits, overflow: OverflowConfig) -> Self {
         Self {
             overflow,
-            passed: BTreeMap::new(),
+            passed: 0,
             node: Guard::new(|limit| limit.of_node(limits)),
             flows: Flows::default(),
             changes: Changes::default(),
@@ -80,8 +79,8 @@ impl Capacity {
     }
 
     /// Tells whether calls that were passed on have no answer yet.
-    pub(crate) fn has_passed(&self) -> bool {
-        !self.passed.is_empty()
+    pub(crate) const fn has_passed(&self) -> bool {
+        self.passed > 0
     }
 }
 

@@ -42,6 +42,11 @@ impl Delay {
         self.target = target;
     }
 
+    /// Tells whether messages stand in the queue for too long, as far as came out lately.
+    pub(crate) fn is_overloaded(&self, now: Instant) -> bool {
+        self.overloaded && self.ends.is_some_and(|ends| now < ends + INTERVAL)
+    }
+
     /// A message comes out of the queue after so long. Tells whether it has waited too long to be handled.
     pub(crate) fn dequeued(&mut self, now: Instant, waited: Duration) -> bool {
         match self.ends {

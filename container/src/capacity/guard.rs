@@ -7,6 +7,7 @@ use monofil_transport::Instant;
 use super::delay::{Delay, INTERVAL};
 use super::limit::{Limit, UNLIMITED};
 use super::rate::Rate;
+use super::spill::{WHOLE, part_of};
 
 /// What is there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,6 +163,18 @@ impl Guard {
         Ok(())
     }
 
+    /// Returns how much of the limit that is nearest is used, in millionths; all of it where messages stand in the
+    /// queue for too long.
+    pub(crate) fn part(&self, now: Instant, load: Load) -> u64 {
+        let delay = self.metered.as_ref().and_then(|it| it.delay.as_ref());
+        if delay.is_some_and(|delay| delay.is_overloaded(now)) {
+            return WHOLE;
+        }
+        part_of(load.messages, self.messages)
+            .max(part_of(load.bytes, self.bytes))
+            .max(part_of(load.in_flight, self.in_flight))
+    }
+
     /// Notes that a message was admitted.
     #[inline]
     pub(crate) fn admitted(&mut self, now: Instant, bytes: u64) {
@@ -228,6 +241,38 @@ mod tests {
             let got = refusal.map(|it| (it.limit, it.value, it.observed));
             assert_eq!(got, expected, "row {number}");
         }
+    }
+
+    #[test]
+    fn how_near_the_nearest_limit_is() {
+        use Limit::{InFlight, QueueBytes, QueueMessages, QueueTime};
+        let all = [
+            (QueueMessages, 10),
+            (QueueBytes, 1000),
+            (InFlight, 20),
+            (QueueTime, 5000),
+        ];
+        let mut guard = guard(&all);
+        let now = Instant::ZERO + Duration::from_secs(1);
+        for (load, percent) in [
+            (load(0, 0, 0), 0),
+            (load(5, 100, 6), 50),
+            (load(5, 900, 6), 90),
+            (load(5, 900, 19), 95),
+            (load(12, 0, 13), 120),
+        ] {
+            assert_eq!(guard.part(now, load), percent * 10_000, "{load:?}");
+        }
+        // What comes out has waited for too long, for longer than an interval.
+        let mut last = now;
+        for step in 0..30 {
+            last = now + Duration::from_millis(10 * step);
+            guard.dequeued(last, last - Duration::from_millis(8));
+        }
+        assert_eq!(guard.part(last, load(1, 0, 1)), WHOLE);
+        // Nothing has come out for a while: nobody knows.
+        let later = last + Duration::from_secs(1);
+        assert_eq!(guard.part(later, load(1, 0, 1)), WHOLE / 10);
     }
 
     #[test]

@@ -10,24 +10,25 @@
 //! A call that is spilled is a call of this node from then on, whose answer is passed on ([`Answer::Passed`]). A cast
 //! stays in this node's ledger until the other one has settled it, and only then is it settled here: if either node
 //! dies its sender hears of that. A message carries how often it was passed on, and at which distances. It is not spilled
-//! twice at one, and never to where it came from.
+//! twice at one, and never to where it came from: from machine to machine once, and once on each machine at most.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use monofil_proto::wire::Kind;
 
-use super::limit::Limit;
-use super::spill::Spill;
+use super::spill::{Spill, Target};
 use crate::calls::{Answer, Destination, Origin, OutgoingCall, Served};
 use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::parcel::Parcel;
-use crate::{CallError, ComponentKind, Name};
+use crate::{CallError, ComponentKind, Distance, Limit, Name};
 
-/// The bit of [`Envelope::spilled`] that says: between nodes of a network.
-const NETWORK: u8 = 4;
+/// Returns the bit of [`Envelope::spilled`] that says that it was spilled at a distance.
+const fn bit(distance: Distance) -> u8 {
+    1 << distance as u8
+}
 
 /// What becomes of a message that an instance has no room for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,9 +39,11 @@ pub enum Overflow {
     Bounce,
     /// It waits beyond the instance's own limit, as long as the node has room; then it is refused.
     Queue,
-    /// Another node that runs the component gets it, if that may have several instances: a growing share from nine tenths of a limit on, everything that
-    /// has no room. Where nobody is known to have room it is refused. So are calls that are answered with a stream,
-    /// messages with a key, and all of a component of which there is to be one.
+    /// Another node that runs the component gets it, if that may have several instances: a growing share from nine
+    /// tenths of a limit on, or while messages stand in the queue for too long, and everything that has no room. The
+    /// nearest is chosen; the share goes only to who is less full by ten points at least. Where nobody is known to have
+    /// room it is refused. So are calls that are answered with a stream, messages with a key, and all of a component of
+    /// which there is to be one.
     Spill,
     /// A cast is gone, and counted. A call is refused.
     Drop,
@@ -118,26 +121,15 @@ impl Core {
         index: usize,
         envelope: Parcel,
     ) -> Result<Result<(), CallError>, Parcel> {
-        let instance = &mut self.instances[index];
-        let (load, guard) = (instance.occupancy(), &instance.guard);
-        // Of several limits the one that is nearest.
-        let parts = [
-            (load.messages, guard.get(Limit::QueueMessages)),
-            (load.bytes, guard.get(Limit::QueueBytes)),
-            (load.in_flight, guard.get(Limit::InFlight)),
-        ];
-        let nearest = parts.into_iter().max_by(|(a, b), (c, d)| {
-            // a/b against c/d
-            (u128::from(*a) * u128::from(*d)).cmp(&(u128::from(*c) * u128::from(*b)))
-        });
-        let (used, limit) = nearest.unwrap_or_default();
         let now = self.now;
-        let goes = (instance.spill.as_mut()).is_some_and(|spill| spill.goes(now, used, limit));
+        let instance = &mut self.instances[index];
+        let part = instance.guard.part(now, instance.occupancy());
+        let goes = (instance.spill.as_mut()).is_some_and(|spill| spill.goes(now, part));
         if !goes || self.overflow_of(index, &envelope.heading().flow) != Overflow::Spill {
             return Err(envelope);
         }
-        match self.spill_target(index, &envelope) {
-            Some(peer) => Ok(self.pass_on(index, peer, envelope)),
+        match self.spill_target(index, &envelope, Some(part)) {
+            Some(target) => Ok(self.pass_on(index, target, envelope)),
             None => Err(envelope),
         }
     }
@@ -165,8 +157,8 @@ impl Core {
                     Err(error) => error,
                 }
             }
-            Overflow::Spill => match self.spill_target(index, &envelope) {
-                Some(peer) => return self.pass_on(index, peer, envelope),
+            Overflow::Spill => match self.spill_target(index, &envelope, None) {
+                Some(target) => return self.pass_on(index, target, envelope),
                 None => error,
             },
             Overflow::Drop if envelope.kind != Kind::Call => {
@@ -182,10 +174,16 @@ impl Core {
         Err(error)
     }
 
-    /// Finds a node that may take a message; `None` if it stays or nobody is known to.
-    fn spill_target(&mut self, index: usize, envelope: &Envelope) -> Option<usize> {
+    /// Finds a node that may take a message; `None` if it stays or nobody is known to. `own`: how full the instance is,
+    /// if it could keep it.
+    fn spill_target(
+        &mut self,
+        index: usize,
+        envelope: &Envelope,
+        own: Option<u64>,
+    ) -> Option<Target> {
         let streams = envelope.kind == Kind::Call && envelope.credit > 0;
-        if envelope.spilled & NETWORK != 0 || streams || self.calls.len() >= self.calls_max() {
+        if streams || self.calls.len() >= self.calls_max() {
             return None;
         }
         let from = match envelope.origin {
@@ -202,46 +200,28 @@ impl Core {
         if !elsewhere_too {
             return None;
         }
-        let mut places = self.fit_nodes(envelope);
-        places.sort_unstable();
-        let now = self.now;
-        let spill = self.instances[index].spill.as_ref()?;
-        places.retain(|index| {
-            let peer = self.peers.get(*index);
+        let own_limit = self.instances[index].guard.get(Limit::QueueMessages);
+        let mut targets = self.spill_targets(envelope, own_limit);
+        targets.retain(|it| {
+            let peer = self.peers.get(it.peer);
             // Whoever numbers nothing does not say what became of a cast.
             let tells = peer.is_some_and(|peer| !peer.link.is_unnumbered());
-            Some(*index) != from && tells && spill.may_take(now, *index)
+            Some(it.peer) != from && tells && envelope.spilled & bit(it.distance) == 0
         });
-        // The better of two: always the best would be the best of all senders at once.
-        let draw = |core: &mut Self, count: usize| {
-            usize::try_from(core.random.below(count as u64)).unwrap_or_default()
-        };
-        match places[..] {
-            [] => None,
-            [only] => Some(only),
-            _ => {
-                let first = draw(self, places.len());
-                let other = (first + 1 + draw(self, places.len() - 1)) % places.len();
-                let (first, other) = (places[first], places[other]);
-                let under_way = |peer| self.capacity.passed.get(&peer).copied().unwrap_or(0);
-                Some(if under_way(other) < under_way(first) {
-                    other
-                } else {
-                    first
-                })
-            }
-        }
+        let spill = self.instances[index].spill.as_ref()?;
+        spill.choose(self.now, own, targets, &mut self.random)
     }
 
     /// Passes a message on. What comes of it there comes of it here.
     fn pass_on(
         &mut self,
         index: usize,
-        peer: usize,
+        target: Target,
         mut envelope: Parcel,
     ) -> Result<(), CallError> {
+        let peer = target.peer;
         envelope.hops = envelope.hops.saturating_add(1);
-        envelope.spilled |= NETWORK;
+        envelope.spilled |= bit(target.distance);
         self.counters.add(Counter::Spilled);
         let origin = envelope.origin;
         if envelope.kind != Kind::Call {
@@ -280,7 +260,7 @@ impl Core {
         if let Some(call) = self.calls.get_mut(id) {
             call.timer = Some(timer);
         }
-        *self.capacity.passed.entry(peer).or_default() += 1;
+        self.capacity.passed += 1;
         if let Some(key) = origin.served_key() {
             self.set_served(key, Some(Served::Passed(id)));
         }
@@ -307,7 +287,7 @@ impl Core {
                 spill.was_full(now, peer, pause);
             }
         }
-        self.forget_passed(peer);
+        self.capacity.passed -= 1;
         if let Some(key) = origin.served_key() {
             self.set_served(key, None);
         }
@@ -319,22 +299,13 @@ impl Core {
         let Some(Answer::Passed(passed)) = self.calls.get(id).map(|call| &call.answer) else {
             return;
         };
-        let Passed { origin, peer, .. } = **passed;
+        let Passed { origin, .. } = **passed;
         self.drop_call(id);
-        self.forget_passed(peer);
+        self.capacity.passed -= 1;
         if let Some(key) = origin.served_key() {
             self.set_served(key, None);
         }
         self.conclude(&origin, Err(CallError::Cancelled));
-    }
-
-    fn forget_passed(&mut self, peer: usize) {
-        if let Some(count) = self.capacity.passed.get_mut(&peer) {
-            *count -= 1;
-            if *count == 0 {
-                self.capacity.passed.remove(&peer);
-            }
-        }
     }
 }
 

@@ -1,31 +1,61 @@
-//! How much of what comes to an instance goes to others of its kind.
+//! How much of what comes to an instance goes to others of its kind, and to which of them.
 //!
 //! The share rises while the instance is nearly full and falls while it has room; between the two it stays. It changes
 //! slowly, and does not turn round at once: others need time to show what they can take, and a share that follows the
-//! queue closely would throw the whole load from one instance to another and back.
+//! queue closely would throw the whole load from one instance to another and back. For the same reason it rises no
+//! further once the queue gets shorter, and falls no further once that gets longer: it is where it should be.
 //!
 //! ```text
 //!   of a limit   0 ────────── 70 % ─────────── 90 % ────────── 100 %
 //!   the share        falls           stays            rises      what has no room goes elsewhere in any case
 //! ```
+//!
+//! How full others are is known by what they said with their last frame, and by what was sent to them since. The share
+//! goes to the nearest of those that are less full by ten points at least: instances that differ by less are left as
+//! they are, since they would only throw it from one to the other. What has no room here goes to the nearest that has
+//! refused nothing lately. Of several that are equally near two are drawn, and the less full one gets it.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use monofil_transport::Instant;
+use monofil_transport::{Instant, Stream};
+
+use crate::Distance;
 
 /// Parts of a limit, and of what comes, are in millionths.
-const WHOLE: u64 = 1_000_000;
+pub(crate) const WHOLE: u64 = 1_000_000;
 /// From here on the share rises.
 const FROM: u64 = 900_000;
 /// Below this it falls.
 const BACK: u64 = 700_000;
 /// How long it keeps its direction.
 const DWELL: Duration = Duration::from_secs(5);
+/// How often is looked whether the queue gets longer or shorter.
+const LOOK: Duration = Duration::from_millis(500);
 /// How much it changes in a second, at most.
 const RAMP: u64 = 100_000;
+/// Who is not less full by so much gets nothing of the share.
+const TOLERANCE: u64 = 100_000;
 /// Nodes that are remembered to have had no room.
 const FULL_MAX: usize = 64;
+
+/// Returns how much of a limit is used, in millionths.
+pub(crate) fn part_of(used: u64, limit: u64) -> u64 {
+    match limit {
+        0 => WHOLE,
+        _ => used.saturating_mul(WHOLE) / limit,
+    }
+}
+
+/// Another node that runs the component, as far as is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) peer: usize,
+    pub(crate) distance: Distance,
+    /// How much of what it takes is there already, in millionths.
+    pub(crate) part: u64,
+}
 
 /// Where the share goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +72,9 @@ pub(crate) struct Spill {
     /// The last direction that was none of staying, and since when.
     turned: Option<(Direction, Instant)>,
     seen: Instant,
+    /// When was looked last, and how full it was then; and whether that is more than before.
+    looked: (Instant, u64),
+    trend: Ordering,
     /// What is owed of the share: at a whole, the next goes.
     owed: u64,
     /// Nodes that had no room, and until when they are left alone.
@@ -54,6 +87,8 @@ impl Spill {
             share: 0,
             turned: None,
             seen: Instant::ZERO,
+            looked: (Instant::ZERO, 0),
+            trend: Ordering::Equal,
             owed: 0,
             full: BTreeMap::new(),
         }
@@ -67,11 +102,7 @@ impl Spill {
 
     /// Notes how full the instance is as a message comes, in parts of its limit, and tells whether that message is one
     /// of those that go elsewhere.
-    pub(crate) fn goes(&mut self, now: Instant, used: u64, limit: u64) -> bool {
-        let part = match limit {
-            0 => WHOLE,
-            _ => used.saturating_mul(WHOLE) / limit,
-        };
+    pub(crate) fn goes(&mut self, now: Instant, part: u64) -> bool {
         self.follow(now, part);
         self.owed += self.share;
         let goes = self.owed >= WHOLE;
@@ -90,11 +121,19 @@ impl Spill {
         // After a pause nobody knows how it was meanwhile: it counts as one step.
         let passed = now.since(self.seen).min(Duration::from_secs(1));
         self.seen = now;
+        if now.since(self.looked.0) >= LOOK {
+            self.trend = part.cmp(&self.looked.1);
+            self.looked = (now, part);
+        }
         let too_soon =
             |(last, since): (Direction, Instant)| last != wanted && now.since(since) < DWELL;
-        // A share of nothing falls no further: that is no direction to be kept.
-        let is_over = wanted == Direction::Falls && self.share == 0;
-        if wanted == Direction::Stays || is_over || self.turned.is_some_and(too_soon) {
+        // What has its effect goes no further, nor does a share of nothing fall: that is no direction to be kept.
+        let is_over = match (wanted, self.trend) {
+            (Direction::Rises, trend) => trend == Ordering::Less,
+            (Direction::Falls, trend) => trend == Ordering::Greater || self.share == 0,
+            (Direction::Stays, _) => true,
+        };
+        if is_over || self.turned.is_some_and(too_soon) {
             return;
         }
         if self.turned.is_none_or(|(last, _)| last != wanted) {
@@ -116,8 +155,39 @@ impl Spill {
     }
 
     /// Tells whether a node may have room.
-    pub(crate) fn may_take(&self, now: Instant, peer: usize) -> bool {
+    fn may_take(&self, now: Instant, peer: usize) -> bool {
         self.full.get(&peer).is_none_or(|until| *until <= now)
+    }
+
+    /// Returns who gets a message, if anybody does. `own`: how full the instance is, if it could keep the message.
+    pub(crate) fn choose(
+        &self,
+        now: Instant,
+        own: Option<u64>,
+        mut targets: Vec<Target>,
+        random: &mut Stream,
+    ) -> Option<Target> {
+        targets.retain(|it| {
+            let is_emptier = own.is_none_or(|own| it.part + TOLERANCE <= own);
+            is_emptier && self.may_take(now, it.peer)
+        });
+        let nearest = targets.iter().map(|it| it.distance).min()?;
+        targets.retain(|it| it.distance == nearest);
+        let mut draw = |count: usize| usize::try_from(random.below(count as u64)).unwrap_or(0);
+        // The better of two: always the best would be the best of all senders at once.
+        match targets[..] {
+            [only] => Some(only),
+            _ => {
+                let first = draw(targets.len());
+                let other = (first + 1 + draw(targets.len() - 1)) % targets.len();
+                let (first, other) = (targets[first], targets[other]);
+                Some(if other.part < first.part {
+                    other
+                } else {
+                    first
+                })
+            }
+        }
     }
 }
 
@@ -133,7 +203,7 @@ mod tests {
     fn run(spill: &mut Spill, from: u64, to: u64, percent: u64) -> usize {
         let times = (from..to).step_by(10);
         times
-            .filter(|time| spill.goes(at(*time), percent, 100))
+            .filter(|time| spill.goes(at(*time), part_of(percent, 100)))
             .count()
     }
 
@@ -160,6 +230,28 @@ mod tests {
     }
 
     #[test]
+    fn the_share_finds_its_place_and_stays_there() {
+        // Half as much again comes as is handled: one of each 8 ms, and one of each 12 ms is done, of 50 at most.
+        let mut spill = Spill::new();
+        let (mut queued, mut shares) = (0_u64, Vec::new());
+        for millis in 0..120_000 {
+            if millis % 12 == 0 {
+                queued = queued.saturating_sub(1);
+            }
+            if millis % 8 == 0 && !spill.goes(at(millis), part_of(queued, 50)) && queued < 50 {
+                queued += 1;
+            }
+            if millis >= 10_000 {
+                shares.push(spill.share());
+            }
+        }
+        let (least, most) = (shares.iter().min(), shares.iter().max());
+        let (least, most) = (least.expect("some"), most.expect("some"));
+        // A third has to go, give or take ten points.
+        assert!(*least >= 233_000 && *most <= 433_000, "{least} {most}");
+    }
+
+    #[test]
     fn as_many_go_as_the_share_says() {
         let mut spill = Spill::new();
         run(&mut spill, 0, 3000, 95);
@@ -177,7 +269,7 @@ mod tests {
         assert!(run(&mut spill, 0, 11_000, 0) == 0);
         let mut closed = Spill::new();
         for time in (0..11_000).step_by(10) {
-            closed.goes(at(time), 0, 0);
+            closed.goes(at(time), part_of(0, 0));
         }
         assert_eq!(closed.share(), WHOLE);
     }
@@ -192,5 +284,55 @@ mod tests {
             spill.was_full(at(60), peer, Duration::from_secs(1));
         }
         assert!(spill.full.len() <= FULL_MAX);
+    }
+
+    #[test]
+    fn who_gets_a_message() {
+        use Distance::{Host, Network};
+        let target = |(peer, distance, percent): (usize, Distance, u64)| Target {
+            peer,
+            distance,
+            part: part_of(percent, 100),
+        };
+        // How full the instance is in percent, if it could keep the message; others, of which 9 has refused one;
+        // who may get it.
+        type Row<'a> = (Option<u64>, &'a [(usize, Distance, u64)], &'a [usize]);
+        let table: [Row<'_>; 11] = [
+            (Some(95), &[], &[]),
+            (Some(95), &[(1, Network, 20)], &[1]),
+            (Some(95), &[(1, Network, 85)], &[1]),
+            // Within the tolerance.
+            (Some(95), &[(1, Network, 86)], &[]),
+            (Some(95), &[(1, Host, 90), (2, Network, 20)], &[2]),
+            // The nearest, however much emptier others are.
+            (Some(95), &[(1, Network, 0), (2, Host, 60)], &[2]),
+            (Some(95), &[(1, Host, 30), (2, Host, 50)], &[1]),
+            (
+                Some(95),
+                &[(1, Host, 30), (2, Host, 50), (3, Host, 80)],
+                &[1, 2],
+            ),
+            (Some(95), &[(9, Host, 10), (2, Network, 50)], &[2]),
+            // It has no room: anybody who may have some.
+            (None, &[(1, Host, 99), (2, Network, 20)], &[1]),
+            (None, &[(9, Host, 10)], &[]),
+        ];
+        let mut spill = Spill::new();
+        spill.was_full(at(0), 9, Duration::from_secs(10));
+        let mut random = Stream::new(1, "spill");
+        for (number, (own, targets, expected)) in table.into_iter().enumerate() {
+            let own = own.map(|percent| part_of(percent, 100));
+            let mut got = std::collections::BTreeSet::new();
+            for _ in 0..100 {
+                let targets = targets.iter().copied().map(target).collect();
+                got.extend(
+                    spill
+                        .choose(at(1), own, targets, &mut random)
+                        .map(|it| it.peer),
+                );
+            }
+            let got: Vec<_> = got.into_iter().collect();
+            assert_eq!(got, expected, "row {number}");
+        }
     }
 }

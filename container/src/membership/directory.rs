@@ -155,7 +155,9 @@ impl Core {
             let entry = all.entry(instance.name.as_str()).or_default();
             entry.name = instance.name.as_str().to_owned();
             entry.instances += 1;
-            entry.queue_messages_max += instance.guard.get(Limit::QueueMessages);
+            let queue = instance.guard.get(Limit::QueueMessages);
+            let takes = queue.min(instance.guard.get(Limit::InFlight));
+            entry.queue_messages_max = entry.queue_messages_max.saturating_add(takes);
             entry.kind = kind_on_wire(instance.kind).into();
             entry.version = instance.version.as_str().to_owned();
             if entry.instances == 1 {

@@ -88,6 +88,8 @@ pub(crate) struct Place {
     pub(crate) host: Name,
     pub(crate) kind: ComponentKind,
     pub(crate) instances: u32,
+    /// Messages that all of them take.
+    pub(crate) capacity: u64,
 }
 
 /// All of them. What runs where is known of those that are up.
@@ -252,6 +254,7 @@ impl Members {
                 host: entry.host.as_str().into(),
                 kind: kind_of(component),
                 instances: component.instances,
+                capacity: component.queue_messages_max,
                 endpoint,
             };
             let places = Rc::make_mut(self.components.entry(name).or_default());

@@ -62,6 +62,8 @@ pub(crate) struct Candidate<I> {
     pub(crate) standing: Standing,
     /// Messages before a new one.
     pub(crate) load: u64,
+    /// Messages that its instances take; 0: not known.
+    pub(crate) capacity: u64,
     pub(crate) verdict: Verdict,
 }
 

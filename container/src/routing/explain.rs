@@ -169,6 +169,7 @@ impl Core {
                 distance,
                 standing,
                 load: 0,
+                capacity: 0,
                 verdict: Verdict::Chosen,
             });
             places.push(PlaceExplanation {

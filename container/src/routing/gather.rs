@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::{Ask, Candidate, ComponentKind, Distance, Standing, Verdict, narrow, pick, token};
+use crate::capacity::{Target, part_of};
 use crate::core::Core;
 use crate::envelope::{Chain, Envelope, chain_links};
 use crate::heading::Heading;
@@ -74,6 +75,17 @@ pub(crate) enum Choice {
     Draining,
     /// Nobody is known to run it.
     Nobody,
+}
+
+/// What is known of a node that runs it.
+#[derive(Clone, Copy)]
+struct Site {
+    token: u64,
+    distance: Distance,
+    /// 0: it does not say.
+    instances: u32,
+    /// Messages that they take; 0: it does not say.
+    capacity: u64,
 }
 
 impl Core {
@@ -185,9 +197,13 @@ impl Core {
         for index in 0..endpoints {
             let endpoint = self.directory.locate(sought.name.as_str())[index].clone();
             if let Some(peer) = self.peers.by_endpoint(&endpoint) {
-                let distance = self.routing.distance(&Name::empty(), &endpoint);
-                let token = token(endpoint.as_str());
-                self.add_node(sought, out, peer, token, distance, 0);
+                let site = Site {
+                    token: token(endpoint.as_str()),
+                    distance: self.routing.distance(&Name::empty(), &endpoint),
+                    instances: 0,
+                    capacity: 0,
+                };
+                self.add_node(sought, out, peer, site);
             }
         }
         let places = self.places(sought.name);
@@ -196,7 +212,12 @@ impl Core {
             .any(|place| place.kind == ComponentKind::Keyed);
         for (index, place) in places.iter().enumerate() {
             kind = kind.min(place.kind);
-            let distance = self.routing.distance(&place.host, &place.endpoint);
+            let site = Site {
+                token: place.token,
+                distance: self.routing.distance(&place.host, &place.endpoint),
+                instances: place.instances,
+                capacity: place.capacity,
+            };
             // Not everybody who runs it is connected to, only because it could be. A key's owner is, whoever it is.
             let peer = if index < DIALED_MAX && !is_keyed {
                 self.reach(place)
@@ -204,16 +225,15 @@ impl Core {
                 self.known(place)
             };
             match peer {
-                Some(peer) => {
-                    self.add_node(sought, out, peer, place.token, distance, place.instances);
-                }
+                Some(peer) => self.add_node(sought, out, peer, site),
                 None => out.push(Candidate {
                     id: Where::Member(index),
-                    token: place.token,
+                    token: site.token,
                     instance: 0,
-                    distance,
+                    distance: site.distance,
                     standing: Standing::Away,
                     load: 0,
+                    capacity: site.capacity,
                     verdict: Verdict::Chosen,
                 }),
             }
@@ -258,6 +278,7 @@ impl Core {
                 distance: Distance::Process,
                 standing,
                 load: instance.load() as u64,
+                capacity: 0,
                 verdict: Verdict::Chosen,
             });
         }
@@ -268,9 +289,7 @@ impl Core {
         sought: &Sought<'_>,
         out: &mut Vec<Candidate<Where>>,
         index: usize,
-        token: u64,
-        distance: Distance,
-        instances: u32,
+        site: Site,
     ) {
         let Some(peer) = self.peers.get(index) else {
             return;
@@ -287,7 +306,7 @@ impl Core {
                 .count()
         };
         // Where one waits another may be free: that node knows.
-        let waits = peer.node.map_or(0, waiting) >= (instances.max(1)) as usize;
+        let waits = peer.node.map_or(0, waiting) >= site.instances.max(1) as usize;
         let standing = if peer.draining {
             Standing::Draining
         } else if waits {
@@ -305,11 +324,12 @@ impl Core {
         };
         out.push(Candidate {
             id: Where::Peer(index),
-            token,
+            token: site.token,
             instance: 0,
-            distance,
+            distance: site.distance,
             standing,
             load: peer.load(self.now),
+            capacity: site.capacity,
             verdict: Verdict::Chosen,
         });
     }
@@ -323,15 +343,23 @@ impl Core {
         Some(ejected.until)
     }
 
-    /// Returns the other nodes that can take a message now, as far as is known here.
-    pub(crate) fn fit_nodes(&mut self, envelope: &Envelope) -> Vec<usize> {
+    /// Returns the other nodes that can take a message now, as far as is known here, and how full they are. Who does
+    /// not say how much it takes is believed to take `usual`.
+    pub(crate) fn spill_targets(&mut self, envelope: &Envelope, usual: u64) -> Vec<Target> {
         let mut candidates = Vec::new();
         self.gather(&Sought::of(envelope, None), &mut candidates);
-        let fit = |it: &Candidate<Where>| match it.id {
-            Where::Peer(index) if it.standing == Standing::Fit => Some(index),
+        let target = |it: &Candidate<Where>| match it.id {
+            Where::Peer(peer) if it.standing == Standing::Fit => Some(Target {
+                peer,
+                distance: it.distance,
+                part: match it.capacity {
+                    0 => part_of(it.load, usual),
+                    capacity => part_of(it.load, capacity),
+                },
+            }),
             _ => None,
         };
-        candidates.iter().filter_map(fit).collect()
+        candidates.iter().filter_map(target).collect()
     }
 
     /// Returns all that a call may go to, for one that is to be taken out.

@@ -12,6 +12,7 @@ fn place(id: usize, distance: Distance, standing: Standing, load: u64) -> Place 
         distance,
         standing,
         load,
+        capacity: 0,
         verdict: Verdict::Chosen,
     }
 }

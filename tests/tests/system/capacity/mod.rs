@@ -2,7 +2,9 @@
 
 mod live;
 mod overflow;
+mod plot;
 mod queue_time;
+mod ramp;
 mod senders;
 
 use std::time::Duration;
