@@ -15,7 +15,7 @@ mod value;
 
 pub(crate) use keys::{known_keys, show};
 pub(crate) use layers::Layers;
-pub(crate) use settings::{LogFormat, Settings, Supervision};
+pub(crate) use settings::{FlowSettings, LogFormat, Settings, Supervision};
 pub(crate) use value::{parse_count, parse_size, parse_time, show_size, show_time};
 
 use crate::Layout;

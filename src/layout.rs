@@ -15,15 +15,16 @@ mod up;
 mod watch;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::app::Definition;
-use crate::config::Settings;
+use crate::config::{FlowSettings, Settings};
 use crate::exit::Failure;
 use crate::job::JobRun;
 use crate::{
     ComponentSpec, Container, ContainerConfig, Distance, Horizon, Horizons, Layout, Name, NodeId,
-    StaticDirectory,
+    OverflowConfig, StaticDirectory,
 };
 
 pub(crate) use explore::{Simulated, explore, quietly, scenario};
@@ -61,7 +62,12 @@ impl Run {
             network: settings.network.clone(),
             directory: Box::new(directory),
             limits: settings.node,
-            overflow: settings.overflow.clone(),
+            flows: self.flows(|flow| Some(flow.limits)),
+            overflow: OverflowConfig {
+                network: settings.network_overflow,
+                app: settings.app_overflow,
+                flows: self.flows(|flow| flow.overflow),
+            },
             link: settings.link,
             default_deadline: settings.default_deadline,
             drain_deadline: settings.drain_deadline,
@@ -73,6 +79,13 @@ impl Run {
             host: settings.machine.as_deref().unwrap_or_default().into(),
             ..ContainerConfig::new(&self.app, name)
         }
+    }
+
+    /// Collects one thing of all flows of which something is set.
+    fn flows<T>(&self, of: impl Fn(&FlowSettings) -> Option<T>) -> BTreeMap<Name, T> {
+        let flows = self.settings.flows.iter();
+        let set = flows.filter_map(|(name, flow)| Some((Name::from(name.as_str()), of(flow)?)));
+        set.collect()
     }
 
     fn horizons(&self) -> Horizons {

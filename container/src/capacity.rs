@@ -19,6 +19,7 @@ mod overflow;
 mod rate;
 mod spill;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use monofil_transport::Instant;
@@ -28,7 +29,7 @@ use self::flows::{FLOWS_MAX, Flows};
 pub(crate) use self::guard::{Guard, Load, Refusal};
 use self::limit::UNLIMITED;
 pub use self::limit::{
-    Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
+    FlowLimits, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
 };
 pub(crate) use self::overflow::Passed;
 pub use self::overflow::{Overflow, OverflowConfig};
@@ -60,12 +61,16 @@ pub(crate) struct Capacity {
 }
 
 impl Capacity {
-    pub(crate) fn new(limits: &NodeLimits, overflow: OverflowConfig) -> Self {
+    pub(crate) fn new(
+        limits: &NodeLimits,
+        flows: BTreeMap<Name, FlowLimits>,
+        overflow: OverflowConfig,
+    ) -> Self {
         Self {
             overflow,
             passed: 0,
             node: Guard::new(|limit| limit.of_node(limits)),
-            flows: Flows::default(),
+            flows: Flows::new(flows),
             changes: Changes::default(),
             timer: None,
         }
@@ -291,7 +296,11 @@ impl Core {
         match holder {
             Holder::Instance(index) => limit.of_instance(&self.instances[*index].limits),
             Holder::Node => limit.of_node(&self.limits),
-            Holder::Flow(_) => UNLIMITED,
+            Holder::Flow(name) => {
+                let flow = self.capacity.flows.get(name);
+                let limits = flow.map(flows::Flow::configured).unwrap_or_default();
+                limit.of_flow(&limits)
+            }
         }
     }
 

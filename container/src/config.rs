@@ -1,13 +1,14 @@
 //! What a container is told when it is made.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use monofil_proto::Bounds;
 
 use crate::{
-    ComponentSpec, Directory, Gate, Horizons, LinkConfig, MembershipConfig, Name, NodeId,
-    OverflowConfig, ResilienceConfig, StaticDirectory,
+    ComponentSpec, Directory, FlowLimits, Gate, Horizons, LinkConfig, MembershipConfig, Name,
+    NodeId, OverflowConfig, ResilienceConfig, StaticDirectory,
 };
 
 /// The bounds of a node.
@@ -78,6 +79,8 @@ pub struct ContainerConfig {
     pub membership: Option<MembershipConfig>,
     /// Its bounds.
     pub limits: NodeLimits,
+    /// Those of single flows.
+    pub flows: BTreeMap<Name, FlowLimits>,
     /// What becomes of messages that there is no room for.
     pub overflow: OverflowConfig,
     /// The bounds of what it decodes.
@@ -124,6 +127,7 @@ impl ContainerConfig {
             directory: Box::new(StaticDirectory::new()),
             membership: None,
             limits: NodeLimits::default(),
+            flows: BTreeMap::new(),
             overflow: OverflowConfig::default(),
             bounds: Bounds::DEFAULT,
             link: LinkConfig::default(),

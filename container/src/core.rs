@@ -393,7 +393,7 @@ impl Core {
             by_name: Table::default(),
             local_topics: Table::default(),
             headings: HeadingsOut::default(),
-            capacity: Capacity::new(&config.limits, config.overflow),
+            capacity: Capacity::new(&config.limits, config.flows, config.overflow),
             queued_messages: 0,
             queued_bytes: 0,
             arrivals: 0,

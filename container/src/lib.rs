@@ -67,8 +67,8 @@ mod work;
 
 pub use caller::{Caller, Pending, ReplyStream, codegen};
 pub use capacity::{
-    Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue, Overflow,
-    OverflowConfig,
+    FlowLimits, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
+    Overflow, OverflowConfig,
 };
 pub use client::Client;
 pub use component::{

@@ -1,15 +1,14 @@
 //! Every setting by its name.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use monofil_transport::Endpoint;
 
-use super::settings::{LogFormat, Settings};
+use super::settings::{FlowSettings, LogFormat, Settings};
 use super::value::{parse_count, parse_place, parse_size, parse_time, show_size, show_time};
 use crate::logging::parse_level;
-use crate::{Distance, InstanceLimits, Layout, Name, Overflow};
+use crate::{Distance, InstanceLimits, Layout, Overflow};
 
 /// Where a value is kept, and how it is written.
 pub(crate) enum Slot<'a> {
@@ -28,7 +27,6 @@ pub(crate) enum Slot<'a> {
     Time(&'a mut Duration),
     MaybeTime(&'a mut Option<Duration>),
     MaybeOverflow(&'a mut Option<Overflow>),
-    FlowOverflows(&'a mut BTreeMap<Name, Overflow>),
     Transport(&'a mut Option<Layout>),
     Format(&'a mut LogFormat),
     Endpoints(&'a mut Vec<Endpoint>),
@@ -63,16 +61,6 @@ impl Slot<'_> {
             Self::MaybeTime(slot) => *slot = some().as_deref().map(parse_time).transpose()?,
             Self::MaybeOverflow(slot) => {
                 *slot = some().as_deref().map(parse_overflow).transpose()?;
-            }
-            Self::FlowOverflows(slot) => {
-                let flows = text.split(',').map(str::trim).filter(|it| !it.is_empty());
-                let flows = flows.map(|flow| {
-                    let (name, policy) = flow
-                        .split_once('=')
-                        .ok_or_else(|| format!("`{flow}` is not FLOW=POLICY"))?;
-                    Ok((Name::from(name.trim()), parse_overflow(policy.trim())?))
-                });
-                *slot = flows.collect::<Result<_, String>>()?;
             }
             Self::Transport(slot) => *slot = Some(super::parse_transport(text)?),
             Self::Format(slot) => {
@@ -127,13 +115,6 @@ impl Slot<'_> {
             Self::MaybeSize(slot) => slot.map_or_else(String::new, show_size),
             Self::MaybeTime(slot) => slot.map_or_else(String::new, show_time),
             Self::MaybeOverflow(slot) => slot.map_or_else(String::new, |it| it.to_string()),
-            Self::FlowOverflows(slot) => {
-                let flows: Vec<_> = slot
-                    .iter()
-                    .map(|(flow, it)| format!("{flow}={it}"))
-                    .collect();
-                flows.join(",")
-            }
             Self::Size(slot) => show_size(*slot as u64),
             Self::LongSize(slot) => show_size(*slot),
             Self::Time(slot) => show_time(*slot),
@@ -203,9 +184,8 @@ keys! {
     "node.probe_interval" Time(probe_interval) "how often other nodes are asked whether they live";
     "node.silent_after" Time(silent_after) "when a node that says nothing is reported";
     "node.busy_max" Time(busy_max) "when a handler that holds the thread is taken to be stuck";
-    "overflow.network" MaybeOverflow(overflow.network) "what becomes of messages that there is no room for: bounce, queue, spill or drop; unset: bounce";
-    "overflow.app" MaybeOverflow(overflow.app) "the same for this app, over the network's";
-    "overflow.flows" FlowOverflows(overflow.flows) "the same for single flows, over all others: FLOW=POLICY,..";
+    "overflow.network" MaybeOverflow(network_overflow) "what becomes of messages that there is no room for: bounce, queue, spill or drop; unset: bounce";
+    "overflow.app" MaybeOverflow(app_overflow) "the same for this app, over the network's";
     "node.host" Maybe(machine) "the machine, in a word: equal at nodes that share one; unset: its name";
     "horizon.network" Distance(network_horizon) "how far messages travel: process, host, network or remote";
     "horizon.app" Distance(app_horizon) "those for components of this app";
@@ -269,63 +249,98 @@ keys! {
     "up.restart_window" Time(up.window) "that window, and how long it must stay up until back-off ends";
 }
 
-/// A setting that every component has, after `components.NAME.`
-struct ComponentKey {
+/// A setting of which there may be several, each after the name of whose it is.
+struct KeyOf<T: 'static> {
     name: &'static str,
     about: &'static str,
-    slot: fn(&mut InstanceLimits) -> Slot<'_>,
+    slot: fn(&mut T) -> Slot<'_>,
 }
 
-const COMPONENT_KEYS: &[ComponentKey] = &[
-    ComponentKey {
+/// After `components.NAME.`
+const COMPONENT_KEYS: &[KeyOf<InstanceLimits>] = &[
+    KeyOf {
         name: "queue_messages",
         about: "messages that wait for it",
         slot: |limits| Slot::Count(&mut limits.queue_messages),
     },
-    ComponentKey {
+    KeyOf {
         name: "queue_bytes",
         about: "their payloads",
         slot: |limits| Slot::Size(&mut limits.queue_bytes),
     },
-    ComponentKey {
+    KeyOf {
         name: "in_flight",
         about: "messages that wait for it and its handlers under way; unset: no limit",
         slot: |limits| Slot::MaybeLong(&mut limits.in_flight),
     },
-    ComponentKey {
+    KeyOf {
         name: "rate_messages",
         about: "messages admitted each second; unset: no limit",
         slot: |limits| Slot::MaybeLong(&mut limits.rate_messages),
     },
-    ComponentKey {
+    KeyOf {
         name: "rate_bytes",
         about: "their payloads, each second; unset: no limit",
         slot: |limits| Slot::MaybeSize(&mut limits.rate_bytes),
     },
-    ComponentKey {
+    KeyOf {
         name: "queue_time",
         about: "how long messages may stand in its queue before old ones are refused; unset: no limit",
         slot: |limits| Slot::MaybeTime(&mut limits.queue_time),
     },
-    ComponentKey {
+    KeyOf {
         name: "overflow",
         about: "what becomes of messages that it has no room for; unset: what the app or the network says",
         slot: |limits| Slot::MaybeOverflow(&mut limits.overflow),
     },
-    ComponentKey {
+    KeyOf {
         name: "stack_bytes",
         about: "the stack of its handlers",
         slot: |limits| Slot::Size(&mut limits.stack_bytes),
     },
-    ComponentKey {
+    KeyOf {
         name: "restarts",
         about: "crashes within the window before it is rebuilt only with back-off",
         slot: |limits| Slot::Count(&mut limits.restarts),
     },
-    ComponentKey {
+    KeyOf {
         name: "restart_window",
         about: "that window",
         slot: |limits| Slot::Time(&mut limits.restart_window),
+    },
+];
+
+/// After `flows.NAME.`
+const FLOW_KEYS: &[KeyOf<FlowSettings>] = &[
+    KeyOf {
+        name: "queue_messages",
+        about: "messages of this flow that wait at a node; unset: no limit",
+        slot: |flow| Slot::MaybeLong(&mut flow.limits.queue_messages),
+    },
+    KeyOf {
+        name: "queue_bytes",
+        about: "their payloads; unset: no limit",
+        slot: |flow| Slot::MaybeSize(&mut flow.limits.queue_bytes),
+    },
+    KeyOf {
+        name: "in_flight",
+        about: "messages of this flow that wait and handlers under way at a node; unset: no limit",
+        slot: |flow| Slot::MaybeLong(&mut flow.limits.in_flight),
+    },
+    KeyOf {
+        name: "rate_messages",
+        about: "messages of this flow that a node admits each second; unset: no limit",
+        slot: |flow| Slot::MaybeLong(&mut flow.limits.rate_messages),
+    },
+    KeyOf {
+        name: "rate_bytes",
+        about: "their payloads, each second; unset: no limit",
+        slot: |flow| Slot::MaybeSize(&mut flow.limits.rate_bytes),
+    },
+    KeyOf {
+        name: "overflow",
+        about: "what becomes of messages of this flow that there is no room for, over what others say",
+        slot: |flow| Slot::MaybeOverflow(&mut flow.overflow),
     },
 ];
 
@@ -356,6 +371,12 @@ fn slot<'a>(settings: &'a mut Settings, name: &str) -> Option<Slot<'a>> {
             let limits = settings.components.get_mut(component)?;
             let key = COMPONENT_KEYS.iter().find(|key| key.name == field)?;
             Some((key.slot)(limits))
+        }
+        "flows" => {
+            let (flow, field) = rest.rsplit_once('.')?;
+            let key = FLOW_KEYS.iter().find(|key| key.name == field)?;
+            let flow = settings.flows.entry(flow.to_owned()).or_default();
+            Some((key.slot)(flow))
         }
         _ => None,
     }
@@ -389,5 +410,15 @@ pub(crate) fn known_keys(settings: &Settings) -> Vec<(String, &'static str)> {
         all.extend(of_it);
         all.push((format!("components.{name}.{}", HORIZON.0), HORIZON.1));
     }
+    // Others are called as they like.
+    for name in settings.flows.keys() {
+        let of_it = FLOW_KEYS.iter();
+        all.extend(of_it.map(|key| (format!("flows.{name}.{}", key.name), key.about)));
+    }
     all
+}
+
+/// Returns what can be set of a flow.
+pub(super) fn flow_keys() -> Vec<&'static str> {
+    FLOW_KEYS.iter().map(|key| key.name).collect()
 }

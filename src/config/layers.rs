@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{known_keys, set, show};
+use super::keys::{flow_keys, known_keys, set, show};
 use super::settings::Settings;
 use crate::app::Definition;
 use crate::exit::Failure;
@@ -169,6 +169,7 @@ impl Layers {
         let did_you_mean = |meant: &str| format!("did you mean `{meant}`?");
         let meant = nearest(name, names.clone())
             .map(did_you_mean)
+            .or_else(|| unknown_of_flow(name))
             .or_else(|| self.unknown_component(name))
             .or_else(|| group(name, names.clone()))
             .or_else(|| nearest_part(name, names).map(did_you_mean));
@@ -220,6 +221,14 @@ impl Layers {
         }
         Ok(self.settings.clone())
     }
+}
+
+/// Says what can be set of a flow.
+fn unknown_of_flow(name: &str) -> Option<String> {
+    let flow = name.strip_prefix("flows.")?;
+    let flow = flow.split_once('.').map_or(flow, |(flow, _)| flow);
+    let all = flow_keys();
+    Some(format!("`flows.{flow}` has {}", suggest::list(&all, "and")))
 }
 
 /// Says that a name is not one setting but the beginning of several.
@@ -401,6 +410,29 @@ mod tests {
             broken.contains("in monofil.toml line 1: [network"),
             "{broken}"
         );
+    }
+
+    #[test]
+    fn flows_are_called_as_they_like_and_what_can_be_set_of_them_is_known() {
+        let layers = of_file(
+            "[flows.checkout]\nrate_messages = 100\noverflow = \"queue\"\n\n[flows.\"a.b\"]\nqueue_bytes = \"2KiB\"\n",
+        );
+        let settings = layers.and_then(|it| it.finish().map_err(|error| error.to_string()));
+        let settings = settings.unwrap_or_else(|error| panic!("{error}"));
+        let checkout = settings.flows["checkout"];
+        assert_eq!(checkout.limits.rate_messages, Some(100));
+        assert_eq!(checkout.overflow, Some(crate::Overflow::Queue));
+        assert_eq!(settings.flows["a.b"].limits.queue_bytes, Some(2048));
+        assert_eq!(settings.flows.len(), 2);
+        let shown = known_keys(&settings);
+        let name = "flows.checkout.rate_messages";
+        assert!(shown.iter().any(|(known, _)| known == name));
+        assert_eq!(show(&settings, name), "100");
+        let wrong = of_file("[flows.checkout]\ndepth = 1\n")
+            .err()
+            .unwrap_or_default();
+        let all = "`flows.checkout` has queue_messages, queue_bytes, in_flight, rate_messages, rate_bytes and overflow";
+        assert!(wrong.contains(all), "{wrong}");
     }
 
     #[test]

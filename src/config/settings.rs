@@ -8,8 +8,8 @@ use monofil_transport::Endpoint;
 
 use crate::app::Definition;
 use crate::{
-    ContainerConfig, Distance, InstanceLimits, Layout, LinkConfig, MembershipConfig, NodeLimits,
-    OverflowConfig, ResilienceConfig,
+    ContainerConfig, Distance, FlowLimits, InstanceLimits, Layout, LinkConfig, MembershipConfig,
+    NodeLimits, Overflow, ResilienceConfig,
 };
 
 /// How log lines look.
@@ -44,7 +44,10 @@ pub(crate) struct Settings {
     /// The machine, in a word.
     pub(crate) machine: Option<String>,
     pub(crate) node: NodeLimits,
-    pub(crate) overflow: OverflowConfig,
+    pub(crate) network_overflow: Option<Overflow>,
+    pub(crate) app_overflow: Option<Overflow>,
+    /// Of flows for which something is set.
+    pub(crate) flows: BTreeMap<String, FlowSettings>,
     pub(crate) resilience: ResilienceConfig,
     pub(crate) network_horizon: Distance,
     pub(crate) app_horizon: Distance,
@@ -55,6 +58,13 @@ pub(crate) struct Settings {
     pub(crate) up: Supervision,
     /// Of each component of the app.
     pub(crate) components: BTreeMap<String, InstanceLimits>,
+}
+
+/// What can be set of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FlowSettings {
+    pub(crate) limits: FlowLimits,
+    pub(crate) overflow: Option<Overflow>,
 }
 
 /// How `up` restarts processes.
@@ -93,7 +103,9 @@ impl Settings {
             busy_max: container.busy_max,
             machine: None,
             node: container.limits,
-            overflow: container.overflow,
+            network_overflow: container.overflow.network,
+            app_overflow: container.overflow.app,
+            flows: BTreeMap::new(),
             resilience: container.resilience,
             network_horizon: Distance::Remote,
             app_horizon: Distance::Remote,

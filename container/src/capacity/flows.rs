@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use super::guard::{Guard, Load};
-use super::limit::UNLIMITED;
+use super::limit::FlowLimits;
 use crate::Name;
 
-/// Flows that may be limited at once.
+/// Flows that may be limited at once; with more in the configuration, as many as are there.
 pub(crate) const FLOWS_MAX: usize = 1024;
 
 /// A limited flow.
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub(crate) guard: Guard,
+    /// As configured; `None`: somebody has limited it since.
+    configured: Option<FlowLimits>,
     queued: u64,
     bytes: u64,
     /// Handlers of its messages under way.
@@ -20,6 +22,10 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
+    pub(crate) fn configured(&self) -> FlowLimits {
+        self.configured.unwrap_or_default()
+    }
+
     pub(crate) const fn load(&self) -> Load {
         Load {
             messages: self.queued,
@@ -34,6 +40,17 @@ impl Flow {
 pub(crate) struct Flows(BTreeMap<Name, Flow>);
 
 impl Flows {
+    /// Counts the flows that the configuration limits.
+    pub(crate) fn new(configured: BTreeMap<Name, FlowLimits>) -> Self {
+        let configured = configured.into_iter();
+        let limited = configured.filter(|(_, limits)| *limits != FlowLimits::default());
+        let mut flows = Self::default();
+        for (name, limits) in limited {
+            flows.insert(name, Some(limits), (0, 0, 0));
+        }
+        flows
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -55,10 +72,20 @@ impl Flows {
     }
 
     /// Begins to count a flow, of which there is so much already.
-    pub(crate) fn begin(&mut self, name: Name, (queued, bytes, handled): (u64, u64, u64)) {
-        let guard = Guard::new(|_| UNLIMITED);
+    pub(crate) fn begin(&mut self, name: Name, there: (u64, u64, u64)) {
+        self.insert(name, None, there);
+    }
+
+    fn insert(
+        &mut self,
+        name: Name,
+        configured: Option<FlowLimits>,
+        (queued, bytes, handled): (u64, u64, u64),
+    ) {
+        let limits = configured.unwrap_or_default();
         let flow = Flow {
-            guard,
+            guard: Guard::new(|limit| limit.of_flow(&limits)),
+            configured,
             queued,
             bytes,
             handled,
@@ -66,9 +93,11 @@ impl Flows {
         self.0.insert(name, flow);
     }
 
-    /// Stops counting a flow.
+    /// Stops counting a flow that nobody limits any more.
     pub(crate) fn end(&mut self, name: &Name) {
-        self.0.remove(name);
+        if self.get(name).is_some_and(|flow| flow.configured.is_none()) {
+            self.0.remove(name);
+        }
     }
 
     #[inline]

@@ -5,6 +5,21 @@ use std::time::Duration;
 
 use crate::{InstanceLimits, Name, NodeLimits};
 
+/// What the messages of one flow may have of a node, whichever of its instances they are for. `None`: no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowLimits {
+    /// Messages queued.
+    pub queue_messages: Option<u64>,
+    /// Their payloads, in bytes.
+    pub queue_bytes: Option<u64>,
+    /// Messages queued and handlers under way.
+    pub in_flight: Option<u64>,
+    /// Messages admitted each second; see [`Limit::RateMessages`].
+    pub rate_messages: Option<u64>,
+    /// Their payloads, in bytes for each second.
+    pub rate_bytes: Option<u64>,
+}
+
 /// What is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -67,6 +82,19 @@ impl Limit {
             Self::RateBytes => limits.rate_bytes.unwrap_or(UNLIMITED),
             Self::QueueTime => limits.queue_time.map_or(UNLIMITED, crate::error::micros),
         }
+    }
+
+    /// Returns what a flow is configured with.
+    pub(crate) fn of_flow(self, limits: &FlowLimits) -> u64 {
+        let value = match self {
+            Self::QueueMessages => limits.queue_messages,
+            Self::QueueBytes => limits.queue_bytes,
+            Self::InFlight => limits.in_flight,
+            Self::RateMessages => limits.rate_messages,
+            Self::RateBytes => limits.rate_bytes,
+            Self::QueueTime => None,
+        };
+        value.unwrap_or(UNLIMITED)
     }
 
     /// Returns what a node is configured with.

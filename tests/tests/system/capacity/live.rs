@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use monofil_container::control::{LimitDescription, LimitTo, SetLimit};
 use monofil_container::{
-    CallError, Caller, Context, Limit, LimitError, LimitValue, Message, Payload, Reply, Request,
+    CallError, Caller, Context, FlowLimits, Limit, LimitError, LimitValue, Message, Payload, Reply,
+    Request,
 };
 use monofil_inproc::World;
 use monofil_proto::control::{request::Verb, response};
@@ -221,6 +222,59 @@ fn a_flow_is_counted_with_what_is_there_when_it_is_first_limited() {
     let ends: Vec<_> = ends.into_iter().map(|(_, end)| end).collect();
     assert_eq!(ends, [None, None, None, None, Some(refused), None]);
     assert_eq!(last, None, "nothing is kept of a flow without limits");
+}
+
+#[test]
+fn a_flow_is_limited_as_configured_unless_somebody_says_otherwise() {
+    let burst = |cx: &mut Context| -> Vec<Option<Said>> {
+        let request = || text("a", "Do", "").with_flow("checkout");
+        let calls = [(); 3].map(|()| cx.start_call(request()));
+        let ends = calls.map(|call| cx.wait(call).err().map(|error| said(&error)));
+        ends.into()
+    };
+    let ends: Rc<RefCell<Vec<Vec<Option<Said>>>>> = Rc::default();
+    let slot = ends.clone();
+    let source = hooked("source", move || {
+        let slot = slot.clone();
+        Hooks::new(|_, _| Ok(Reply::Empty)).start(move |cx, _| {
+            for _ in 0..3 {
+                cx.sleep(millis(1000))?;
+                let ends = burst(cx);
+                slot.borrow_mut().push(ends);
+            }
+            Ok(())
+        })
+    });
+    let mut net = SimNet::new(1);
+    net.start(vec![
+        NodeSpec::new("one", vec![slow("a")]).configure(|config| {
+            let limits = FlowLimits {
+                in_flight: Some(2),
+                ..FlowLimits::default()
+            };
+            config.flows.insert("checkout".into(), limits);
+        }),
+        NodeSpec::new("two", vec![source]),
+    ]);
+    let mut operator = Operator::new(net.world(), "one");
+    let mut set = |world: &mut World, to: LimitTo| {
+        let change = SetLimit {
+            flow: "checkout".to_owned(),
+            to: to.into(),
+            ..change("", "in_flight", 1)
+        };
+        let limit = operator.set(world, change).limits.remove(0);
+        (limit.value, limit.configured)
+    };
+    net.world().run_for(millis(1500));
+    assert_eq!(set(net.world(), LimitTo::Value), (Some(1), Some(2)));
+    net.world().run_for(millis(1000));
+    assert_eq!(set(net.world(), LimitTo::Configured), (Some(2), Some(2)));
+    net.world().run_for(millis(1000));
+    let refused = |limit| Some(expected("flow.in_flight", limit, limit, "checkout"));
+    let configured = vec![None, None, refused(2)];
+    let changed = vec![None, refused(1), refused(1)];
+    assert_eq!(ends.take(), [configured.clone(), changed, configured]);
 }
 
 #[test]
