@@ -18,6 +18,7 @@ mod limit;
 mod overflow;
 mod rate;
 mod spill;
+mod turnover;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,7 +35,9 @@ pub use self::limit::{
 pub(crate) use self::overflow::Passed;
 pub use self::overflow::{Overflow, OverflowConfig};
 pub(crate) use self::spill::{Spill, Target, part_of};
+pub(crate) use self::turnover::{Turnover, Turnovers};
 use crate::core::{Core, Purpose, Timer};
+use crate::counters::Counter;
 use crate::error::Rejection;
 use crate::instance::Instance;
 use crate::timers::TimerKey;
@@ -441,4 +444,52 @@ fn refused(
         place: place.clone(),
         retry_after: Some(refusal.retry_after.map_or_else(guess, exact)),
     }))
+}
+
+/// What is refused because a table of the node is full.
+impl Core {
+    #[cold]
+    pub(crate) fn too_many_calls(&mut self) -> CallError {
+        // The one that is refused is there already, and ends as others do.
+        let of = (self.calls_max() as u64, self.calls.len() as u64 - 1);
+        let ended = [Counter::CallsReplied, Counter::CallsFailed];
+        let ended: u64 = ended.iter().map(|it| self.counters.get(*it)).sum();
+        let turnover = &mut self.turnovers.calls;
+        let after = turnover.refuses(self.now, ended.saturating_sub(turnover.refused()));
+        CallError::rejected("node.calls", of, &self.name, after)
+    }
+
+    #[cold]
+    pub(crate) fn too_many_streams(&mut self) -> CallError {
+        let of = (self.limits.streams as u64, self.streams.len() as u64);
+        let gone = self.turnovers.streams_begun - of.1;
+        let after = self.turnovers.streams.refuses(self.now, gone);
+        CallError::rejected("node.streams", of, &self.name, after)
+    }
+
+    #[cold]
+    pub(crate) fn too_many_delayed(&mut self) -> CallError {
+        let of = (self.limits.delayed as u64, self.delayed as u64);
+        let gone = self.turnovers.delayed_begun - of.1;
+        let after = self.turnovers.delayed.refuses(self.now, gone);
+        CallError::rejected("node.delayed", of, &self.name, after)
+    }
+
+    #[cold]
+    pub(crate) fn too_many_jobs(&mut self, limit: u64) -> CallError {
+        // As with calls: those that are refused are counted as well.
+        let counted = self.counters.get(Counter::BlockingJobs);
+        let turnover = &mut self.turnovers.jobs;
+        let there = self.job_owners.len() as u64 + turnover.refused();
+        let after = turnover.refuses(self.now, counted.saturating_sub(there));
+        CallError::rejected("node.blocking_jobs", (limit, limit), &self.name, after)
+    }
+
+    #[cold]
+    pub(crate) fn too_few_stacks(&mut self, used: u64) -> CallError {
+        let begun = self.counters.get(Counter::HandlersStarted);
+        let gone = begun.saturating_sub(self.handlers_under_way() as u64);
+        let after = self.turnovers.stacks.refuses(self.now, gone);
+        CallError::rejected("node.stacks", (used, used), &self.name, after)
+    }
 }

@@ -26,9 +26,7 @@ use crate::current;
 use crate::fiber::{Pause, Suspender, Worker, WorkerPool, current_span, panic_message};
 use crate::liveness::BusyAnswer;
 use crate::routing::token;
-use crate::{
-    CallError, ContainerConfig, Health, LimitChange, LimitError, LimitInfo, MemberInfo, Name, work,
-};
+use crate::{ContainerConfig, Health, LimitChange, LimitError, LimitInfo, MemberInfo, Name, work};
 
 /// What has been waiting in the outbox for so long leaves between two handlers.
 const FLUSH_WITHIN: Duration = Duration::from_micros(100);
@@ -291,7 +289,7 @@ impl Container {
             Err(error) => {
                 let mut core = self.core.borrow_mut();
                 tracing::error!(node = %core.name, bytes, used, %error, "no stack could be had for a handler");
-                let error = CallError::rejected("node.stacks", used, used, &core.name);
+                let error = core.too_few_stacks(used);
                 core.refuse_next(error);
             }
         }
@@ -347,8 +345,7 @@ impl Container {
         for job in jobs {
             if let Err(full) = io.offload(job) {
                 let mut core = self.core.borrow_mut();
-                let limit = full.limit as u64;
-                let error = CallError::rejected("node.blocking_jobs", limit, limit, &core.name);
+                let error = core.too_many_jobs(full.limit as u64);
                 core.rejected(&error);
                 core.job_done(full.job.id, JobOutcome::Returned(Box::new(error)));
             }

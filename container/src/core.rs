@@ -19,7 +19,7 @@ use monofil_transport::{
 };
 
 use crate::calls::{Calls, Lapsed, Origin, Served, ServedKey, TaskId};
-use crate::capacity::Capacity;
+use crate::capacity::{Capacity, Turnovers};
 use crate::config::NodeLimits;
 use crate::counters::{Counter, Counters};
 use crate::envelope::{Chain, Envelope};
@@ -294,6 +294,7 @@ pub(crate) struct Core {
     pub(crate) local_topics: Table<Name, Vec<(Name, Name)>>,
     headings: HeadingsOut,
     pub(crate) capacity: Capacity,
+    pub(crate) turnovers: Turnovers,
     pub(crate) queued_messages: usize,
     pub(crate) queued_bytes: usize,
     pub(crate) arrivals: u64,
@@ -394,6 +395,7 @@ impl Core {
             local_topics: Table::default(),
             headings: HeadingsOut::default(),
             capacity: Capacity::new(&config.limits, config.flows, config.overflow),
+            turnovers: Turnovers::default(),
             queued_messages: 0,
             queued_bytes: 0,
             arrivals: 0,

@@ -28,7 +28,7 @@ pub struct Rejection {
     pub observed: u64,
     /// Which instance, node or link it belongs to.
     pub place: Name,
-    /// Trying again sooner is pointless.
+    /// Trying again sooner is pointless. `None`: it is later as well, or an earlier release refused it.
     pub retry_after: Option<Duration>,
 }
 
@@ -148,13 +148,19 @@ impl CallError {
         }
     }
 
-    pub(crate) fn rejected(limit: &str, value: u64, observed: u64, place: &Name) -> Self {
+    /// `retry_after`: `None` where time changes nothing.
+    pub(crate) fn rejected(
+        limit: &str,
+        (value, observed): (u64, u64),
+        place: &Name,
+        retry_after: impl Into<Option<Duration>>,
+    ) -> Self {
         Self::Rejected(Box::new(Rejection {
             limit: limit.into(),
             value,
             observed,
             place: place.clone(),
-            retry_after: None,
+            retry_after: retry_after.into(),
         }))
     }
 
@@ -401,7 +407,8 @@ mod tests {
         let name = Name::from("shop/orders");
         for error in [
             CallError::Remote(Status::not_found("no such order").with_details("details")),
-            CallError::rejected("instance.queue_messages", 1024, 1024, &name),
+            CallError::rejected("instance.queue_messages", (1024, 1024), &name, None),
+            CallError::rejected("node.calls", (2, 2), &name, Duration::from_millis(3)),
             CallError::Unreachable("a".into()),
             CallError::Unimplemented("b".into()),
             CallError::TooLarge("c".into()),

@@ -255,13 +255,14 @@ impl Instance {
             State::New | State::Idle | State::Busy => Ok(()),
             State::Stopped => Err(CallError::Draining(self.name.clone())),
             State::BackingOff { .. } => {
-                let (most, observed) = (self.limits.restarts as u64, self.crashes_counted() as u64);
-                let mut error =
-                    CallError::rejected("instance.restarts", most, observed, &self.name);
-                if let CallError::Rejected(rejection) = &mut error {
-                    rejection.retry_after = Some(self.retry_after(now));
-                }
-                Err(error)
+                let of = (self.limits.restarts as u64, self.crashes_counted() as u64);
+                let after = self.retry_after(now);
+                Err(CallError::rejected(
+                    "instance.restarts",
+                    of,
+                    &self.name,
+                    after,
+                ))
             }
         }
     }

@@ -24,6 +24,7 @@ use monofil_proto::{FrameWriter, Head, NameRef};
 use monofil_transport::Instant;
 
 use crate::calls::Origin;
+use crate::capacity::Turnover;
 use crate::envelope::Envelope;
 use crate::heading::{self, Heading};
 use crate::names::{BadDefinition, NamesIn, NamesOut};
@@ -170,6 +171,8 @@ struct Out {
     received: u64,
     /// By sequence.
     ledger: VecDeque<LedgerEntry>,
+    /// Those that have left it.
+    ledger_left: u64,
     /// Requests that were moved here from another link may be older than what is in the ledger before them:
     /// then its ids do not ascend.
     ledger_mixed: bool,
@@ -186,6 +189,9 @@ struct Out {
     answer_bytes_open: u64,
     credit_records: u64,
     credit_bytes: u64,
+    /// Of requests, and of the ledger.
+    requests_turnover: Turnover,
+    unsettled_turnover: Turnover,
     resend_at: Option<Instant>,
     /// How often in a row the resend timer went off.
     resends: u32,
@@ -309,9 +315,21 @@ impl Link {
             return Ok(());
         };
         Err(Box::new((
-            CallError::rejected(limit, value, observed, &place()),
+            // Who knows the time says when.
+            CallError::rejected(limit, (value, observed), &place(), None),
             envelope,
         )))
+    }
+
+    /// A request was refused for a limit: returns when there may be room.
+    pub(crate) fn retry_after(&mut self, now: Instant, limit: &str) -> Duration {
+        let out = &mut self.outbound;
+        if limit == "link.unsettled" {
+            return out.unsettled_turnover.refuses(now, out.ledger_left);
+        }
+        let under_way = out.requests_open.saturating_sub(out.requests.len() as u64);
+        let gone = out.requests_sent.saturating_sub(under_way);
+        out.requests_turnover.refuses(now, gone)
     }
 
     /// Takes anything but a request. `settles` is the other side's record that ends with it: its end is
@@ -483,6 +501,7 @@ impl Link {
                 .is_some_and(|entry| entry.sequence <= settled)
             {
                 let gone = out.ledger.pop_front();
+                out.ledger_left += 1;
                 out.passed_settled
                     .extend(gone.and_then(|gone| gone.passed).map(|origin| *origin));
             }
@@ -516,7 +535,8 @@ impl Link {
         } else {
             ledger.binary_search_by_key(&id, |entry| entry.id).ok()?
         };
-        ledger.remove(at)
+        self.outbound.ledger_left += 1;
+        self.outbound.ledger.remove(at)
     }
 
     /// Takes back the requests that were sent and did not arrive: the other side said that it received no

@@ -194,9 +194,20 @@ impl Peer {
     }
 
     /// Gives a request to the link.
-    pub(crate) fn offer(&mut self, envelope: Parcel) -> Result<(), Box<(CallError, Parcel)>> {
+    pub(crate) fn offer(
+        &mut self,
+        now: Instant,
+        envelope: Parcel,
+    ) -> Result<(), Box<(CallError, Parcel)>> {
         let (name, endpoint) = (&self.name, self.application.as_ref());
-        self.link.offer(envelope, || place_of(name, endpoint))
+        let offered = self.link.offer(envelope, || place_of(name, endpoint));
+        offered.map_err(|mut refused| {
+            if let CallError::Rejected(rejection) = &mut refused.0 {
+                let after = self.link.retry_after(now, rejection.limit.as_str());
+                rejection.retry_after = Some(after);
+            }
+            refused
+        })
     }
 
     /// Records may leave: both sides know who the other is and which link this is.

@@ -6,6 +6,7 @@ use crate::calls::{Destination, Origin};
 use crate::core::Core;
 use crate::counters::Counter;
 use crate::envelope::Envelope;
+use crate::instance::Instance;
 use crate::parcel::Parcel;
 use crate::resilience::{CandidateId, GuardKey};
 use crate::routing::{Choice, Distance, Sought, Standing, Where};
@@ -97,14 +98,17 @@ impl Core {
             Where::Member(index) => {
                 let places = self.places(&envelope.heading().target);
                 let reached = places.get(index).and_then(|place| self.reach(place));
-                reached.ok_or_else(|| {
-                    let (most, observed) = (self.limits.peers as u64, self.peers.len() as u64);
-                    CallError::rejected("node.peers", most, observed, &self.name)
-                })?
+                reached.ok_or_else(|| self.too_many_peers())?
             }
         };
         self.offer(peer, envelope)?;
         Ok(Destination::Peer(peer))
+    }
+
+    pub(crate) fn too_many_peers(&self) -> CallError {
+        let of = (self.limits.peers as u64, self.peers.len() as u64);
+        // Those who are gone are forgotten rarely.
+        CallError::rejected("node.peers", of, &self.name, Instance::RETRY_MOST)
     }
 
     /// Lets a request wait for whoever will run its target, where nodes find each other; says why not, otherwise.

@@ -78,13 +78,7 @@ impl Core {
         streaming: bool,
     ) -> Result<(), CallError> {
         if self.calls.len() > self.calls_max() {
-            let observed = self.calls.len() as u64 - 1;
-            return Err(CallError::rejected(
-                "node.calls",
-                self.calls_max() as u64,
-                observed,
-                &self.name,
-            ));
+            return Err(self.too_many_calls());
         }
         if deadline <= self.now {
             return Err(CallError::Expired(
@@ -95,13 +89,9 @@ impl Core {
         let (depth, most) = (chain_depth(&waiting), self.bounds.waiting);
         if depth > most {
             // No other node would read it.
-            let (most, depth) = (most as u64, depth as u64);
-            return Err(CallError::rejected(
-                "call.depth",
-                most,
-                depth,
-                &sender.component,
-            ));
+            let of = (most as u64, depth as u64);
+            let place = &sender.component;
+            return Err(CallError::rejected("call.depth", of, place, None));
         }
         self.guard_call(id, sender, &heading, deadline)?;
         let mut envelope = self.envelope(Kind::Call, id, sender, request, heading, deadline)?;
@@ -215,15 +205,10 @@ impl Core {
         request: Request,
     ) -> Result<(), CallError> {
         if self.delayed >= self.limits.delayed {
-            let (limit, observed) = (self.limits.delayed as u64, self.delayed as u64);
-            return Err(CallError::rejected(
-                "node.delayed",
-                limit,
-                observed,
-                &self.name,
-            ));
+            return Err(self.too_many_delayed());
         }
         self.delayed += 1;
+        self.turnovers.delayed_begun += 1;
         let at = self.now + delay;
         self.timers
             .set(at, Timer::Delayed(Box::new(Delayed { request, sender })));
@@ -355,7 +340,7 @@ impl Core {
     /// Refuses a call that a stream would answer and that has no room for one, or when there is no room for
     /// one here, before anything runs. (One answer to a call that wants a stream does no harm: it is a stream
     /// of one.)
-    fn check_manner(&self, index: usize, envelope: &Envelope) -> Result<(), CallError> {
+    fn check_manner(&mut self, index: usize, envelope: &Envelope) -> Result<(), CallError> {
         if envelope.kind != Kind::Call {
             return Ok(());
         }

@@ -72,12 +72,8 @@ impl Core {
             given_up: None,
         };
         self.streams.insert(id, stream);
+        self.turnovers.streams_begun += 1;
         self.stream_ready(id);
-    }
-
-    pub(crate) fn too_many_streams(&self) -> CallError {
-        let (limit, observed) = (self.limits.streams as u64, self.streams.len() as u64);
-        CallError::rejected("node.streams", limit, observed, &self.name)
     }
 
     /// Gives a stream its place in line if its reader has room and nobody makes an item already.

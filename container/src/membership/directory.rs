@@ -436,14 +436,8 @@ impl Core {
         if let Some(index) = known.map(|(index, _)| index) {
             return Ok(index);
         }
-        let (most, observed) = (self.limits.peers as u64, self.peers.len() as u64);
-        if observed >= most {
-            return Err(CallError::rejected(
-                "node.peers",
-                most,
-                observed,
-                &self.name,
-            ));
+        if self.peers.len() >= self.limits.peers {
+            return Err(self.too_many_peers());
         }
         let epoch = self.fresh_id();
         let index = self.peers.add(self.link_config, epoch, self.now);

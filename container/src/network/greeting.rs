@@ -211,7 +211,9 @@ impl Core {
     /// Lets what was meant for one entry and has not left go to another.
     pub(crate) fn move_requests(&mut self, from: &mut crate::link::Link, old: usize, new: usize) {
         for envelope in from.take_requests() {
-            let moved = self.peers.get_mut(new).map(|peer| peer.offer(envelope));
+            let now = self.now;
+            let moved = self.peers.get_mut(new);
+            let moved = moved.map(|peer| peer.offer(now, envelope));
             if let Some(Err(refused)) = moved {
                 self.request_failed(&refused.1, refused.0.clone());
             }

@@ -101,10 +101,11 @@ impl Core {
     /// Gives a request to a link. Where nobody has introduced itself yet it waits, within its deadline.
     pub(crate) fn offer(&mut self, index: usize, mut envelope: Parcel) -> Result<(), CallError> {
         self.encode("a payload", &mut envelope.payload)?;
+        let now = self.now;
         let Some(peer) = self.peers.get_mut(index) else {
             return Err(CallError::Unreachable("the node was forgotten".into()));
         };
-        if let Err(refused) = peer.offer(envelope) {
+        if let Err(refused) = peer.offer(now, envelope) {
             return Err(refused.0);
         }
         self.peers.mark_dirty(index);

@@ -24,8 +24,8 @@ fn slow(name: &'static str) -> ComponentDef {
     })
 }
 
-/// What a refusal says: limit, value, observed, place.
-type Said = (String, u64, u64, String);
+/// What a refusal says: limit, value, observed, place, and whether it says when to try again.
+type Said = (String, u64, u64, String, bool);
 
 fn said(error: &CallError) -> Said {
     let CallError::Rejected(it) = error else {
@@ -36,11 +36,12 @@ fn said(error: &CallError) -> Said {
         it.value,
         it.observed,
         it.place.to_string(),
+        it.retry_after.is_some_and(|after| !after.is_zero()),
     )
 }
 
 fn expected(limit: &str, value: u64, observed: u64, place: &str) -> Said {
-    (limit.to_owned(), value, observed, place.to_owned())
+    (limit.to_owned(), value, observed, place.to_owned(), true)
 }
 
 /// Keeps some components busy, then starts calls with 60 bytes each, and returns how each of these ended.
@@ -243,7 +244,11 @@ fn the_jobs_of_a_node() {
                         std::thread::sleep(Duration::from_millis(1));
                     }
                 };
-                cx.blocking_for(Duration::from_millis(200), work)?;
+                let done = cx.blocking_for(Duration::from_millis(200), work);
+                if let Err(CallError::Rejected(it)) = &done {
+                    assert!(it.retry_after.is_some(), "{it:?}");
+                }
+                done?;
                 Ok(Reply::Empty)
             }
         });
