@@ -75,20 +75,41 @@ fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(error.to_string())
 }
 
-/// Passes everything on to the worker, unless it is to say that it is there, or to sleep for an hour.
-struct Relay;
+/// Passes everything on to the worker, unless it is to say that it is there, to sleep for an hour, or to tell the worker
+/// something without waiting for an answer.
+#[derive(Default)]
+struct Relay {
+    /// Why casts came back.
+    returned: Vec<String>,
+}
 
 impl Component for Relay {
     fn handle(&mut self, cx: &mut Context, message: Message) -> Result<Reply, HandlerError> {
         match message.method().as_str() {
             "here" => return Ok(Reply::Empty),
             "sleep" => cx.sleep(Duration::from_secs(3600)).map_err(internal)?,
+            "tell" => {
+                let deadline = seconds(&message).unwrap_or_default();
+                for _ in 0..20 {
+                    let cast = Request::new("worker", "echo", Payload::default());
+                    cx.cast(cast.with_deadline(deadline)).map_err(internal)?;
+                }
+                return Ok(Reply::Empty);
+            }
+            "returned" => {
+                let returned = Payload::json(&self.returned).map_err(internal)?;
+                return Ok(Reply::Payload(returned));
+            }
             _ => {}
         }
         let request = Request::new("worker", message.method(), message.payload().clone());
         cx.call(request)
             .map(Reply::Payload)
             .map_err(|error| internal(error).into())
+    }
+
+    fn undelivered(&mut self, _: &mut Context, undelivered: Undelivered) {
+        self.returned.push(undelivered.error.to_string());
     }
 }
 
@@ -137,7 +158,7 @@ fn main() -> ExitCode {
     App::new("app")
         .about("Does what nobody would want")
         .component("worker", || Worker { handled: 0 })
-        .component("relay", || Relay)
+        .component("relay", Relay::default)
         .limits(
             "relay",
             InstanceLimits {

@@ -117,6 +117,83 @@ fn twelve_processes_find_each_other_outlive_their_seed_and_notice_who_dies() {
     timed("it is back", || all_see(&place, &members, 8));
 }
 
+/// Calls a component where it is, and returns what it answers.
+fn ask(place: &Place, of: &Member, what: &str) -> String {
+    let args = format!("call {} {what} --at {} --deadline 30s", of.runs, of.at);
+    let answer = place.run(&args);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    answer.out.trim().to_owned()
+}
+
+#[test]
+fn a_process_that_was_stopped_returns_and_no_link_of_it_was_given_up() {
+    let place = place();
+    let port = free_port();
+    let join = format!("--join 127.0.0.1:{port} --set node.probe_interval=300ms");
+    let worker = start(&place, "worker", &join, Some(port));
+    let relay = start(&place, "relay", &join, None);
+    let third = start(&place, "relay", &join, None);
+    eventually("three see each other", || {
+        [&worker, &relay, &third]
+            .iter()
+            .all(|it| view(&place, it).values().filter(|it| *it == "up").count() == 2)
+    });
+    assert_eq!(ask(&place, &relay, "count"), "1");
+
+    worker.program.signal(Signal::STOP);
+    // Into the link that there is, with more time than it will be away, and with less.
+    ask(&place, &relay, "tell 60");
+    ask(&place, &relay, "tell 0.2");
+    let is_down = |of: &Member| {
+        view(&place, of)
+            .get(&worker.at)
+            .is_some_and(|it| it == "down")
+    };
+    timed("everybody holds it to be down", || {
+        is_down(&relay) && is_down(&third)
+    });
+    // For whoever will run it.
+    ask(&place, &relay, "tell 60");
+    ask(&place, &relay, "tell 0.2");
+    eventually("what has no time left comes back", || {
+        let returned = ask(&place, &relay, "returned");
+        returned.matches("deadline").count() == 40
+    });
+    worker.program.signal(Signal::CONT);
+    timed("it is back, by itself", || {
+        [&relay, &third].iter().all(|it| {
+            view(&place, it)
+                .get(&worker.at)
+                .is_some_and(|it| it == "up")
+        })
+    });
+
+    let returned = ask(&place, &relay, "returned");
+    let returned: Vec<String> = serde_json::from_str(&returned).expect("a list");
+    // What was on its way may have been handled; nothing that was not even sent was.
+    let may_have_been = |error: &&String| error.starts_with("timed out: ");
+    let in_doubt = returned.iter().filter(may_have_been).count();
+    let never_sent = |error: &&String| error.starts_with("unreachable: ");
+    let not_sent = returned.iter().filter(never_sent).count();
+    assert_eq!((in_doubt, not_sent), (20, 20), "{returned:?}");
+    // Its own count, which is of this process and of no other; each question counts.
+    let mut asked = 1;
+    let mut handled = 0;
+    eventually("all that had time arrives", || {
+        asked += 1;
+        let counted: usize = ask(&place, &relay, "count").parse().expect("a number");
+        handled = counted - asked;
+        handled >= 40
+    });
+    assert!(handled <= 40 + in_doubt, "{handled}");
+    for (one, other) in [(worker, "relay"), (relay, "worker")] {
+        one.program.signal(Signal::KILL);
+        let said = one.program.wait().err;
+        let ended = |line: &&str| line.contains("link ended") && line.contains(other);
+        assert_eq!(said.lines().find(ended), None, "{said}");
+    }
+}
+
 #[test]
 fn a_member_whose_handler_spins_is_busy_in_everybodys_view_and_never_down() {
     let place = place();
