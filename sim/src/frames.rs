@@ -44,7 +44,7 @@ pub(crate) fn of_handler(mut frames: Vec<Frame>) -> Vec<Frame> {
 
 /// Tells whether a frame is in a file of this repository, or in a folder that ends with a slash. With line tables
 /// alone symbols have no paths, but files have.
-fn in_repository(frame: &Frame, path: &str) -> bool {
+pub(crate) fn in_repository(frame: &Frame, path: &str) -> bool {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap_or(Path::new("/"));

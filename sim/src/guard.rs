@@ -8,8 +8,9 @@
 //! a test that failed: with 0 the test harness would end in the middle of its tests, and all would seem to be well.
 //!
 //! Not seen are instructions that read a counter (`rdtsc`), files such as `/dev/urandom`, and what goes to the kernel by
-//! itself. What logging does is left out of account: where lines are written is no part of a run. On other platforms
-//! nothing is seen, and [`SEES`] says so.
+//! itself. What logging does by itself is left out of account: the time on a line of a log is no part of a run. What
+//! handlers do for a line is their own: its arguments, a `Debug` that is written, all that is inside of a span. On other
+//! platforms nothing is seen, and [`SEES`] says so.
 //!
 //! The hash tables of the standard library draw their keys from entropy once for each thread, with the first table that
 //! is made there. The thread of a simulated run draws them from the seed when the run is made: the order of a table that
@@ -26,7 +27,7 @@ use std::hash::RandomState;
 
 use monofil_transport::Stream;
 
-use crate::frames::{Frame, of_handler, parsed};
+use crate::frames::{Frame, in_repository, of_handler, parsed};
 
 /// Whether anything is seen on this platform.
 pub const SEES: bool = cfg!(target_os = "linux");
@@ -59,12 +60,13 @@ struct Leak {
     backtrace: Backtrace,
 }
 
-/// More are not looked at between two steps.
-const LEAKS_MAX: usize = 8;
+/// So many are noted until it is found out which of them are logging's.
+const UNJUDGED_MAX: usize = 8;
 
 thread_local! {
     /// Handlers on this thread are simulated.
     static ARMED: Cell<bool> = const { Cell::new(false) };
+    /// Since the last look.
     static LEAKS: RefCell<Vec<Leak>> = const { RefCell::new(Vec::new()) };
     /// What entropy is made of instead.
     static SEEDED: RefCell<Option<Stream>> = const { RefCell::new(None) };
@@ -100,17 +102,14 @@ pub fn leaked() -> Option<Leaked> {
 }
 
 impl Leak {
-    /// Says what was done and where; `None` if it was for a line of a log.
+    /// Says what was done and where; `None` if logging did it.
     fn told(&self) -> Option<Leaked> {
-        let text = self.backtrace.to_string();
-        if ["tracing_core", "tracing_subscriber"]
-            .iter()
-            .any(|it| text.contains(it))
-        {
+        let frames = callers(&self.backtrace.to_string());
+        if is_logging(&frames) {
             return None;
         }
         let (component, method, deed) = (&self.component, &self.method, self.deed.text());
-        let place = match place(&text) {
+        let place = match place(frames) {
             Some(place) => format!(" at {place}"),
             None => ", at a line that this optimised build does not know".to_owned(),
         };
@@ -121,16 +120,78 @@ impl Leak {
     }
 }
 
-/// Finds the place in a backtrace from which a function of the C library was called: the innermost of the handler that
-/// is not in a library from a registry. `None` where optimised code does not say, which is better than a place that is
-/// not it.
-fn place(backtrace: &str) -> Option<String> {
+/// Leaves of some deeds the first that logging did not do; the others would not be told.
+fn judge(leaks: &mut Vec<Leak>) {
+    let all = std::mem::take(leaks);
+    // Elsewhere: to read a backtrace takes more stack than a handler may have.
+    let first = std::thread::scope(|scope| {
+        let judging = scope.spawn(|| all.into_iter().find(|leak| leak.told().is_some()));
+        judging.join()
+    });
+    leaks.extend(first.unwrap_or_default());
+}
+
+/// Returns the frames that called a function which is stood in for, the nearest first.
+fn callers(backtrace: &str) -> Vec<Frame> {
     const STOOD_IN_FOR: [&str; 3] = ["clock_gettime", "getrandom", "pthread_create"];
     let mut frames = parsed(backtrace);
     let is_stand_in = |frame: &Frame| STOOD_IN_FOR.iter().any(|it| frame.symbol.ends_with(it));
-    let stand_in = frames.iter().position(is_stand_in)?;
-    frames.drain(..=stand_in);
-    let own = of_handler(frames).into_iter();
+    let stand_in = frames.iter().position(is_stand_in);
+    frames.drain(..stand_in.map_or(0, |stand_in| stand_in + 1));
+    frames
+}
+
+/// Tells whether the nearest caller that is in no library of the system writes a log. Whatever is further out decides
+/// nothing: handlers run below spans, and below whoever set a subscriber.
+fn is_logging(callers: &[Frame]) -> bool {
+    let nearest = callers.iter().find(|frame| !is_system(frame));
+    nearest.is_some_and(|frame| match &frame.place {
+        Some(place) => {
+            place.contains("/tracing-subscriber-") || in_repository(frame, "src/logging/")
+        }
+        None => owner(&frame.symbol).is_some_and(|owner| {
+            let logs = ["tracing_subscriber::", "monofil::logging::"];
+            logs.iter().any(|log| owner.starts_with(log))
+        }),
+    })
+}
+
+/// Tells whether a frame is of the standard library, of the C library, or of one that subscribers ask for the time.
+/// Where the file is known that says it, since the names in optimised code are then without their crates.
+fn is_system(frame: &Frame) -> bool {
+    match &frame.place {
+        Some(place) => {
+            let files = ["/rustc/", "/library/", "/chrono-", "/time-"];
+            files.iter().any(|it| place.contains(it))
+        }
+        None => owner(&frame.symbol).is_none_or(|owner| {
+            let crates = ["std::", "core::", "alloc::", "chrono::", "time::"];
+            crates.iter().any(|it| owner.starts_with(it))
+        }),
+    }
+}
+
+/// Returns the path of a function by its symbol. Of one in an `impl` that is the path of the type, or of the trait where
+/// the type is any. `None` for functions of C, which have no path.
+fn owner(symbol: &str) -> Option<&str> {
+    let Some(inner) = symbol.strip_prefix('<') else {
+        return symbol.contains("::").then_some(symbol);
+    };
+    let words = ["&", "*", "[", "(", "mut ", "const ", "dyn "];
+    let path = words
+        .iter()
+        .fold(inner, |path, word| path.trim_start_matches(word));
+    let end = path.find(|c: char| !c.is_alphanumeric() && c != '_');
+    match path[end.unwrap_or(path.len())..].starts_with("::") {
+        true => Some(path),
+        false => path.split_once(" as ").map(|(_, of_trait)| of_trait),
+    }
+}
+
+/// Finds the place from which a function of the C library was called: the innermost of the handler that is not in a
+/// library from a registry. `None` where optimised code does not say, which is better than a place that is not it.
+fn place(callers: Vec<Frame>) -> Option<String> {
+    let own = of_handler(callers).into_iter();
     let mut places = own.filter_map(|frame| frame.place);
     places.find(|place| !place.contains("/.cargo/registry/"))
 }
@@ -149,15 +210,16 @@ fn note(deed: Deed) {
     ARMED.set(false);
     if let Some(current) = monofil_container::current() {
         LEAKS.with_borrow_mut(|leaks| {
-            if leaks.len() < LEAKS_MAX {
-                leaks.push(Leak {
-                    deed,
-                    component: current.component.to_string(),
-                    method: current.method.to_string(),
-                    message: crate::property::message_of(&current),
-                    backtrace: Backtrace::force_capture(),
-                });
+            if leaks.len() == UNJUDGED_MAX {
+                judge(leaks);
             }
+            leaks.push(Leak {
+                deed,
+                component: current.component.to_string(),
+                method: current.method.to_string(),
+                message: crate::property::message_of(&current),
+                backtrace: Backtrace::force_capture(),
+            });
         });
     }
     ARMED.set(true);
@@ -341,13 +403,58 @@ mod tests {
     fn the_place_is_the_innermost_that_is_somebody_s_own() {
         let text = backtrace("             at /home/ada/shop/src/orders.rs:17:9\n");
         assert_eq!(
-            place(&text).as_deref(),
+            place(callers(&text)).as_deref(),
             Some("/home/ada/shop/src/orders.rs:17:9")
         );
     }
 
     #[test]
     fn no_place_is_named_that_is_not_the_handler_s() {
-        assert_eq!(place(&backtrace("")), None);
+        assert_eq!(place(callers(&backtrace(""))), None);
+    }
+
+    #[test]
+    fn only_who_is_nearest_may_be_a_log() {
+        let now = "std::time::SystemTime::now";
+        let timer = "<tracing_subscriber::fmt::time::SystemTime as tracing_subscriber::fmt::time::FormatTime>::format_time";
+        let late = "<shop::Late as core::fmt::Debug>::fmt";
+        let of_trait = "<F as tracing_subscriber::fmt::FormatEvent<C, N>>::format_event";
+        let in_scope = "tracing::span::Span::in_scope";
+        let inlined = "format_event at /home/ada/.cargo/registry/src/index/tracing-subscriber-0.3.20/src/fmt/mod.rs:9:1";
+        let handler = "handle at /home/ada/shop/src/orders.rs:17:9";
+        for (callers, expected) in [
+            (&[now, timer, handler][..], true),
+            (&["now", "<&T as core::fmt::Debug>::fmt", of_trait], true),
+            (&["<chrono::offset::local::Local>::now", timer], true),
+            (&[now, "monofil::logging::time::Timestamp::now"], true),
+            (
+                &["now at /rustc/59807/library/std/src/time.rs:9:1", inlined],
+                true,
+            ),
+            // What is written reads it.
+            (&[now, late, "<&T as core::fmt::Debug>::fmt", timer], false),
+            (
+                &[now, "fmt at /home/ada/shop/src/late.rs:1:1", inlined],
+                false,
+            ),
+            // They are around the handler.
+            (&[now, handler, in_scope, timer], false),
+            (&[now, in_scope, inlined], false),
+            (&[now, "monofil::job::run"], false),
+            (&["clock"], false),
+        ] {
+            let frame = |text: &&str| match text.split_once(" at ") {
+                Some((symbol, place)) => Frame {
+                    symbol: symbol.to_owned(),
+                    place: Some(place.to_owned()),
+                },
+                None => Frame {
+                    symbol: (*text).to_owned(),
+                    place: None,
+                },
+            };
+            let frames: Vec<_> = callers.iter().map(frame).collect();
+            assert_eq!(is_logging(&frames), expected, "{callers:?}");
+        }
     }
 }

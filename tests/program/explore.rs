@@ -34,6 +34,10 @@ fn many_runs_are_one_line_and_are_the_same_in_other_processes() {
     );
     let ran = place.run("sim --faults none --for 200ms --jobs 2");
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    // The time on a line is nothing that a handler reads.
+    let ran = place.run("sim --seeds 0..2 --then log --log-level warn");
+    assert!(ran.err.contains("something was noticed"), "{ran:?}");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Once;
 use std::time::{Duration, Instant, SystemTime};
 
 use monofil_container::{
@@ -36,6 +37,15 @@ fn start_thread() {
     black_box(std::thread::spawn(|| ()).join()).expect("it does nothing");
 }
 
+/// Says how late it is whenever it is written.
+struct Late;
+
+impl std::fmt::Debug for Late {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", read_instant())
+    }
+}
+
 impl Component for Leaky {
     fn handle(&mut self, cx: &mut Context, message: Message) -> Result<Reply, HandlerError> {
         match message.method().as_str() {
@@ -44,6 +54,12 @@ impl Component for Leaky {
             "Entropy" => draw_entropy(),
             "Thread" => start_thread(),
             "Log" => tracing::warn!("a line of a log"),
+            "Argument" => tracing::warn!(late = ?Late, "a line of a log"),
+            "Span" => tracing::warn_span!("work").in_scope(|| _ = read_instant()),
+            "Chatty" => {
+                (0..20).for_each(|line| tracing::warn!(line, "a line of a log"));
+                _ = read_instant();
+            }
             "Table" => {
                 let table: HashMap<u32, ()> = (0..100).map(|key| (key, ())).collect();
                 let order: Vec<u32> = table.into_keys().collect();
@@ -75,10 +91,10 @@ fn run(method: &'static str, seed: u64) -> monofil_sim::Ran {
 #[test]
 fn a_handler_that_reads_clock_or_entropy_or_starts_a_thread_is_named_with_its_line() {
     for (method, deed, line) in [
-        ("Instant", "reads the real clock", 21),
-        ("SystemTime", "reads the real clock", 26),
-        ("Entropy", "reads real entropy", 31),
-        ("Thread", "starts a thread", 36),
+        ("Instant", "reads the real clock", 22),
+        ("SystemTime", "reads the real clock", 27),
+        ("Entropy", "reads real entropy", 32),
+        ("Thread", "starts a thread", 37),
     ] {
         let failure = run(method, 1).failure.expect(method);
         assert_eq!(failure.property, "a seed is one run");
@@ -98,17 +114,50 @@ fn what_a_context_gives_is_no_leak() {
     assert_eq!(run("Fine", 1).failure, None);
 }
 
+/// Writes lines of a log to nowhere, with time stamps of the real clock.
+fn subscriber() -> impl tracing::Subscriber + Send + Sync {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::sink)
+        .finish()
+}
+
+fn log() {
+    static SET: Once = Once::new();
+    SET.call_once(|| {
+        let set = tracing::subscriber::set_global_default(subscriber());
+        set.expect("nobody else in this program sets one");
+    });
+}
+
 #[test]
 fn lines_of_a_log_are_no_leak() {
-    // Its time stamps are those of the real clock.
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(std::io::sink)
-        .finish();
-    let scenario = leaky("Log");
-    let case = Case::of_seed(1);
-    let set = tracing::subscriber::set_global_default(subscriber);
-    set.expect("the only test of this program that logs");
-    assert_eq!(scenario.run(&case, Keep::default()).failure, None);
+    log();
+    assert_eq!(run("Log", 1).failure, None);
+}
+
+#[test]
+fn what_a_handler_does_for_a_line_of_a_log_is_a_leak() {
+    log();
+    // In an argument, inside a span, after more lines than are noted at once.
+    for method in ["Argument", "Span", "Chatty"] {
+        let failure = run(method, 1).failure.expect(method);
+        let said = format!("`leaks/leaky` reads the real clock in `{method}` at ");
+        assert!(failure.text.starts_with(&said), "{failure}");
+        assert!(failure.text.contains("tests/sim/guard.rs:22:"), "{failure}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "`leaks/leaky` reads the real clock in `Instant` at ")]
+fn a_subscriber_around_a_run_hides_nothing() {
+    tracing::subscriber::with_default(subscriber(), || {
+        let mut sim = Sim::new("leaks", 1);
+        sim.component("leaky", || ComponentSpec::new("leaky", || Leaky));
+        sim.run("ada", |cx| {
+            cx.call(Request::new("leaky", "Instant", Payload::default()))
+        })
+    })
+    .expect("an answer");
 }
 
 #[test]
