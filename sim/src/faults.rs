@@ -7,7 +7,8 @@ use monofil_transport::{Probability, Stream};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{
-    BandwidthPlan, BurstPlan, Event, Happening, Plan, ServiceTime, Shape, StallPlan,
+    ANY, BandwidthPlan, BurstPlan, Event, Happening, LinkPlan, Plan, ServiceTime, Shape, StallPlan,
+    Way,
 };
 use crate::{Chance, Injection, Span, SpanRange};
 
@@ -39,9 +40,10 @@ pub struct Faults {
     /// How long things go wrong, from the beginning; then all heals. Default 20 s.
     pub lasts: Span,
     /// Whether each seed leaves about half of the families out, so that some runs have only one of them and some
-    /// none (Groce et al., "Swarm testing", ISSTA 2012). Default true.
+    /// none (Groce et al., "Swarm testing", ISSTA 2012); and whether some of what is drawn for links is only so one way,
+    /// to or from one node. What is written down as it is to be (ways, events, messages) is never left out. Default true.
     pub swarm: bool,
-    /// Latencies, one of which is drawn for all links.
+    /// Latencies, one of which is drawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<Vec<Shape>>,
     /// The most datagrams that are lost.
@@ -95,10 +97,16 @@ pub struct Faults {
     /// How long handlers take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<Vec<ServiceTime>>,
+    /// What is otherwise on single ways between nodes, whatever is drawn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ways: Vec<Way>,
+    /// What happens, whatever is drawn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
     /// What is done to messages. No network does this, so [`Faults::all`] does not either: what is dropped here is
     /// lost although links lose nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub messages: Option<Vec<Injection>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Injection>,
 }
 
 /// Something that happens again and again, at random times.
@@ -156,12 +164,14 @@ pub enum Family {
     Drift,
     ClockSteps,
     Service,
+    Ways,
+    Events,
     Messages,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Latency,
         Self::Loss,
         Self::Bursts,
@@ -180,6 +190,8 @@ impl Family {
         Self::Drift,
         Self::ClockSteps,
         Self::Service,
+        Self::Ways,
+        Self::Events,
         Self::Messages,
     ];
 
@@ -205,8 +217,15 @@ impl Family {
             Self::Drift => "drift",
             Self::ClockSteps => "clock_steps",
             Self::Service => "service",
+            Self::Ways => "ways",
+            Self::Events => "events",
             Self::Messages => "messages",
         }
+    }
+
+    /// Tells whether somebody wrote down how it is to be: nothing of it is drawn.
+    const fn is_written(self) -> bool {
+        matches!(self, Self::Ways | Self::Events | Self::Messages)
     }
 }
 
@@ -250,7 +269,9 @@ impl Faults {
             drift: None,
             clock_steps: None,
             service: None,
-            messages: None,
+            ways: Vec::new(),
+            events: Vec::new(),
+            messages: Vec::new(),
         }
     }
 
@@ -355,7 +376,9 @@ impl Faults {
             Family::Drift => self.drift.is_some(),
             Family::ClockSteps => self.clock_steps.is_some(),
             Family::Service => self.service.is_some(),
-            Family::Messages => self.messages.is_some(),
+            Family::Ways => !self.ways.is_empty(),
+            Family::Events => !self.events.is_empty(),
+            Family::Messages => !self.messages.is_empty(),
         };
         Family::ALL.into_iter().filter(has).collect()
     }
@@ -365,7 +388,7 @@ impl Faults {
     pub fn on(&self, seed: u64) -> Vec<Family> {
         let is_on = |family: &Family| {
             let mut stream = Stream::new(seed, &format!("swarm/{family}"));
-            !self.swarm || stream.chance(Probability::percent(50))
+            !self.swarm || family.is_written() || stream.chance(Probability::percent(50))
         };
         self.families().into_iter().filter(is_on).collect()
     }
@@ -409,7 +432,7 @@ struct Drawing<'a> {
 impl Drawing<'_> {
     fn family(&mut self, family: Family, stream: &mut Stream) {
         let faults = self.faults;
-        let link = &mut self.plan.link;
+        let mut link = LinkPlan::default();
         match family {
             Family::Latency => link.latency = pick(&faults.latency, stream),
             Family::Loss => link.loss = up_to(faults.loss, stream),
@@ -420,7 +443,9 @@ impl Drawing<'_> {
             Family::Stalls => link.stalls = faults.stalls,
             Family::Bandwidth => link.bandwidth = faults.bandwidth,
             Family::Service => self.plan.service = faults.service.clone().unwrap_or_default(),
-            Family::Messages => self.plan.messages = faults.messages.clone().unwrap_or_default(),
+            Family::Ways => self.plan.ways.extend(faults.ways.iter().cloned()),
+            Family::Events => self.plan.events.extend(faults.events.iter().cloned()),
+            Family::Messages => self.plan.messages.clone_from(&faults.messages),
             Family::Partitions => self.episodes(family, &faults.partitions, stream),
             Family::Disconnects => self.episodes(family, &faults.disconnects, stream),
             Family::Clogs => self.episodes(family, &faults.clogs, stream),
@@ -431,6 +456,33 @@ impl Drawing<'_> {
             Family::Drift => self.episodes(family, &faults.drift, stream),
             Family::ClockSteps => self.episodes(family, &faults.clock_steps, stream),
         }
+        if link != LinkPlan::default() {
+            self.link(family, link);
+        }
+    }
+
+    /// Has links behave like that: all of them, or some one way only. Networks are often not the same both ways: one
+    /// cable is broken, one queue is full.
+    fn link(&mut self, family: Family, link: LinkPlan) {
+        let mut choices = Stream::new(self.seed, &format!("faults/{family}/way"));
+        let is_one_way = self.faults.swarm && choices.below(3) == 0;
+        match is_one_way.then(|| self.way(&mut choices)).flatten() {
+            Some((from, to)) => self.plan.ways.push(Way { from, to, link }),
+            None => self.plan.link = link.or(std::mem::take(&mut self.plan.link)),
+        }
+    }
+
+    /// Draws a way: to or from a node, mostly from or to all others.
+    fn way(&self, choices: &mut Stream) -> Option<(String, String)> {
+        let node = choose(&self.nodes.members, choices)?.clone();
+        let peer = match choices.below(3) {
+            0 => self.peer(&node, choices)?,
+            _ => ANY.to_owned(),
+        };
+        Some(match choices.below(2) {
+            0 => (node, peer),
+            _ => (peer, node),
+        })
     }
 
     fn episodes(&mut self, family: Family, episodes: &Option<Episodes>, times: &mut Stream) {
@@ -549,11 +601,11 @@ fn pick(shapes: &Option<Vec<Shape>>, stream: &mut Stream) -> Option<Shape> {
 }
 
 /// Draws how bad it is, from a tenth of the most to the most.
-fn up_to(most: Option<Chance>, stream: &mut Stream) -> Chance {
-    let most = u64::from(most.unwrap_or_default().0.as_ppm());
+fn up_to(most: Option<Chance>, stream: &mut Stream) -> Option<Chance> {
+    let most = u64::from(most?.0.as_ppm());
     let least = most / 10;
     let drawn = least + stream.below(most - least + 1);
-    Chance::ppm(u32::try_from(drawn).unwrap_or(u32::MAX))
+    Some(Chance::ppm(u32::try_from(drawn).unwrap_or(u32::MAX)))
 }
 
 /// Moves a number from `0..=2 * most` to `-most..=most`.
@@ -575,14 +627,26 @@ mod tests {
     #[test]
     fn the_faults_on_the_page_are_what_it_says() {
         let page = include_str!("../../docs/simulation.md");
-        let (_, rest) = page.split_once("```toml\n").expect("faults on the page");
-        let (text, _) = rest.split_once("```").expect("their end");
-        let faults: Faults = toml::from_str(text).expect("faults");
+        let mut texts = page.split("```toml\n").skip(1).map(|rest| {
+            let (text, _) = rest.split_once("```").expect("their end");
+            toml::from_str::<Faults>(text).expect("faults")
+        });
+        let faults = texts.next().expect("faults on the page");
         let third = Injection::reply("payments").on_flow("checkout").nth(3);
         let time = Span::millis(300);
         let delayed = third.does(crate::Deed::Delay { time });
-        assert_eq!(faults.messages, Some(vec![delayed]));
+        assert_eq!(faults.messages, [delayed]);
         assert!(faults.partitions.is_some() && faults.crashes.is_none());
+        let faults = texts.next().expect("faults of ways");
+        let plan = faults.draw(1, &shop());
+        let (forth, back) = (
+            plan.between("orders", "payments"),
+            plan.between("payments", "orders"),
+        );
+        assert_eq!(forth.loss, Some(Chance::percent(20)));
+        assert!(forth.latency.is_some() && forth.bandwidth.is_some());
+        assert_eq!(back, LinkPlan::default());
+        assert_eq!(plan.events.len(), 1);
     }
 
     #[test]
@@ -603,19 +667,75 @@ mod tests {
         let faults = Faults::all();
         let plans: Vec<_> = (0..400).map(|seed| faults.draw(seed, &shop())).collect();
         let share = |has: fn(&Plan) -> bool| plans.iter().filter(|plan| has(plan)).count();
+        /// On all links, or on one way.
+        fn has(plan: &Plan, is_said: fn(&LinkPlan) -> bool) -> bool {
+            is_said(&plan.link) || plan.ways.iter().any(|way| is_said(&way.link))
+        }
         let has_crash = |plan: &Plan| {
             let is_crash =
                 |event: &Event| matches!(event.what, Happening::Crash { machine: false, .. });
             plan.events.iter().any(is_crash)
         };
         for share in [
-            share(|plan| plan.link.latency.is_some()),
-            share(|plan| plan.link.bandwidth.is_some()),
+            share(|plan| has(plan, |link| link.latency.is_some())),
+            share(|plan| has(plan, |link| link.bandwidth.is_some())),
             share(|plan| !plan.service.is_empty()),
             share(has_crash),
         ] {
             assert!((140..=240).contains(&share), "{share}");
         }
+    }
+
+    #[test]
+    fn links_are_not_always_the_same_both_ways() {
+        let plans: Vec<_> = (0..400)
+            .map(|seed| Faults::all().draw(seed, &shop()))
+            .collect();
+        for (from, to) in [("orders", "payments"), ("payments", "orders")] {
+            let is_worse = |plan: &&Plan| {
+                let (forth, back) = (plan.between(from, to), plan.between(to, from));
+                forth.loss.is_some() && back.loss.is_none()
+            };
+            let count = plans.iter().filter(is_worse).count();
+            assert!(count > 10, "{from} to {to}: {count}");
+        }
+        let both = |plan: &&Plan| plan.link.loss.is_some() && plan.ways.is_empty();
+        assert!(plans.iter().any(|plan| both(&plan)));
+    }
+
+    #[test]
+    fn what_is_written_down_is_never_left_out() {
+        let faults: Faults = toml::from_str(
+            r#"
+            partitions = { every = "1s", lasts = "1s" }
+            [[ways]]
+            from = "orders"
+            to = "*"
+            link.loss = "20%"
+            [[events]]
+            event = "clog"
+            at = "2s"
+            lasts = "1s"
+            node = "orders"
+            peer = "*"
+            [[messages]]
+            component = "payments"
+            deed = "drop"
+            "#,
+        )
+        .expect("faults");
+        let mut with_partitions = 0;
+        for seed in 0..40 {
+            let plan = faults.draw(seed, &shop());
+            assert_eq!(
+                (&plan.ways, &plan.messages),
+                (&faults.ways, &faults.messages)
+            );
+            assert!(plan.events.contains(&faults.events[0]));
+            with_partitions += u32::from(plan.events.len() > 1);
+        }
+        // Those are drawn.
+        assert!((10..30).contains(&with_partitions), "{with_partitions}");
     }
 
     #[test]
@@ -678,6 +798,6 @@ mod tests {
         let text = toml::to_string(&plan).expect("a plan can be written");
         let first: Vec<_> = text.lines().take(3).collect();
         let expected = ["[link]", "corruption = \"0.5265%\"", ""];
-        assert_eq!((first, text.len()), (expected.to_vec(), 1_101));
+        assert_eq!((first, text.len()), (expected.to_vec(), 1_141));
     }
 }

@@ -88,7 +88,7 @@ pub use gatekeeper::Received;
 pub use history::{History, Operation, OperationId, SharedHistory};
 pub use injection::{Deed, Injection, Leg};
 pub use plan::{
-    BandwidthPlan, BurstPlan, Event, Happening, LinkPlan, Plan, ServiceTime, Shape, StallPlan,
+    BandwidthPlan, BurstPlan, Event, Happening, LinkPlan, Plan, ServiceTime, Shape, StallPlan, Way,
 };
 pub use property::{Failure, Verdict, always, sometimes};
 pub use replay::{StopAt, Stopped, difference};

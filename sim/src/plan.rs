@@ -1,5 +1,6 @@
 //! What goes wrong in one run: plain data, to be drawn, written, read, shrunk and replayed.
 
+use std::fmt;
 use std::sync::Arc;
 
 use monofil_inproc::{Bandwidth, Bursts, Latency, LinkModel, Stalls};
@@ -13,6 +14,9 @@ use crate::{Chance, Injection, Span, SpanRange};
 pub struct Plan {
     /// How links behave until all heals.
     pub link: LinkPlan,
+    /// What is otherwise on single ways between nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ways: Vec<Way>,
     /// How long handlers take.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub service: Vec<ServiceTime>,
@@ -24,7 +28,7 @@ pub struct Plan {
     pub messages: Vec<Injection>,
 }
 
-/// How all links behave. What is not said is as in a network without faults.
+/// How links behave. What is not said is as in a network without faults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LinkPlan {
@@ -32,20 +36,20 @@ pub struct LinkPlan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<Shape>,
     /// How many datagrams are lost.
-    #[serde(skip_serializing_if = "is_never")]
-    pub loss: Chance,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Chance>,
     /// Bursts, in which more are lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bursts: Option<BurstPlan>,
     /// How many datagrams arrive twice.
-    #[serde(skip_serializing_if = "is_never")]
-    pub duplication: Chance,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplication: Option<Chance>,
     /// How many datagrams are overtaken, by those of the next 10 ms.
-    #[serde(skip_serializing_if = "is_never")]
-    pub reordering: Chance,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reordering: Option<Chance>,
     /// How many datagrams arrive with a bit turned.
-    #[serde(skip_serializing_if = "is_never")]
-    pub corruption: Chance,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corruption: Option<Chance>,
     /// Frames that stall, and for how long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stalls: Option<StallPlan>,
@@ -54,9 +58,72 @@ pub struct LinkPlan {
     pub bandwidth: Option<BandwidthPlan>,
 }
 
-/// Serde asks for a reference.
-fn is_never(chance: &Chance) -> bool {
-    *chance == Chance::default()
+/// What is otherwise on the way from one node to another than on all links; the way back is not meant.
+///
+/// ```
+/// use monofil_sim::{Chance, LinkPlan, Plan, Way};
+///
+/// let plan: Plan = toml::from_str(r#"
+///     [[ways]]
+///     from = "orders"
+///     to = "*"
+///     link.loss = "20%"
+/// "#)?;
+/// let link = LinkPlan { loss: Some(Chance::percent(20)), ..LinkPlan::default() };
+/// assert_eq!(plan.ways, [Way::new("orders", "*", link.clone())]);
+/// assert_eq!(plan.between("orders", "payments"), link);
+/// assert_eq!(plan.between("payments", "orders"), LinkPlan::default());
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Way {
+    /// Where messages come from: a node, or `*` for any.
+    pub from: String,
+    /// Where they go: a node, or `*` for any.
+    pub to: String,
+    /// What is otherwise. What is not said is as on all links; of several ways that are meant the later one counts.
+    pub link: LinkPlan,
+}
+
+/// Stands for any node.
+pub(crate) const ANY: &str = "*";
+
+impl Way {
+    /// Describes one.
+    pub fn new(from: impl Into<String>, to: impl Into<String>, link: LinkPlan) -> Self {
+        Self {
+            from: from.into(),
+            to: to.into(),
+            link,
+        }
+    }
+
+    fn is_meant(&self, from: &str, to: &str) -> bool {
+        let fits = |wanted: &str, name| wanted == ANY || wanted == name;
+        fits(&self.from, from) && fits(&self.to, to)
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} > {}: {}", self.from, self.to, self.link)
+    }
+}
+
+impl Plan {
+    /// Returns how the way from one node to another behaves.
+    #[must_use]
+    pub fn between(&self, from: &str, to: &str) -> LinkPlan {
+        let ways = self.ways.iter().filter(|way| way.is_meant(from, to));
+        ways.fold(self.link.clone(), |link, way| way.link.or(link))
+    }
+
+    /// Returns all that is said of links.
+    pub(crate) fn links_mut(&mut self) -> impl Iterator<Item = &mut LinkPlan> {
+        let ways = self.ways.iter_mut().map(|way| &mut way.link);
+        std::iter::once(&mut self.link).chain(ways)
+    }
 }
 
 /// Bursts of loss; see [`Bursts`].
@@ -164,6 +231,20 @@ impl Shape {
 pub(crate) const CALM: Span = Span::millis(1);
 
 impl LinkPlan {
+    /// Returns what is said here, and of the rest what is said there.
+    pub(crate) fn or(&self, other: Self) -> Self {
+        Self {
+            latency: self.latency.clone().or(other.latency),
+            loss: self.loss.or(other.loss),
+            bursts: self.bursts.or(other.bursts),
+            duplication: self.duplication.or(other.duplication),
+            reordering: self.reordering.or(other.reordering),
+            corruption: self.corruption.or(other.corruption),
+            stalls: self.stalls.or(other.stalls),
+            bandwidth: self.bandwidth.or(other.bandwidth),
+        }
+    }
+
     /// Returns it as the world has it.
     #[must_use]
     pub fn to_model(&self) -> LinkModel {
@@ -171,16 +252,17 @@ impl LinkPlan {
             .latency
             .as_ref()
             .map_or(Latency::Constant(CALM.0), Shape::to_latency);
+        let share = |chance: Option<Chance>| chance.unwrap_or_default().0;
         LinkModel {
-            datagram_loss: self.loss.0,
+            datagram_loss: share(self.loss),
             datagram_bursts: self.bursts.map(|bursts| Bursts {
                 begin: bursts.begin.0,
                 end: bursts.end.0,
                 loss: bursts.loss.0,
             }),
-            datagram_duplication: self.duplication.0,
-            datagram_reordering: self.reordering.0,
-            datagram_corruption: self.corruption.0,
+            datagram_duplication: share(self.duplication),
+            datagram_reordering: share(self.reordering),
+            datagram_corruption: share(self.corruption),
             frame_stalls: self.stalls.map(|stalls| Stalls {
                 probability: stalls.probability.0,
                 duration: stalls.lasts.0,
@@ -191,6 +273,33 @@ impl LinkPlan {
             }),
             ..LinkModel::with_latency(latency)
         }
+    }
+}
+
+/// Lists what is said, in a few words.
+impl fmt::Display for LinkPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let latency = self.latency.as_ref().map(|shape| match shape {
+            Shape::Constant { time } => format!("latency {time}"),
+            Shape::Uniform { range } => format!("latency {range}"),
+            Shape::Exponential { mean, .. } => format!("latency exponential, {mean}"),
+            Shape::LogNormal { median, .. } => format!("latency log-normal, {median}"),
+            Shape::Table { .. } => "latency from a table".to_owned(),
+        });
+        let chance = |name, chance: Option<Chance>| chance.map(|it| format!("{name} {it}"));
+        let bandwidth = |it: BandwidthPlan| format!("{} bytes a second", it.bytes_per_second);
+        let parts = [
+            latency,
+            chance("loss", self.loss),
+            self.bursts.map(|_| "bursts of loss".to_owned()),
+            chance("duplication", self.duplication),
+            chance("reordering", self.reordering),
+            chance("corruption", self.corruption),
+            self.stalls.map(|it| format!("stalls of {}", it.lasts)),
+            self.bandwidth.map(bandwidth),
+        ];
+        let said: Vec<_> = parts.into_iter().flatten().collect();
+        f.write_str(&said.join(", "))
     }
 }
 
@@ -221,7 +330,7 @@ pub struct Event {
     pub what: Happening,
 }
 
-/// What happens. Nodes are given by their names; those that a run does not have are left out.
+/// What happens. Nodes are given by their names, or as `*` for all; those that a run does not have are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Happening {

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use monofil_transport::Stream;
 
 use crate::strategy::Schedule;
-use crate::{
-    Case, Chance, Drawn, Event, Failure, Keep, LinkPlan, Plan, Ran, Scenario, Shape, Span,
-};
+use crate::{Case, Drawn, Event, Failure, Keep, LinkPlan, Plan, Ran, Scenario, Shape, Span, Way};
 
 /// How far it was shrunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +57,7 @@ struct Shrinker<'a> {
     random: Stream,
     /// What links had when it was found.
     latency: Option<Shape>,
+    ways: Vec<Way>,
 }
 
 /// Makes a failing case smaller, for as long as the budget lasts. `None` if it does not fail.
@@ -81,6 +80,7 @@ pub(crate) fn shrink(scenario: &Scenario, case: &Case, budget: Duration) -> Opti
         property,
         best: written,
         latency: first.plan.link.latency.clone(),
+        ways: first.plan.ways.clone(),
         ran: first,
         tries: 0,
         until,
@@ -107,36 +107,47 @@ pub(crate) fn shrink(scenario: &Scenario, case: &Case, budget: Duration) -> Opti
 
 fn size(case: &Case, ran: &Ran) -> Size {
     let plan = case.plan.as_ref().unwrap_or(&ran.plan);
-    let links = LINK_PARTS
-        .iter()
-        .filter(|calm| {
-            let mut without = plan.link.clone();
-            calm(&mut without);
-            without != plan.link
-        })
-        .count();
+    let links = plan.clone().links_mut().map(parts).sum::<usize>();
     Size {
         faults: plan.events.len() + plan.messages.len() + plan.service.len() + links,
         draws: ran.drawn.iter().filter(|it| it.value != it.min).count(),
         frames: match &case.schedule {
             Schedule::Fixed { frames } => Some(frames.len()),
-            _ if plan.link.latency.is_none() && case.schedule == Schedule::Links => Some(0),
+            _ if case.schedule == Schedule::Links && !has_latency(plan) => Some(0),
             _ => None,
         },
     }
 }
 
+/// Takes something away from a link.
+type Calm = fn(&mut LinkPlan);
+
 /// What can be taken away from links, one by one.
-const LINK_PARTS: [fn(&mut LinkPlan); 8] = [
+const LINK_PARTS: [Calm; 8] = [
     |link| link.latency = None,
-    |link| link.loss = Chance::default(),
+    |link| link.loss = None,
     |link| link.bursts = None,
-    |link| link.duplication = Chance::default(),
-    |link| link.reordering = Chance::default(),
-    |link| link.corruption = Chance::default(),
+    |link| link.duplication = None,
+    |link| link.reordering = None,
+    |link| link.corruption = None,
     |link| link.stalls = None,
     |link| link.bandwidth = None,
 ];
+
+/// Counts what is said of a link.
+fn parts(link: &mut LinkPlan) -> usize {
+    let is_said = |calm: &&Calm| {
+        let mut without = link.clone();
+        calm(&mut without);
+        without != *link
+    };
+    LINK_PARTS.iter().filter(is_said).count()
+}
+
+fn has_latency(plan: &Plan) -> bool {
+    let mut links = std::iter::once(&plan.link).chain(plan.ways.iter().map(|way| &way.link));
+    links.any(|link| link.latency.is_some())
+}
 
 /// Makes faults last twice as long. Fewer of them that last longer are easier to understand: what is left may be
 /// just long enough together with what is taken away.
@@ -207,23 +218,25 @@ impl Shrinker<'_> {
         self.try_plan(|plan| *plan = Plan::default());
         self.steps();
         self.events();
-        for calm in LINK_PARTS {
-            let mut without = self.plan().link.clone();
+        self.lists();
+        let links = 1 + self.plan().ways.len();
+        for (number, calm) in (0..links).flat_map(|number| LINK_PARTS.map(|calm| (number, calm))) {
+            let calm = |plan: &mut Plan| plan.links_mut().nth(number).into_iter().for_each(calm);
+            let mut without = self.plan().clone();
             calm(&mut without);
-            if without == self.plan().link {
+            if without == *self.plan() {
                 continue;
             }
-            let _ = self.try_plan(|plan| calm(&mut plan.link))
+            let _ = self.try_plan(calm)
                 || self.try_plan(|plan| {
-                    calm(&mut plan.link);
+                    calm(plan);
                     longer(plan);
                 })
                 || self.try_plan(|plan| {
-                    calm(&mut plan.link);
+                    calm(plan);
                     from_the_beginning(plan);
                 });
         }
-        self.lists();
         self.numbers();
         self.order();
         self.times();
@@ -244,6 +257,10 @@ impl Shrinker<'_> {
     }
 
     fn lists(&mut self) {
+        let all = self.plan().ways.clone();
+        self.fewer(all, |case, ways| {
+            case.plan.get_or_insert_default().ways = ways;
+        });
         let all = self.plan().messages.clone();
         self.fewer(all, |case, messages| {
             case.plan.get_or_insert_default().messages = messages;
@@ -336,8 +353,9 @@ impl Shrinker<'_> {
     /// Brings the order of frames nearer to that of a calm network.
     fn order(&mut self) {
         let mut calm = self.best.clone();
-        let link = &mut calm.plan.get_or_insert_default().link;
-        (link.latency, link.stalls, link.bandwidth) = (None, None, None);
+        for link in calm.plan.get_or_insert_default().links_mut() {
+            (link.latency, link.stalls, link.bandwidth) = (None, None, None);
+        }
         let mut written = calm.clone();
         calm.schedule = Schedule::Links;
         let (mut long, mut early) = (calm.clone(), calm.clone());
@@ -420,6 +438,7 @@ impl Shrinker<'_> {
         if case.schedule != Schedule::Links {
             case.schedule = Schedule::Links;
             plan.link.latency.clone_from(&self.latency);
+            plan.ways.clone_from(&self.ways);
         }
         case
     }

@@ -3,11 +3,13 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::slice;
 use std::time::Duration;
 
 use monofil_inproc::{Fault, NodeKey};
 use monofil_transport::record::What;
 
+use crate::plan::ANY;
 use crate::{Event, Happening, LinkPlan, Plan, Sim, Span};
 
 /// What is wrong just now because of a plan. Faults of one kind may overlap: what ends first ends nothing else's.
@@ -29,19 +31,37 @@ impl Sim {
     /// Has the faults of a plan happen, from now on.
     pub fn follow(&mut self, plan: &Plan) {
         self.start();
-        self.cluster
-            .world_mut()
-            .set_all_links(&plan.link.to_model());
+        self.link_up(plan);
         self.service_times(plan.service.clone());
         for injection in &plan.messages {
             self.inject(injection.clone());
         }
         let now = self.now().as_nanos();
-        for (number, event) in plan.events.iter().enumerate() {
+        let numbers = plan.ways.len()..;
+        for (number, event) in numbers.zip(&plan.events) {
             let (number, event) = (u32::try_from(number).unwrap_or(u32::MAX), event.clone());
             let at = Duration::from_nanos(now.saturating_add(event.at.nanos()));
             self.at(at, move |sim| sim.begin(number, &event));
         }
+    }
+
+    /// Has links behave as a plan says. What is otherwise one way is told as a fault; the numbers of ways come first.
+    fn link_up(&mut self, plan: &Plan) {
+        for (number, way) in (0..).zip(&plan.ways) {
+            self.weather.open.insert(number);
+            self.note(|sim| What::FaultBegan {
+                fault: number,
+                name: way.to_string().into(),
+                nodes: sim.numbers([&way.from, &way.to].into_iter().filter(|it| *it != ANY)),
+            });
+        }
+        let (ways, model) = (plan.clone(), plan.link.to_model());
+        self.cluster
+            .world_mut()
+            .set_links(move |from, to| match ways.ways.is_empty() {
+                true => model.clone(),
+                false => ways.between(from, to).to_model(),
+            });
     }
 
     /// Ends all that is wrong and starts what is down: the network is as it is in good times, and so are all nodes.
@@ -88,8 +108,31 @@ impl Sim {
         Span(self.cluster.world().elapsed())
     }
 
-    fn find(&self, name: &str) -> Option<NodeKey> {
-        self.cluster.world().node(name)
+    /// Returns the nodes that a name means: one, all, or none.
+    fn find(&self, name: &str) -> Vec<NodeKey> {
+        let world = self.cluster.world();
+        match name {
+            ANY => world.keys().collect(),
+            name => world.node(name).into_iter().collect(),
+        }
+    }
+
+    /// Returns the pairs of two different nodes that names mean.
+    fn pairs(&self, from: &[String], to: &[String]) -> BTreeSet<(NodeKey, NodeKey)> {
+        let all = |names: &[String]| -> Vec<_> {
+            names.iter().flat_map(|name| self.find(name)).collect()
+        };
+        let (from, to) = (all(from), all(to));
+        let pairs = from
+            .iter()
+            .flat_map(|from| to.iter().map(|to| (*from, *to)));
+        pairs.filter(|(from, to)| from != to).collect()
+    }
+
+    fn numbers<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Box<[u32]> {
+        let keys = names.into_iter().flat_map(|name| self.find(name));
+        keys.filter_map(|key| u32::try_from(key.index()).ok())
+            .collect()
     }
 
     fn begin(&mut self, number: u32, event: &Event) {
@@ -165,9 +208,7 @@ impl Sim {
             | Happening::Drift { node, .. }
             | Happening::StepClock { node, .. } => vec![node],
         };
-        let keys = names.into_iter().filter_map(|name| self.find(name));
-        keys.filter_map(|key| u32::try_from(key.index()).ok())
-            .collect()
+        self.numbers(names)
     }
 
     /// Begins something, or ends it.
@@ -176,75 +217,79 @@ impl Sim {
             Happening::Partition {
                 from, to, one_way, ..
             } => {
-                for (from, to) in from
-                    .iter()
-                    .flat_map(|from| to.iter().map(move |to| (from, to)))
-                {
-                    if let (Some(from), Some(to)) = (self.find(from), self.find(to)) {
-                        self.change_cut(from, to, begins);
-                        if !one_way {
-                            self.change_cut(to, from, begins);
-                        }
-                    }
+                let mut cuts = self.pairs(from, to);
+                if !one_way {
+                    cuts.extend(self.pairs(to, from));
+                }
+                for (from, to) in cuts {
+                    self.change_cut(from, to, begins);
                 }
             }
-            Happening::Disconnect { node, peer } => {
-                if let (Some(one), Some(other), true) = (self.find(node), self.find(peer), begins) {
+            Happening::Disconnect { node, peer } if begins => {
+                for (one, other) in self.pairs(slice::from_ref(node), slice::from_ref(peer)) {
                     self.apply(Fault::Disconnect(one, other));
                 }
             }
-            Happening::Clog { node, peer } => {
-                if let (Some(from), Some(to), true) = (self.find(node), self.find(peer), begins) {
+            Happening::Clog { node, peer } if begins => {
+                for (from, to) in self.pairs(slice::from_ref(node), slice::from_ref(peer)) {
                     let duration = lasts.0;
                     self.apply(Fault::Clog { from, to, duration });
                 }
             }
-            Happening::Crash { node, machine } => {
-                if let Some(node) = self.find(node) {
-                    let world = self.cluster.world();
-                    match (begins, world.is_up(node), world.has_ended(node)) {
-                        (true, true, _) if *machine => self.apply(Fault::Vanish(node)),
-                        (true, true, _) => self.apply(Fault::Crash(node)),
-                        (false, false, false) => self.apply(Fault::Restart(node)),
-                        _ => {}
-                    }
+            Happening::Disconnect { .. } | Happening::Clog { .. } => {}
+            Happening::Crash { node, .. }
+            | Happening::Pause { node }
+            | Happening::Slow { node, .. }
+            | Happening::Drift { node, .. }
+            | Happening::StepClock { node, .. } => {
+                for node in self.find(node) {
+                    self.change_node(node, what, begins);
                 }
             }
-            Happening::Pause { node } => {
-                if let Some(node) = self.find(node)
-                    && counted(&mut self.weather.pauses, node, begins)
-                {
+        }
+    }
+
+    /// Begins something that happens to one node, or ends it.
+    fn change_node(&mut self, node: NodeKey, what: &Happening, begins: bool) {
+        match what {
+            Happening::Crash { machine, .. } => {
+                let world = self.cluster.world();
+                match (begins, world.is_up(node), world.has_ended(node)) {
+                    (true, true, _) if *machine => self.apply(Fault::Vanish(node)),
+                    (true, true, _) => self.apply(Fault::Crash(node)),
+                    (false, false, false) => self.apply(Fault::Restart(node)),
+                    _ => {}
+                }
+            }
+            Happening::Pause { .. } => {
+                if counted(&mut self.weather.pauses, node, begins) {
                     self.apply(match begins {
                         true => Fault::Pause(node),
                         false => Fault::Resume(node),
                     });
                 }
             }
-            Happening::Slow { node, each_turn } => {
-                if let Some(node) = self.find(node) {
-                    let is_over = counted(&mut self.weather.slow, node, begins);
-                    match (begins, is_over) {
-                        (true, _) => self.apply(Fault::Slow(node, each_turn.0)),
-                        (false, true) => self.apply(Fault::Slow(node, Duration::ZERO)),
-                        _ => {}
-                    }
+            Happening::Slow { each_turn, .. } => {
+                let is_over = counted(&mut self.weather.slow, node, begins);
+                match (begins, is_over) {
+                    (true, _) => self.apply(Fault::Slow(node, each_turn.0)),
+                    (false, true) => self.apply(Fault::Slow(node, Duration::ZERO)),
+                    _ => {}
                 }
             }
-            Happening::Drift { node, ppm } => {
-                if let Some(node) = self.find(node) {
-                    let is_over = counted(&mut self.weather.drifting, node, begins);
-                    match (begins, is_over) {
-                        (true, _) => self.apply(Fault::Drift(node, *ppm)),
-                        (false, true) => self.apply(Fault::Drift(node, 0)),
-                        _ => {}
-                    }
+            Happening::Drift { ppm, .. } => {
+                let is_over = counted(&mut self.weather.drifting, node, begins);
+                match (begins, is_over) {
+                    (true, _) => self.apply(Fault::Drift(node, *ppm)),
+                    (false, true) => self.apply(Fault::Drift(node, 0)),
+                    _ => {}
                 }
             }
-            Happening::StepClock { node, millis } => {
-                if let Some(node) = self.find(node) {
-                    let micros = millis.saturating_mul(if begins { 1_000 } else { -1_000 });
-                    self.apply(Fault::StepWallClock(node, micros));
-                }
+            Happening::StepClock { millis, .. } => {
+                let micros = millis.saturating_mul(if begins { 1_000 } else { -1_000 });
+                self.apply(Fault::StepWallClock(node, micros));
+            }
+            Happening::Partition { .. } | Happening::Disconnect { .. } | Happening::Clog { .. } => {
             }
         }
     }
@@ -254,7 +299,7 @@ impl Sim {
     }
 
     fn change_cut(&mut self, from: NodeKey, to: NodeKey, begins: bool) {
-        if from != to && counted(&mut self.weather.cuts, (from, to), begins) {
+        if counted(&mut self.weather.cuts, (from, to), begins) {
             self.apply(match begins {
                 true => Fault::Cut { from, to },
                 false => Fault::Heal { from, to },

@@ -21,7 +21,10 @@ use crate::paced::HelperJob;
 use crate::slab::Slab;
 use crate::thread::{Clocks, ThreadTime};
 use crate::trace::{NOBODY, Trace, TraceKind};
-use crate::{NodeKey, Stats, WorldConfig};
+use crate::{LinkModel, NodeKey, Stats, WorldConfig};
+
+/// Says how the way from one node to another behaves, by their names.
+pub(crate) type LinkRule = Box<dyn Fn(&str, &str) -> LinkModel>;
 
 /// Whether a node lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +159,8 @@ pub(crate) struct Fabric {
     pub(crate) nodes: Vec<NodeState>,
     pub(crate) connections: Connections,
     pub(crate) links: Vec<Link>,
+    /// How links behave that are not there yet; `None` for all as the configuration says.
+    pub(crate) link_rule: Option<LinkRule>,
     link_numbers: HashMap<u64, u32, BuildHasherDefault<PairHasher>>,
     pub(crate) endpoints: HashMap<Endpoint, (u32, Plane)>,
     pub(crate) addresses: HashMap<SocketAddr, u32>,
@@ -183,6 +188,7 @@ impl Fabric {
             nodes: Vec::new(),
             connections: Connections::default(),
             links: Vec::new(),
+            link_rule: None,
             link_numbers: HashMap::default(),
             endpoints: HashMap::new(),
             addresses: HashMap::new(),
@@ -211,13 +217,14 @@ impl Fabric {
             return *number;
         }
         let number = u32::try_from(self.links.len()).expect("a world has fewer than 2^32 links");
-        let names = [from, to].map(|node| self.nodes[node as usize].name.clone());
-        self.links.push(Link::new(
-            self.config.link.clone(),
-            self.config.seed,
-            [from, to],
-            [&names[0], &names[1]],
-        ));
+        let [from_name, to_name] = [from, to].map(|node| &*self.nodes[node as usize].name);
+        let model = match &self.link_rule {
+            Some(rule) => rule(from_name, to_name),
+            None => self.config.link.clone(),
+        };
+        let (ends, names) = ([from, to], [from_name, to_name]);
+        let link = Link::new(model, self.config.seed, ends, names);
+        self.links.push(link);
         self.link_numbers.insert(pair, number);
         number
     }

@@ -388,9 +388,19 @@ impl World {
     /// Changes how all links behave, those included that are not there yet.
     pub fn set_all_links(&mut self, model: &LinkModel) {
         self.fabric.config.link = model.clone();
+        let model = model.clone();
+        self.set_links(move |_, _| model.clone());
+    }
+
+    /// Changes how each link behaves, those included that are not there yet: as a function says, which is given the
+    /// names of the node that sends and of the one that receives.
+    pub fn set_links(&mut self, rule: impl Fn(&str, &str) -> LinkModel + 'static) {
+        let nodes = &self.fabric.nodes;
+        let name = |node: u32| &*nodes[node as usize].name;
         for link in &mut self.fabric.links {
-            link.model = model.clone();
+            link.model = rule(name(link.from), name(link.to));
         }
+        self.fabric.link_rule = Some(Box::new(rule));
         let nobody = crate::trace::NOBODY;
         let now = self.fabric.now;
         let trace = &mut self.fabric.trace;

@@ -8,3 +8,4 @@ mod inject;
 mod nodes;
 mod stacks;
 mod story;
+mod ways;
