@@ -244,11 +244,26 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// When there is none, or it is not [started](Self::start) yet.
     #[must_use]
     pub fn key(&self, name: &str) -> NodeKey {
         let key = self.cluster.world().node(name);
-        key.unwrap_or_else(|| panic!("there is no node `{name}` in this simulation"))
+        key.unwrap_or_else(|| panic!("{}", self.missing(name)))
+    }
+
+    /// Says why there is no node of this name, and what to do.
+    fn missing(&self, name: &str) -> String {
+        if self.described.iter().any(|node| node.name == name) {
+            return format!(
+                "the node `{name}` is not started yet: let time pass before, or call `sim.start()`"
+            );
+        }
+        let described = self.described.iter().map(|node| node.name.as_str());
+        let known: Vec<_> = self.world().names().chain(described).collect();
+        format!(
+            "there is no node `{name}` in this simulation; there are {known:?}. If it is a client: it is there from its \
+             first `run` or `spawn` on, or once `sim.client({name:?})` was called"
+        )
     }
 
     /// Returns the names of all nodes that there are, in the order in which they were added.
@@ -398,7 +413,8 @@ impl Sim {
 
     // ── Faults by hand ───────────────────────────────────────────────────────────────────────────────
 
-    /// Cuts both ways between two nodes.
+    /// Cuts both ways between two nodes. A client is a node from its first [`run`](Self::run) on; before that,
+    /// [`client`](Self::client) makes it one.
     ///
     /// # Panics
     ///

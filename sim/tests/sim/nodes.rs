@@ -53,6 +53,34 @@ fn what_no_component_received_cannot_be_asked_for() {
 }
 
 #[test]
+fn what_is_done_before_the_first_run_counts() {
+    let mut sim = sim();
+    sim.client("ada").cut("ada", "counter");
+    assert!(sim.run("ada", |cx| ask(cx, "Add", 1)).is_err());
+    sim.heal("ada", "counter");
+    sim.crash("counter");
+    sim.restart("counter");
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(1));
+}
+
+#[test]
+#[should_panic(
+    expected = "there are [\"counter\"]. If it is a client: it is there from its first `run` or `spawn` on, or \
+                           once `sim.client(\"ada\")` was called"
+)]
+fn who_cuts_a_client_off_that_is_not_there_is_told_what_to_do() {
+    sim().cut("ada", "counter");
+}
+
+#[test]
+#[should_panic(
+    expected = "the node `counter` is not started yet: let time pass before, or call `sim.start()`"
+)]
+fn who_asks_for_a_node_that_is_not_started_is_told_what_to_do() {
+    let _ = sim().key("counter");
+}
+
+#[test]
 fn the_clock_goes_tick_by_tick() {
     let mut sim = sim();
     let task = sim.spawn("ada", |cx| ask(cx, "Add", 1));
