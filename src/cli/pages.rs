@@ -143,13 +143,21 @@ fn looking() -> [Command; 5] {
             .value_parser(path)
     };
     [
-        replay("replay").about("Run a failing run again, and stop where asked"),
+        replay("replay")
+            .about("Run a failing run again, and stop where asked")
+            .after_help(
+                "Exit codes: 1 if it fails again; 0 if it does not, or was stopped before.",
+            ),
         replay("step")
-            .about("Run it step by step: Enter goes on, `stacks` shows what waits, `quit` ends"),
+            .about("Run it step by step: Enter goes on, `stacks` shows what waits, `quit` ends")
+            .after_help(
+                "Exit codes: 1 if it came to its failure; 0 if it did not, or was left before.",
+            ),
         replay("stacks")
             .about("Show every handler that is under way where it stops, and where it waits"),
         Command::new("diff")
             .about("Show where two runs part")
+            .after_help("Exit codes: 0 if they are the same, 1 if they part.")
             .arg(file("one"))
             .arg(file("other")),
         Command::new("pin")

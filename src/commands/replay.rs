@@ -103,10 +103,11 @@ fn step(file: &CaseFile, scenario: &Scenario) -> Result<ExitCode, Failure> {
             format!("standard output is gone: {error}"),
         ));
     }
-    if let Some(failure) = ran.failure {
-        print(&failure.to_string())?;
-    }
-    Ok(ExitCode::SUCCESS)
+    let Some(failure) = ran.failure else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    print(&failure.to_string())?;
+    Ok(ExitCode::from(EXIT_FAILED))
 }
 
 /// Says where two runs part.
@@ -123,12 +124,12 @@ pub(crate) fn diff(matches: &ArgMatches, again: &Again<'_>) -> Result<ExitCode, 
         quietly(|| scenario.replay(&file.case, &StopAt::default()))
     };
     let (one, other) = (run("one")?, run("other")?);
-    let text = match difference(&one.ran.recording, &other.ran.recording) {
-        Some(text) => text,
-        None => "they are the same".to_owned(),
+    let (text, code) = match difference(&one.ran.recording, &other.ran.recording) {
+        Some(text) => (text, ExitCode::from(EXIT_FAILED)),
+        None => ("they are the same".to_owned(), ExitCode::SUCCESS),
     };
     print(text.trim_end())?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// Makes a test of a failing run.

@@ -1,6 +1,7 @@
 //! Many simulated runs, and looking into one that fails.
 
 use std::fs;
+use std::io::Write as _;
 
 use crate::support::place;
 
@@ -69,12 +70,24 @@ fn a_run_that_fails_is_written_down_replayed_stopped_compared_and_pinned() {
     );
     let same = place.run(&format!("sim diff {file} {file}"));
     assert_eq!(same.out, "they are the same\n", "{same:?}");
+    assert_eq!(same.code, Some(0), "{same:?}");
 
     let other = place.path().join("other.toml");
     let text = fs::read_to_string(place.path().join(file)).expect("the file of the run");
     fs::write(&other, text.replace("seed = 3", "seed = 4")).expect("another file");
     let parts = place.run(&format!("sim diff {file} {}", other.display()));
     assert!(parts.out.contains("then, in the other:"), "{parts:?}");
+    assert_eq!(parts.code, Some(1), "{parts:?}");
+
+    for (typed, code) in [("\n".repeat(10_000), 1), ("\nquit\n".to_owned(), 0)] {
+        let mut through = place.start(&format!("sim step {file}"));
+        let mut input = through.input();
+        // It may have ended before it has read all of it.
+        let _ = input.write_all(typed.as_bytes());
+        drop(input);
+        let through = through.wait();
+        assert_eq!(through.code, Some(code), "{through:?}");
+    }
 
     let pinned = place.run(&format!("sim pin {file}"));
     assert_eq!(pinned.code, Some(0), "{pinned:?}");
