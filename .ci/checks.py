@@ -507,6 +507,20 @@ def five_hosts_on_a_wire_stay_one_network(there):
     assert done.returncode == 0, done.stderr
 
 
+def an_error_on_a_page_is_noticed(there):
+    """Who finds no error on pages of runs finds one where there is one, although the page tries itself with success."""
+    page, whole = there / "planted.html", run(TARGET / "debug/examples/picture", 3, 1).stdout
+    assert whole.count("<script>") == 1, "where is the script?"
+    for planted in ['console.error("planted")', 'throw new Error("planted")', 'new Image().src = "https://planted.invalid/"']:
+        page.write_text(whole.replace("<script>", f"<script>{planted}</script><script>"))
+        try:
+            looked_at(page, "planted", there)
+        except AssertionError as noticed:
+            assert "CONSOLE" in str(noticed) and "planted" in str(noticed), noticed
+        else:
+            raise AssertionError(f"nobody noticed {planted}")
+
+
 def nothing_in_the_tree_was_changed(_):
     changed = run("git", "status", "--porcelain", cwd=ROOT).stdout
     assert not (changed and os.environ.get("CI")), f"tests changed files:\n{changed}"
@@ -531,6 +545,7 @@ CHECKS = [
     an_app_made_from_the_page_works,
     the_picture_of_a_run_works_in_a_browser,
     pictures_of_runs_that_failed_show_where,
+    an_error_on_a_page_is_noticed,
     nothing_in_the_tree_was_changed,
 ]
 
