@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, FromArgMatches};
+use monofil_sim::{CaseFile, Faults, Scenario};
 
 use crate::app::App;
 use crate::config::Settings;
@@ -262,7 +263,7 @@ impl Invocation<'_> {
         }
         if args.explore.is_meant() {
             self.log("off")?;
-            return layout::explore(&self.scenario(matches)?, &args, self.common.seed);
+            return layout::explore(&self.scenario(matches, None)?, &args, self.common.seed);
         }
         if self.app.job.is_none() && args.until.is_none() {
             let what = format!("`{}` has no job that would end the run", self.app.name);
@@ -278,8 +279,8 @@ impl Invocation<'_> {
         })?
     }
 
-    /// Returns what is run again and again.
-    fn scenario(&self, matches: &ArgMatches) -> Result<monofil_sim::Scenario, Failure> {
+    /// Returns what is run again and again. What may go wrong is as the arguments say, unless somebody knows better.
+    fn scenario(&self, matches: &ArgMatches, faults: Option<Faults>) -> Result<Scenario, Failure> {
         // Whether the job's arguments make sense is seen before the first run.
         self.bind(self.app.job.is_some(), matches, Layout::Sim)?;
         layout::scenario(layout::Simulated {
@@ -290,21 +291,22 @@ impl Invocation<'_> {
             json: self.common.json,
             matches: matches.clone(),
             args: parsed(matches)?,
+            faults,
         })
     }
 
     /// Looks into failing runs: each file says with which arguments it was found.
     fn look_into(&self, name: &str, matches: &ArgMatches) -> Result<ExitCode, Failure> {
         self.log("off")?;
-        let scenario = |args: &[String]| -> Result<monofil_sim::Scenario, Failure> {
-            let words = std::iter::once(self.app.name.clone()).chain(args.iter().cloned());
+        let scenario = |file: &CaseFile| -> Result<Scenario, Failure> {
+            let words = std::iter::once(self.app.name.clone()).chain(file.args.iter().cloned());
             let command = pages::command(self.app)?;
             let again = command
                 .try_get_matches_from(words)
                 .map_err(|error| usage(&error))?;
             let again = again.subcommand_matches("sim");
             let again = again.ok_or_else(|| Failure::usage("the file is of another command"))?;
-            self.scenario(again)
+            self.scenario(again, file.faults.clone())
         };
         match name {
             "diff" => commands::diff(matches, &scenario),

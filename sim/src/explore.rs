@@ -17,7 +17,7 @@ use crate::scenario::GIVES_BACK;
 use crate::shrink::{Shrunk, shrink};
 use crate::strategy::tree::{self, Tree};
 use crate::workers::{self, SURVIVES, Worker};
-use crate::{Case, Failure, Keep, Ran, Scenario, Story, Strategy, junit, perfetto, view};
+use crate::{Case, Failure, Faults, Keep, Ran, Scenario, Story, Strategy, junit, perfetto, view};
 
 /// Runs a scenario many times.
 #[derive(Clone, Debug)]
@@ -542,7 +542,15 @@ impl Explore {
 
     /// Writes what was found, and notes what to do with it.
     fn write(&self, found: &mut Found, story: &Story) {
+        let faults = &self.scenario.faults;
         let file = CaseFile {
+            faults: Some(match found.shrunk.case.plan {
+                Some(_) => Faults {
+                    lasts: faults.lasts,
+                    ..Faults::none()
+                },
+                None => faults.clone(),
+            }),
             scenario: self.scenario.name.clone(),
             run: found.run,
             hash: found.shrunk.ran.hash.to_string(),
@@ -649,7 +657,7 @@ impl Explore {
             records: RECORDS,
             ..Keep::default()
         };
-        let ran = self.scenario.run(&file.case, keep);
+        let ran = file.run(&self.scenario, keep);
         let is_same = ran.hash.to_string() == file.hash;
         if let Some(failure) = &ran.failure {
             let events = report::events(&Story::of(&ran.recording), 1_000);

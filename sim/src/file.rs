@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Case, Failure};
+use crate::{Case, Failure, Faults, Keep, Ran, Scenario};
 
 /// A failing run as a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,10 @@ pub struct CaseFile {
     pub args: Vec<String>,
     /// How it fails.
     pub failure: Failure,
+    /// What may go wrong, as far as the case does not say it: how long, and all of it if the case has no plan. So
+    /// neither a file that was given then nor what a test says has to be the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Faults>,
     /// All that decides it.
     pub case: Case,
 }
@@ -74,6 +78,17 @@ impl CaseFile {
     pub fn write(&self, path: &Path) -> Result<(), CaseFileError> {
         let text = toml::to_string(self).map_err(io::Error::other);
         write(path, &text.map_err(|error| failed(path, error))?)
+    }
+
+    /// Runs its case.
+    pub(crate) fn run(&self, scenario: &Scenario, keep: Keep) -> Ran {
+        match &self.faults {
+            Some(faults) => scenario
+                .clone()
+                .faults(faults.clone())
+                .run(&self.case, keep),
+            None => scenario.run(&self.case, keep),
+        }
     }
 
     /// Returns what it is called, without an ending.

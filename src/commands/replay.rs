@@ -16,8 +16,8 @@ use crate::exit::{EXIT_FAILED, Failure};
 use crate::layout::quietly;
 use crate::logging;
 
-/// Makes the scenario that a file is of, from the arguments it was found with.
-type Again<'a> = dyn Fn(&[String]) -> Result<Scenario, Failure> + 'a;
+/// Makes the scenario that a file is of.
+type Again<'a> = dyn Fn(&CaseFile) -> Result<Scenario, Failure> + 'a;
 
 fn read(path: &Path) -> Result<CaseFile, Failure> {
     CaseFile::read(path).map_err(|error| Failure::usage(error.to_string()))
@@ -26,7 +26,7 @@ fn read(path: &Path) -> Result<CaseFile, Failure> {
 /// Runs a failing run again, to its end or to where it is to stop.
 pub(crate) fn replay(how: &str, args: &ReplayArgs, again: &Again<'_>) -> Result<ExitCode, Failure> {
     let file = read(&args.file)?;
-    let scenario = again(&file.args)?;
+    let scenario = again(&file)?;
     if how == "step" {
         return step(&file, &scenario);
     }
@@ -120,7 +120,7 @@ pub(crate) fn diff(matches: &ArgMatches, again: &Again<'_>) -> Result<ExitCode, 
     };
     let run = |name: &str| {
         let file = read(&path(name))?;
-        let scenario = again(&file.args)?;
+        let scenario = again(&file)?;
         quietly(|| scenario.replay(&file.case, &StopAt::default()))
     };
     let (one, other) = (run("one")?, run("other")?);

@@ -27,14 +27,19 @@ pub(crate) struct Simulated {
     /// What was given on the command line, for the job.
     pub(crate) matches: ArgMatches,
     pub(crate) args: SimArgs,
+    /// What may go wrong, if that is not to be as the arguments say.
+    pub(crate) faults: Option<Faults>,
 }
 
 /// How long it may take, once all is healed, until the job is done.
 const LIVENESS: Duration = Duration::from_secs(600);
 
 /// Makes a scenario: all components, and the job, which has to succeed.
-pub(crate) fn scenario(it: Simulated) -> Result<Scenario, Failure> {
-    let mut faults = faults(&it.args)?;
+pub(crate) fn scenario(mut it: Simulated) -> Result<Scenario, Failure> {
+    let mut faults = match it.faults.take() {
+        Some(faults) => faults,
+        None => faults(&it.args)?,
+    };
     if let (None, Some(until)) = (&it.job, it.args.until) {
         faults.lasts = until.into();
     }

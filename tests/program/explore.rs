@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::Write as _;
 
+use monofil_tests::Program;
+
 use crate::support::place;
 
 /// Returns the word that follows `replay` in what was said.
@@ -96,4 +98,31 @@ fn a_run_that_fails_is_written_down_replayed_stopped_compared_and_pinned() {
     assert!(place.path().join("tests/pinned/app-3.toml").exists());
     let refused = place.run("sim replay tests/pinned.rs");
     assert_eq!(refused.code, Some(2), "{refused:?}");
+}
+
+/// What may go wrong is in the file: where it was found nobody needs to be. (The seed is nobody else's: files are named after it.)
+#[test]
+fn a_run_that_is_pinned_needs_no_other_file() {
+    let place = place();
+    let faults = "lasts = \"9s\"\n[[events]]\nevent = \"pause\"\nat = \"1ms\"\nlasts = \"1s\"\nnode = \"relay\"\n";
+    fs::write(place.path().join("faults.toml"), faults).expect("faults");
+    let found = place.run("sim --then fail --seed 77 --faults faults.toml --shrink 0s");
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let file = place.path().join(file_of(&found.out));
+    let package = place.path().join("package");
+    fs::create_dir(&package).expect("a folder");
+    let there = |args: &str| {
+        let mut command = place.command(args);
+        Program::start(command.current_dir(&package)).wait()
+    };
+    let pinned = there(&format!("sim pin {}", file.display()));
+    assert_eq!(pinned.code, Some(0), "{pinned:?}");
+    let again = there("sim replay tests/pinned/app-77.toml");
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(
+        again.out.contains("pause relay") && !again.out.contains("another run"),
+        "{again:?}"
+    );
+    let text = fs::read_to_string(package.join("tests/pinned/app-77.toml")).expect("the run");
+    assert!(text.contains("lasts = \"9s\""), "{text}");
 }

@@ -645,6 +645,7 @@ fn runs_that_were_not_done_are_not_the_same() {
 /// Writes a file of a run of seed 0.
 fn written(folder: &Path, scenario: &str, hash: &str) -> PathBuf {
     let file = CaseFile {
+        faults: None,
         scenario: scenario.to_owned(),
         run: 0,
         hash: hash.to_owned(),
