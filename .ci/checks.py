@@ -485,6 +485,9 @@ def the_picture_of_a_run_works_in_a_browser(there):
         assert facts["found"] > 0 and facts["selected"] and facts["let_go"] == -1, facts
         few = facts["involved"]
         assert 2 <= few["rows"] < few["all"] and few["painted"] > 30, facts
+        injected = facts["injected"]
+        assert {it["name"].split(" by ")[0] for it in injected} == {"delay reply to Reserve of stock-0", "duplicate request Reserve to stock-0"}, facts
+        assert all(it["painted"] > 30 and it["told"] for it in injected), facts
         assert facts["elements"] < 1000, "the page has an element for each event"
 
 

@@ -18,7 +18,7 @@ use crate::calls::Origin;
 use crate::core::{Core, Task, Timer};
 use crate::counters::Counter;
 use crate::parcel::Parcel;
-use crate::{CallError, HandlerError, Message, Name, Payload, Reply, Undelivered};
+use crate::{CallError, HandlerError, Message, Name, Payload, Reply, Trace, Undelivered};
 
 /// How often a message that is held is looked at.
 const HELD: Duration = Duration::from_millis(1);
@@ -42,6 +42,8 @@ pub struct Answered<'a> {
     pub method: &'a Name,
     /// The flow of the call.
     pub flow: &'a Name,
+    /// The call, in its trace.
+    pub trace: &'a Trace,
     /// The payload, or the error.
     pub result: Result<&'a Payload, &'a CallError>,
 }
@@ -142,6 +144,7 @@ impl Core {
             component: &task.sender.component,
             method: &task.method,
             flow: &task.sender.flow,
+            trace: &task.sender.trace,
             result: result.as_ref(),
         };
         let now = self.now;

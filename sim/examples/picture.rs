@@ -1,6 +1,7 @@
 //! Draws a shop in which something goes wrong: `cargo run -p monofil-sim --example picture -- ORDERS SHOPS > run.html`.
 //!
-//! The payment of an order is tried again when it was not confirmed, and so some are charged twice.
+//! The payment of an order is tried again when it was not confirmed, and so some are charged twice. The first
+//! request to the stock is handled twice, and its answer is delayed.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use monofil_container::{
     Request,
 };
 use monofil_inproc::{Latency, LinkModel, WorldConfig};
-use monofil_sim::{Sim, Story, view};
+use monofil_sim::{Deed, Injection, Sim, Span, Story, view};
 use monofil_transport::record::What;
 
 /// A component made of a function.
@@ -48,6 +49,13 @@ fn main() {
     let shops: usize = arguments.next().unwrap_or(1);
     let charged = Charged::default();
     let mut sim = world();
+    let time = Span::millis(4);
+    sim.inject(
+        Injection::reply("stock-0")
+            .nth(1)
+            .does(Deed::Delay { time }),
+    );
+    sim.inject(Injection::request("stock-0").nth(1).does(Deed::Duplicate));
     for shop in 0..shops {
         open(&mut sim, shop, &charged);
     }
@@ -75,7 +83,7 @@ fn main() {
             trouble(&mut sim, round, shops);
         }
     } else {
-        sim.at(Duration::from_millis(20), |sim| {
+        sim.at(Duration::from_millis(24), |sim| {
             sim.cut("payments-0", "orders-0")
         });
         sim.at(Duration::from_millis(75), |sim| {

@@ -3,11 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use monofil_container::{Answered, CallError, Code, Gate, Message, Name, Passage, Payload, Status};
+use monofil_inproc::NodeKey;
+use monofil_transport::record::{Recorder, What};
 use monofil_transport::{Instant, Stream};
 
-use crate::{Deed, Injection, Leg};
+use crate::{Deed, Injection, Leg, Span};
 
 /// How many messages a run remembers; the oldest go first.
 const RECEIVED_MAX: usize = 100_000;
@@ -29,15 +32,21 @@ pub struct Received {
     pub payload: Payload,
 }
 
-/// One for all containers of a run.
+/// One for all containers of a run, with the same rules for each.
 #[derive(Clone)]
-pub(crate) struct Gatekeeper(Rc<RefCell<Rules>>);
+pub(crate) struct Gatekeeper {
+    rules: Rc<RefCell<Rules>>,
+    /// Where it notes what it does to messages, on behalf of its node, if somebody wants to know.
+    recorder: Option<Recorder>,
+}
 
 struct Rules {
     seed: u64,
     rules: Vec<Rule>,
     /// Opens what was held until now.
     open: Rc<Cell<bool>>,
+    /// Whether something was.
+    holds: bool,
     received: VecDeque<Received>,
     /// How many requests there were.
     count: u64,
@@ -50,18 +59,32 @@ struct Rule {
 }
 
 impl Gatekeeper {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(Rc::new(RefCell::new(Rules {
+    pub(crate) fn new(seed: u64, recorder: Option<Recorder>) -> Self {
+        let rules = Rules {
             seed,
             rules: Vec::new(),
             open: Rc::default(),
+            holds: false,
             received: VecDeque::new(),
             count: 0,
-        })))
+        };
+        Self {
+            rules: Rc::new(RefCell::new(rules)),
+            recorder,
+        }
+    }
+
+    /// Returns the one at a node.
+    pub(crate) fn at(&self, node: NodeKey) -> Self {
+        let number = u32::try_from(node.index()).unwrap_or(u32::MAX);
+        Self {
+            rules: self.rules.clone(),
+            recorder: self.recorder.as_ref().map(|recorder| recorder.of(number)),
+        }
     }
 
     pub(crate) fn add(&self, injection: Injection) {
-        let mut rules = self.0.borrow_mut();
+        let mut rules = self.rules.borrow_mut();
         let site = format!("injection/{}", rules.rules.len());
         let chances = Stream::new(rules.seed, &site);
         rules.rules.push(Rule {
@@ -72,31 +95,36 @@ impl Gatekeeper {
     }
 
     /// Forgets all injections, and lets pass what is held.
-    pub(crate) fn clear(&self) {
-        self.0.borrow_mut().rules.clear();
-        self.release();
+    pub(crate) fn clear(&self, now: Instant) {
+        self.rules.borrow_mut().rules.clear();
+        self.release(now);
     }
 
     /// Lets pass what is held.
-    pub(crate) fn release(&self) {
-        let open = std::mem::take(&mut self.0.borrow_mut().open);
-        open.set(true);
+    pub(crate) fn release(&self, now: Instant) {
+        let rules = &mut *self.rules.borrow_mut();
+        std::mem::take(&mut rules.open).set(true);
+        if std::mem::take(&mut rules.holds)
+            && let Some(recorder) = &self.recorder
+        {
+            recorder.add(now, What::Released);
+        }
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.0.borrow().count
+        self.rules.borrow().count
     }
 
     /// Returns the requests after the first `seen` ones, as far as they are remembered.
     pub(crate) fn since(&self, seen: u64) -> Vec<Received> {
-        let rules = self.0.borrow();
+        let rules = self.rules.borrow();
         let new = usize::try_from(rules.count.saturating_sub(seen)).unwrap_or(usize::MAX);
         let old = rules.received.len().saturating_sub(new);
         rules.received.iter().skip(old).cloned().collect()
     }
 
     pub(crate) fn received(&self, component: &str) -> Vec<Received> {
-        let rules = self.0.borrow();
+        let rules = self.rules.borrow();
         let for_it = |it: &&Received| is_named(&it.component, component);
         rules.received.iter().filter(for_it).cloned().collect()
     }
@@ -104,7 +132,7 @@ impl Gatekeeper {
 
 impl Gate for Gatekeeper {
     fn request(&mut self, now: Instant, component: &Name, message: &Message) -> Passage {
-        let mut rules = self.0.borrow_mut();
+        let rules = &mut *self.rules.borrow_mut();
         if rules.received.len() == RECEIVED_MAX {
             rules.received.pop_front();
         }
@@ -117,23 +145,67 @@ impl Gate for Gatekeeper {
             flow: message.flow().clone(),
             payload: message.payload().clone(),
         });
-        rules.passage(&Seen {
+        let seen = Seen {
             leg: Leg::Request,
             component,
             method: message.method(),
             flow: message.flow(),
             payload: Some(message.payload()),
-        })
+            number: message.trace().span_id,
+        };
+        self.recorded(now, &seen, rules.passage(&seen))
     }
 
-    fn reply(&mut self, _: Instant, answered: &Answered<'_>) -> Passage {
-        self.0.borrow_mut().passage(&Seen {
+    fn reply(&mut self, now: Instant, answered: &Answered<'_>) -> Passage {
+        let seen = Seen {
             leg: Leg::Reply,
             component: answered.component,
             method: answered.method,
             flow: answered.flow,
             payload: answered.result.ok(),
-        })
+            number: answered.trace.span_id,
+        };
+        let passage = self.rules.borrow_mut().passage(&seen);
+        self.recorded(now, &seen, passage)
+    }
+}
+
+impl Gatekeeper {
+    /// Notes what becomes of a message, if it does not just pass.
+    fn recorded(&self, now: Instant, seen: &Seen<'_>, passage: Passage) -> Passage {
+        let (verb, how, lasts) = match &passage {
+            Passage::Delay(time) => ("delay", format!(" by {}", Span(*time)), Some(*time)),
+            Passage::Hold(_) => ("hold", String::new(), None),
+            Passage::Drop => ("drop", String::new(), Some(Duration::ZERO)),
+            Passage::Duplicate => ("duplicate", String::new(), Some(Duration::ZERO)),
+            Passage::Fail(error) => ("fail", format!(": {error}"), Some(Duration::ZERO)),
+            _ => return passage,
+        };
+        if let Some(recorder) = &self.recorder {
+            let short = |name: &Name| {
+                name.as_str()
+                    .rsplit('/')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let (method, component) = (short(seen.method), short(seen.component));
+            let message = match seen.leg {
+                Leg::Request => format!("request {method} to {component}"),
+                Leg::Reply => format!("reply to {method} of {component}"),
+            };
+            let name = recorder.name(&format!("{verb} {message}{how}"));
+            let message = seen.number;
+            recorder.add(
+                now,
+                What::Injected {
+                    message,
+                    name,
+                    lasts,
+                },
+            );
+        }
+        passage
     }
 }
 
@@ -145,6 +217,8 @@ struct Seen<'a> {
     flow: &'a Name,
     /// `None` for an error.
     payload: Option<&'a Payload>,
+    /// As records call it; of a reply, what it answers.
+    number: u64,
 }
 
 impl Rules {
@@ -158,7 +232,10 @@ impl Rules {
             Deed::Delay { time } => Passage::Delay(time.0),
             Deed::Drop => Passage::Drop,
             Deed::Duplicate => Passage::Duplicate,
-            Deed::Hold => Passage::Hold(self.open.clone()),
+            Deed::Hold => {
+                self.holds = true;
+                Passage::Hold(self.open.clone())
+            }
             Deed::Fail { error } => {
                 let status = Status::new(Code::Unavailable, error.clone());
                 Passage::Fail(CallError::Remote(status))

@@ -279,18 +279,19 @@ pub fn events(story: &Story, events_max: usize) -> Vec<ReportEvent> {
         {
             continue;
         }
-        let until = match fault.until {
-            Some(until) => format!("until {}", story.at(until)),
-            None => "until the end".to_owned(),
+        let until = match fault.until.map(|until| story.at(until)) {
+            Some(until) if until == story.at(fault.at) => String::new(),
+            Some(until) => format!(", until {until}"),
+            None => ", until the end".to_owned(),
         };
         let (who, what) = match fault.kind {
-            FaultKind::Down | FaultKind::Paused | FaultKind::Node => {
+            FaultKind::Down | FaultKind::Paused | FaultKind::Node | FaultKind::Message => {
                 let node = fault.nodes.first().map_or("?", |node| story.name(*node));
-                (node.to_owned(), format!("{}, {until}", fault.name))
+                (node.to_owned(), format!("{}{until}", fault.name))
             }
             FaultKind::Cut | FaultKind::Link | FaultKind::Planned => {
                 let names: Vec<_> = fault.nodes.iter().map(|node| story.name(*node)).collect();
-                (names.join(", "), format!("{}, {until}", fault.name))
+                (names.join(", "), format!("{}{until}", fault.name))
             }
         };
         let event = ReportEvent {

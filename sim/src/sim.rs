@@ -135,6 +135,7 @@ impl Sim {
         let seed = config.seed;
         guard::arm(seed);
         let cluster = Cluster::new(config);
+        let gatekeeper = Gatekeeper::new(seed, cluster.world().recorder().cloned());
         let service = Service {
             seed,
             thread: cluster.world().thread_time(),
@@ -150,7 +151,7 @@ impl Sim {
             callers: BTreeSet::new(),
             seed,
             tape: Tape::new(seed, Fixed::new()),
-            gatekeeper: Gatekeeper::new(seed),
+            gatekeeper,
             service,
             weather: Weather::default(),
             properties: Properties::default(),
@@ -202,7 +203,7 @@ impl Sim {
             let mut config = configure(start);
             let timed = |spec| service.slow_down(spec, start.incarnation);
             config.components = config.components.into_iter().map(timed).collect();
-            config.gate = Some(Box::new(gate.clone()));
+            config.gate = Some(Box::new(gate.at(start.key)));
             config
         });
         self.described.push(node);
@@ -488,7 +489,7 @@ impl Sim {
 
     /// Lets all messages pass that an injection holds.
     pub fn release(&mut self) {
-        self.gatekeeper.release();
+        self.gatekeeper.release(self.now());
     }
 
     /// Makes handlers take time from now on: the first of these that is meant counts.

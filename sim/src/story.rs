@@ -133,6 +133,8 @@ pub struct Fault {
     pub until: Option<Moment>,
     /// Whom it concerns; none for all.
     pub nodes: Vec<u32>,
+    /// The message that it was done to.
+    pub message: Option<usize>,
 }
 
 /// What kind of thing was done.
@@ -150,6 +152,8 @@ pub enum FaultKind {
     Node,
     /// Part of a plan.
     Planned,
+    /// A message is dropped, delayed, ...
+    Message,
 }
 
 /// Something that happened to a node.
@@ -264,8 +268,8 @@ struct Teller {
     running: BTreeMap<u32, usize>,
     /// Faults that are not over, by what ends them.
     open: BTreeMap<Open, usize>,
-    /// When links that are clogged are not any more: nothing is recorded then.
-    clogged: BTreeMap<(u32, u32), Instant>,
+    /// When links are not clogged any more, and messages pass that were delayed: nothing is recorded then.
+    until: BTreeMap<Open, Instant>,
     /// The last that a component did, and for which message.
     last: Option<(Moment, Option<usize>)>,
 }
@@ -279,6 +283,8 @@ enum Open {
     Clogged(u32, u32),
     Slow(u32),
     Drifting(u32),
+    /// Something was done to a message: which of the faults it is.
+    Message(usize),
     Planned(u32),
 }
 
@@ -286,7 +292,7 @@ impl Teller {
     fn take(&mut self, record: &Record) {
         let at = self.story.moments.len();
         self.story.moments.push((record.at, record.node));
-        self.unclog(at, record.at);
+        self.run_out(at, record.at);
         let node = record.node.unwrap_or(u32::MAX);
         match &record.what {
             What::Sent(_)
@@ -517,13 +523,37 @@ impl Teller {
             at,
             until: None,
             nodes,
+            message: None,
         });
+    }
+
+    /// Something was done to a message.
+    fn inject(&mut self, at: Moment, node: u32, what: (u64, &Arc<str>, Option<Duration>)) {
+        let (message, name, lasts) = what;
+        let open = Open::Message(self.story.faults.len());
+        self.begin(open, at, FaultKind::Message, name.clone(), vec![node]);
+        if let Some(fault) = self.story.faults.last_mut() {
+            fault.message = self.by_span.get(&message).copied();
+        }
+        match lasts {
+            Some(Duration::ZERO) => self.end(open, at),
+            Some(lasts) => drop(self.until.insert(open, self.story.at(at) + lasts)),
+            None => {}
+        }
+    }
+
+    /// What was held, and not for a certain time, passes.
+    fn release(&mut self, at: Moment) {
+        let is_held =
+            |open: &&Open| matches!(open, Open::Message(_)) && !self.until.contains_key(open);
+        let held: Vec<_> = self.open.keys().filter(is_held).copied().collect();
+        held.into_iter().for_each(|open| self.end(open, at));
     }
 
     /// Finds what in a plan makes this happen: what begins at the same time, or is what it was made of before, and
     /// concerns these nodes. The two are one fault, by the name it has in the plan.
     fn plan_of(&self, open: Open, at: Moment, kind: FaultKind, nodes: &[u32]) -> Option<usize> {
-        if matches!(open, Open::Planned(_)) {
+        if matches!(open, Open::Planned(_) | Open::Message(_)) {
             return None;
         }
         let planned = self.open.range(Open::Planned(0)..).map(|(_, fault)| *fault);
@@ -549,34 +579,33 @@ impl Teller {
 
     /// A link is clogged for so long, or not any more.
     fn clog(&mut self, at: Moment, link: (u32, u32), lasts: Duration) {
-        let until = self.story.at(at) + lasts;
+        let (open, until) = (Open::Clogged(link.0, link.1), self.story.at(at) + lasts);
         if lasts.is_zero() {
-            self.clogged.remove(&link);
-            self.end(Open::Clogged(link.0, link.1), at);
+            self.until.remove(&open);
+            self.end(open, at);
             return;
         }
         // Clogged once more, it is so until the later of both.
-        let known = self.clogged.insert(link, until);
+        let known = self.until.insert(open, until);
         if let Some(known) = known {
-            self.clogged.insert(link, until.max(known));
+            self.until.insert(open, until.max(known));
             return;
         }
         let (from, to) = (self.story.name(link.0), self.story.name(link.1));
         let text = format!("clog {from} → {to}").into();
-        let (open, nodes) = (Open::Clogged(link.0, link.1), vec![link.0, link.1]);
-        self.begin(open, at, FaultKind::Link, text, nodes);
+        self.begin(open, at, FaultKind::Link, text, vec![link.0, link.1]);
     }
 
-    /// Ends what clogged links until `now`.
-    fn unclog(&mut self, at: Moment, now: Instant) {
-        if self.clogged.is_empty() {
+    /// Ends what lasts until `now`.
+    fn run_out(&mut self, at: Moment, now: Instant) {
+        if self.until.is_empty() {
             return;
         }
-        let is_over = |(link, until): (&(u32, u32), &Instant)| (*until <= now).then_some(*link);
-        let over: Vec<_> = self.clogged.iter().filter_map(is_over).collect();
-        for link in over {
-            self.clogged.remove(&link);
-            self.end(Open::Clogged(link.0, link.1), at);
+        let is_over = |(open, until): (&Open, &Instant)| (*until <= now).then_some(*open);
+        let over: Vec<_> = self.until.iter().filter_map(is_over).collect();
+        for open in over {
+            self.until.remove(&open);
+            self.end(open, at);
         }
     }
 
@@ -627,6 +656,12 @@ impl Teller {
                 self.begin(Open::Link(node, *to), at, FaultKind::Link, text, nodes);
             }
             What::Clogged { to, lasts } => self.clog(at, (node, *to), *lasts),
+            What::Injected {
+                message,
+                name,
+                lasts,
+            } => self.inject(at, node, (*message, name, *lasts)),
+            What::Released => self.release(at),
             What::Slowed { each_turn } => {
                 self.end(Open::Slow(node), at);
                 if !each_turn.is_zero() {

@@ -143,6 +143,7 @@ struct Faults {
     at: Vec<Moment>,
     until: Vec<i64>,
     nodes: Vec<Vec<u32>>,
+    message: Vec<i64>,
 }
 
 #[derive(Default, Serialize)]
@@ -300,7 +301,9 @@ fn faults(story: &Story, texts: &mut Texts) -> Faults {
             FaultKind::Link => 3,
             // Of a node, and drawn alike.
             FaultKind::Planned | FaultKind::Node => 4,
+            FaultKind::Message => 5,
         });
+        columns.message.push(index(fault.message));
         columns.name.push(texts.number(&fault.name));
         columns.at.push(fault.at);
         columns.until.push(index(fault.until));

@@ -71,7 +71,7 @@ impl Sim {
         if self.weather.calm.replace(true) {
             return;
         }
-        self.gatekeeper.clear();
+        self.gatekeeper.clear(self.now());
         self.service_times(Vec::new());
         let model = LinkPlan::default().to_model();
         let world = self.cluster.world_mut();

@@ -168,6 +168,17 @@ pub enum What {
         /// Its number in the plan.
         fault: u32,
     },
+    /// A simulation did something to a message at this node.
+    Injected {
+        /// The message; see [`Sent::message`].
+        message: u64,
+        /// What, for people: `drop request Charge to payments`.
+        name: Arc<str>,
+        /// For how long the message is held up; `None` until somebody [lets it pass](Self::Released).
+        lasts: Option<Duration>,
+    },
+    /// Messages that a simulation held pass now, at all nodes.
+    Released,
     /// A component, or a program that is none, sent a message.
     Sent(Box<Sent>),
     /// A message arrived in the queue of an instance.
@@ -304,6 +315,8 @@ impl What {
                 | Self::ClockStepped { .. }
                 | Self::FaultBegan { .. }
                 | Self::FaultEnded { .. }
+                | Self::Injected { .. }
+                | Self::Released
                 | Self::Broken { .. }
         )
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use monofil_container::{CallError, Caller, Payload, Request};
-use monofil_sim::{Chance, Deed, Injection, Sim, Span};
+use monofil_sim::story::FaultKind;
+use monofil_sim::{Chance, Deed, Injection, Sim, Span, Story, perfetto, report, view};
 use monofil_transport::Instant;
 
 use crate::counter::{ask, counter, number};
@@ -138,6 +139,85 @@ fn only_what_is_meant_is_touched() {
         let missing: Vec<_> = answers.iter().map(Result::is_err).collect();
         assert_eq!(missing, lost, "{injection:?}");
     }
+}
+
+/// Returns what was done to messages of a run: what it is called, and how many milliseconds it lasted.
+fn told(sim: &Sim) -> Vec<(String, Option<u64>)> {
+    let story = Story::of(&sim.world().recording());
+    let page = view::page(&story, "a run", &[]);
+    let trace = perfetto::trace(&story);
+    let lines = report::events(&story, 1_000);
+    let faults = story.faults.iter();
+    let done = faults.filter(|fault| fault.kind == FaultKind::Message);
+    done.map(|fault| {
+        let name = fault.name.to_string();
+        assert_eq!(fault.nodes.len(), 1);
+        assert_eq!(story.name(fault.nodes[0]), "counter");
+        let message = &story.messages[fault.message.expect("a message that was sent")];
+        assert_eq!(&*message.sent.method, "Add");
+        assert!(page.contains(&name), "{name}");
+        assert!(trace.contains(&format!("counter: {name}")), "{name}");
+        assert!(lines.iter().any(|it| it.what.starts_with(&name)), "{name}");
+        let lasted = |until| {
+            let nanos = story.at(until).as_nanos() - story.at(fault.at).as_nanos();
+            nanos / 1_000_000
+        };
+        (name, fault.until.map(lasted))
+    })
+    .collect()
+}
+
+#[test]
+fn what_is_done_to_messages_is_seen_as_other_faults_are() {
+    let time = Span::millis(300);
+    let error = "no luck".to_owned();
+    for (injection, name, lasted) in [
+        (
+            Injection::reply("counter").does(Deed::Delay { time }),
+            "delay reply to Add of counter by 300ms",
+            300,
+        ),
+        (
+            Injection::request("counter").does(Deed::Delay { time }),
+            "delay request Add to counter by 300ms",
+            300,
+        ),
+        (
+            Injection::request("counter"),
+            "drop request Add to counter",
+            0,
+        ),
+        (
+            Injection::reply("counter").does(Deed::Duplicate),
+            "duplicate reply to Add of counter",
+            0,
+        ),
+        (
+            Injection::request("counter").does(Deed::Fail { error }),
+            "fail request Add to counter: ",
+            0,
+        ),
+    ] {
+        let mut sim = sim(injection.nth(2));
+        additions(&mut sim, 3);
+        let told = told(&sim);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].0.starts_with(name), "{told:?}");
+        assert_eq!(told[0].1, Some(lasted), "{told:?}");
+    }
+    let mut sim = sim(Injection::request("counter").nth(1).does(Deed::Hold));
+    sim.spawn("ada", |cx| ask(cx, "Add", 1));
+    sim.run_for(Duration::from_secs(1));
+    let name = "hold request Add to counter".to_owned();
+    assert_eq!(told(&sim), [(name.clone(), None)]);
+    sim.release();
+    sim.run_for(Duration::from_secs(1));
+    let told = told(&sim);
+    let is_over = |lasted: &u64| (900..1_000).contains(lasted);
+    assert!(
+        told[0].0 == name && told[0].1.as_ref().is_some_and(is_over),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -58,6 +58,8 @@ impl What {
             Self::Passed(call) => format!("{call:?}"),
             Self::FaultBegan { name, .. } => format!("fault: {name}"),
             Self::FaultEnded { fault } => format!("fault {fault} is over"),
+            Self::Injected { message, name, .. } => format!("message {message:x}: {name}"),
+            Self::Released => "messages that were held pass".to_owned(),
             Self::Sent(sent) => sent.told(),
             Self::Queued {
                 message,

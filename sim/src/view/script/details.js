@@ -63,6 +63,7 @@ function messageFacts(m) {
   if (M.late[m] >= 0) facts.push(["late answer", clock(M.late[m])]);
   if (M.flow[m] >= 0 && T(M.flow[m])) facts.push(["flow", T(M.flow[m])]);
   if (M.place[m] >= 0) facts.push(["source", T(M.place[m])]);
+  for (let f = 0; f < F.at.length; f++) if (F.message[f] === m) facts.push(["injected", `${T(F.name[f])}, ${clock(F.at[f])}`]);
   facts.push(["payload", `${M.bytes[m].toLocaleString("en")} bytes`]);
   return facts;
 }
@@ -247,6 +248,7 @@ function legend() {
     ['<circle cx="22" cy="8" r="3.5" stroke="var(--event)" fill="var(--paper)"/>', "an event of a node"],
     ['<path d="M22 3l5 5-5 5-5-5z" stroke="var(--reached)" fill="var(--paper)"/>', "something a test looked out for"],
     ['<rect x="2" y="1" width="40" height="14" fill="var(--cut)" opacity=".25"/><path d="M2 1v14" stroke="var(--cut)"/>', "a fault, while it lasts"],
+    ['<rect x="17" y="3" width="10" height="10" rx="2" fill="var(--message)"/>', "something was done to a message"],
     ['<circle cx="22" cy="8" r="6.5" fill="var(--bad)"/><path d="M19.5 5.5l5 5m0-5-5 5" stroke="var(--paper)"/>', "where it failed"],
   ];
   for (const [body, text] of rows) box.append(svg(body), el("span", text));

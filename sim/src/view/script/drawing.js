@@ -3,7 +3,7 @@
 function readColors() {
   const style = getComputedStyle(document.documentElement);
   for (const name of ["paper", "panel", "line", "ink", "soft", "faint", "life", "stripe", "grid", "call", "reply", "cast", "publish",
-    "packet", "bad", "found", "event", "reached", "down", "paused", "cut", "link", "planned"]) {
+    "packet", "bad", "found", "event", "reached", "down", "paused", "cut", "link", "planned", "message"]) {
     colors[name] = style.getPropertyValue("--" + name).trim();
   }
 }
@@ -38,6 +38,7 @@ function draw() {
   if (state.layers.handler) drawHandlers(from, until);
   drawEvents(from, until);
   drawEnds(from, until);
+  drawInjections();
   drawLabels(from, until, state.related ? 0 : arrows, drawFaultLabels());
   drawMarked(from, until);
   drawFailures();
@@ -91,7 +92,8 @@ const spanOf = (f) => {
   return [Math.max(GUTTER - 20, xOf(F.at[f])), Math.min(width + 20, x1)];
 };
 
-const FAULTS = ["down", "paused", "cut", "link", "planned"];
+const FAULTS = ["down", "paused", "cut", "link", "planned", "message"];
+const MESSAGE = 5;
 const hatches = {};
 function hatch(color, angle) {
   const key = color + angle;
@@ -119,7 +121,7 @@ function drawFaults() {
     const everywhere = !F.nodes[f].length;
     const rows = (everywhere ? D.nodes.map((_, row) => row) : F.nodes[f]).filter(isThere);
     if (!rows.length) continue;
-    const share = { 0: 0.86, 1: 0.74, 2: 0.6, 3: 0.48, 4: 0.94 }[F.kind[f]] * state.rowHeight;
+    const share = { 0: 0.86, 1: 0.74, 2: 0.6, 3: 0.48, 4: 0.94, 5: 0.4 }[F.kind[f]] * state.rowHeight;
     for (const row of rows) {
       if (!visibleRow(row)) continue;
       const y = rowY(row) - share / 2;
@@ -143,10 +145,27 @@ function drawFaults() {
       cx.globalAlpha = 1;
     }
     const row = Math.min(...rows);
-    if (wide > 24 && state.rowHeight >= 26 && visibleRow(row)) {
+    if (F.kind[f] !== MESSAGE && wide > 24 && state.rowHeight >= 26 && visibleRow(row)) {
       const x = Math.max(x0, GUTTER) + 6;
       faultLabels.push({ text: T(F.name[f]), x, y: rowY(row) - share / 2 + 12, room: x1 - x - 4, color });
     }
+  }
+}
+
+// Where something was done to messages: mostly it takes no time, so there is a sign besides the band.
+function drawInjections() {
+  for (let f = 0; f < F.at.length; f++) {
+    const x = xOf(F.at[f]), row = F.nodes[f][0];
+    if (F.kind[f] !== MESSAGE || x < GUTTER - 8 || x > width + 8 || !isThere(row) || !visibleRow(row)) continue;
+    const y = rowY(row), color = colors.message;
+    cx.fillStyle = color;
+    cx.strokeStyle = colors.paper;
+    cx.lineWidth = 1.5;
+    cx.beginPath();
+    cx.roundRect(x - 6, y - 6, 12, 12, 2);
+    cx.fill();
+    cx.stroke();
+    if (state.rowHeight >= 26) faultLabels.push({ text: T(F.name[f]), x: x + 9, y: y + state.rowHeight * 0.2 + 12, room: 260, color });
   }
 }
 

@@ -3,12 +3,12 @@
 // With #self-test the page tries itself and leaves what it found in its own text, for a browser without a window.
 function selfTest() {
   const facts = { messages, moments: count, failures: X.at.length };
-  const painted = (x, y, size) => {
+  const painted = (x, y, size, color = colors.bad) => {
     const dpr = devicePixelRatio || 1, side = 2 * size * dpr;
     const copy = Object.assign(document.createElement("canvas"), { width: side, height: side }).getContext("2d");
     copy.drawImage(canvas, (x - size) * dpr, (y - size) * dpr, side, side, 0, 0, side, side);
     const pixels = copy.getImageData(0, 0, side, side).data;
-    const [r, g, b] = [1, 3, 5].map((at) => parseInt(colors.bad.slice(at, at + 2), 16));
+    const [r, g, b] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
     let found = 0;
     for (let i = 0; i < pixels.length; i += 4) {
       if (Math.abs(pixels[i] - r) + Math.abs(pixels[i + 1] - g) + Math.abs(pixels[i + 2] - b) < 30) found++;
@@ -64,6 +64,16 @@ function selfTest() {
     placeRows();
     filter();
   }
+  facts.injected = F.kind.flatMap((kind, f) => {
+    if (kind !== MESSAGE) return [];
+    bring(F.at[f], F.until[f]);
+    draw();
+    const x = xOf(F.at[f]), y = rowY(F.nodes[f][0]);
+    select(F.message[f]);
+    const told = $("side").textContent.includes(T(F.name[f]));
+    select(-1);
+    return [{ name: T(F.name[f]), painted: painted(x, y, 8, colors.message), told }];
+  }).slice(0, 10);
   if (messages) {
     const m = X.message[failure] >= 0 ? X.message[failure] : 0;
     search(T(M.method[m]));
