@@ -57,7 +57,7 @@ pub use operator::main as operator;
 pub use monofil_container::{
     Bounds, BreakerConfig, CallError, Caller, Client, Code, Component, ComponentKind,
     ComponentSpec, Container, ContainerConfig, Context, Counter, Current, Directory, Distance,
-    EjectionConfig, Executed, FlowLimits, HandlerError, Health, Horizon, Horizons, InstanceLimits,
+    EjectionConfig, Executed, GroupLimits, HandlerError, Health, Horizon, Horizons, InstanceLimits,
     Interface, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
     LinkConfig, MemberInfo, MemberState, MembershipConfig, Message, MessageKind, Method, Name,
     NodeId, NodeLimits, Overflow, OverflowConfig, Payload, Pending, RawPending, RawReplies,

@@ -1,8 +1,8 @@
 //! Capacity: what an instance, a node and a flow take at most, and how that is changed while the node runs.
 //!
 //! ```text
-//!   a message ──▶ instance's limits ──▶ node's ──▶ its flow's ──▶ queue ──▶ time in the queue ──▶ handler
-//!                      └───────────── refused: limit, value, observed, where, retry after ──┘
+//!   a message ──▶ instance's limits, its part of the network's ──▶ node's ──▶ its flow's ──▶ queue ──▶ time in it ──▶ handler
+//!                      └──────────── refused: limit, value, observed, where, retry after ─────────────────┘
 //! ```
 //!
 //! [`guard`] has the limits of one of them and what is observed against them, with [`rate`] and [`delay`] as its
@@ -15,8 +15,10 @@ mod delay;
 mod flows;
 mod guard;
 mod limit;
+mod network;
 mod overflow;
 mod rate;
+mod share;
 mod spill;
 mod turnover;
 
@@ -30,10 +32,11 @@ use self::flows::{FLOWS_MAX, Flows};
 pub(crate) use self::guard::{Guard, Load, Refusal};
 use self::limit::UNLIMITED;
 pub use self::limit::{
-    FlowLimits, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
+    GroupLimits, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
 };
 pub(crate) use self::overflow::Passed;
 pub use self::overflow::{Overflow, OverflowConfig};
+pub(crate) use self::share::Share;
 pub(crate) use self::spill::{Spill, Target, part_of};
 pub(crate) use self::turnover::{Turnover, Turnovers};
 use crate::core::{Core, Purpose, Timer};
@@ -43,10 +46,12 @@ use crate::instance::Instance;
 use crate::timers::TimerKey;
 use crate::{CallError, Name, NodeLimits};
 
-/// Who has limits: an instance by its place, the node, a flow by its name.
+/// Who has limits: an instance by its place, the node, a flow by its name; an instance and all others of its component
+/// in the network together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holder {
     Instance(usize),
+    Network(usize),
     Node,
     Flow(Name),
 }
@@ -66,7 +71,7 @@ pub(crate) struct Capacity {
 impl Capacity {
     pub(crate) fn new(
         limits: &NodeLimits,
-        flows: BTreeMap<Name, FlowLimits>,
+        flows: BTreeMap<Name, GroupLimits>,
         overflow: OverflowConfig,
     ) -> Self {
         Self {
@@ -112,7 +117,11 @@ impl Core {
         if let Err(refusal) = instance.guard.check(now, load, bytes) {
             return Err(refused(&refusal, "instance", &instance.name, instance, now));
         }
+        if instance.share.is_some() {
+            self.check_share(index, load, bytes)?;
+        }
         // For an instance within its guarantee the node is empty.
+        let instance = &self.instances[index];
         let load = match instance.queue.len() < self.limits.guaranteed_messages {
             true => Load::default(),
             false => self.node_load(),
@@ -126,7 +135,11 @@ impl Core {
             }
             limited.guard.admitted(now, bytes);
         }
-        self.instances[index].guard.admitted(now, bytes);
+        let instance = &mut self.instances[index];
+        instance.guard.admitted(now, bytes);
+        if let Some(share) = &mut instance.share {
+            share.admitted(now, bytes);
+        }
         self.capacity.node.admitted(now, bytes);
         Ok(())
     }
@@ -223,6 +236,14 @@ impl Core {
                 }
                 Ok(instances.iter().copied().map(Holder::Instance).collect())
             }
+            LimitScope::Network(name) => {
+                let all = self.holders(&LimitScope::Component(name.clone()))?;
+                let shared = |holder| match holder {
+                    Holder::Instance(index) => Holder::Network(index),
+                    other => other,
+                };
+                Ok(all.into_iter().map(shared).collect())
+            }
             LimitScope::Flow(name) => {
                 if name.is_empty() || name.as_str().len() > Name::BYTES_MAX {
                     return Err(LimitError::BadFlow);
@@ -256,6 +277,7 @@ impl Core {
         let now = self.now;
         match holder {
             Holder::Instance(index) => self.instances[*index].guard.set(now, limit, value),
+            Holder::Network(index) => self.set_share(*index, limit, value),
             Holder::Node => self.capacity.node.set(now, limit, value),
             Holder::Flow(name) => {
                 let Capacity { flows, changes, .. } = &mut self.capacity;
@@ -298,11 +320,12 @@ impl Core {
     fn configured(&self, holder: &Holder, limit: Limit) -> u64 {
         match holder {
             Holder::Instance(index) => limit.of_instance(&self.instances[*index].limits),
+            Holder::Network(index) => limit.of_group(&self.instances[*index].limits.network),
             Holder::Node => limit.of_node(&self.limits),
             Holder::Flow(name) => {
                 let flow = self.capacity.flows.get(name);
                 let limits = flow.map(flows::Flow::configured).unwrap_or_default();
-                limit.of_flow(&limits)
+                limit.of_group(&limits)
             }
         }
     }
@@ -312,9 +335,12 @@ impl Core {
     /// Returns every limit there may be, as it is.
     pub(crate) fn limits(&self) -> Vec<LimitInfo> {
         let instances = (0..self.instances.len()).map(Holder::Instance);
+        let has_share = |index: &usize| self.instances[*index].share.is_some();
+        let shares = (0..self.instances.len()).filter(has_share);
         let flows = self.capacity.flows.iter();
         let flows = flows.map(|(name, _)| Holder::Flow(name.clone()));
-        let holders = std::iter::once(Holder::Node).chain(instances).chain(flows);
+        let holders = std::iter::once(Holder::Node).chain(instances);
+        let holders = holders.chain(shares.map(Holder::Network)).chain(flows);
         holders.flat_map(|holder| self.limits_of(&holder)).collect()
     }
 
@@ -339,6 +365,10 @@ impl Core {
                     instance.number,
                 )
             }
+            Holder::Network(index) => {
+                let instance = &self.instances[*index];
+                (LimitScope::Network(instance.name.clone()), instance.number)
+            }
             Holder::Node => (LimitScope::Node, 0),
             Holder::Flow(name) => (LimitScope::Flow(name.clone()), 0),
         }
@@ -350,6 +380,11 @@ impl Core {
             Holder::Instance(index) => {
                 let instance = &self.instances[*index];
                 (instance.guard.get(limit), instance.occupancy())
+            }
+            Holder::Network(index) => {
+                let instance = &self.instances[*index];
+                let whole = instance.share.as_ref().map(|share| share.whole(limit));
+                (whole.unwrap_or(UNLIMITED), instance.occupancy())
             }
             Holder::Node => (self.capacity.node.get(limit), self.node_load()),
             Holder::Flow(name) => (
@@ -419,8 +454,9 @@ fn check_value(scope: &LimitScope, limit: Limit, value: LimitValue) -> Result<()
     if limit == Limit::QueueTime && !matches!(scope, LimitScope::Component(_)) {
         return Err(LimitError::OnlyOfComponents);
     }
-    // What is there of a flow is within what its instances take.
-    if is_queue && value == LimitValue::Unlimited && !matches!(scope, LimitScope::Flow(_)) {
+    // What is there of a flow, or of all in the network, is within what the instances take.
+    let is_of_one = matches!(scope, LimitScope::Component(_) | LimitScope::Node);
+    if is_queue && value == LimitValue::Unlimited && is_of_one {
         return Err(LimitError::AlwaysLimited(limit));
     }
     Ok(())

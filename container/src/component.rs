@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::{
-    CallError, ComponentKind, Context, HandlerError, Message, Name, Overflow, Payload, Status,
-    Undelivered,
+    CallError, ComponentKind, Context, GroupLimits, HandlerError, Message, Name, Overflow, Payload,
+    Status, Undelivered,
 };
 
 /// User code with handlers: share-nothing, plain, synchronous.
@@ -285,6 +285,9 @@ pub struct InstanceLimits {
     pub rate_bytes: Option<u64>,
     /// How long messages may stand in its queue; see [`Limit::QueueTime`](crate::Limit::QueueTime). Default none.
     pub queue_time: Option<Duration>,
+    /// What all instances of the component in the network may have together, as it is set at all nodes that run one.
+    /// Default no limits.
+    pub network: GroupLimits,
     /// What becomes of a message that there is no room for. Default: what the app or the network says.
     pub overflow: Option<Overflow>,
     /// The stack of its handlers, in bytes; overflowing it ends the process, which names the component.
@@ -306,6 +309,7 @@ impl Default for InstanceLimits {
             rate_messages: None,
             rate_bytes: None,
             queue_time: None,
+            network: GroupLimits::default(),
             overflow: None,
             stack_bytes: 256 << 10,
             restarts: 5,

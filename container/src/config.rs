@@ -7,7 +7,7 @@ use std::time::Duration;
 use monofil_proto::Bounds;
 
 use crate::{
-    ComponentSpec, Directory, FlowLimits, Gate, Horizons, LinkConfig, MembershipConfig, Name,
+    ComponentSpec, Directory, Gate, GroupLimits, Horizons, LinkConfig, MembershipConfig, Name,
     NodeId, OverflowConfig, ResilienceConfig, StaticDirectory,
 };
 
@@ -80,7 +80,7 @@ pub struct ContainerConfig {
     /// Its bounds.
     pub limits: NodeLimits,
     /// Those of single flows.
-    pub flows: BTreeMap<Name, FlowLimits>,
+    pub flows: BTreeMap<Name, GroupLimits>,
     /// What becomes of messages that there is no room for.
     pub overflow: OverflowConfig,
     /// The bounds of what it decodes.

@@ -470,6 +470,7 @@ impl Core {
         let mut instance = Instance::new(spec, limits);
         instance.number = number;
         instance.spill = self.capacity.spill(instance.limits.overflow);
+        instance.share = self.share_of(&instance.limits.network);
         instance.group = group;
         self.instances.push(instance);
         self.make_ready(index);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use monofil_transport::{HandlerId, Instant};
 
-use crate::capacity::{Guard, Spill};
+use crate::capacity::{Guard, Share, Spill};
 use crate::envelope::Envelope;
 use crate::environment::Environment;
 use crate::parcel::Parcel;
@@ -73,6 +73,8 @@ pub(crate) struct Instance {
     /// As configured; `guard` has those that count now.
     pub(crate) limits: Rc<InstanceLimits>,
     pub(crate) guard: Guard,
+    /// `None` where it shares no limits with others in the network.
+    pub(crate) share: Option<Box<Share>>,
     /// `None` where nothing is spilled.
     pub(crate) spill: Option<Box<Spill>>,
     pub(crate) kind: ComponentKind,
@@ -121,6 +123,7 @@ impl Instance {
             kind: spec.kind,
             version: spec.version,
             guard: Guard::new(|limit| limit.of_instance(&limits)),
+            share: None,
             spill: None,
             limits,
             interfaces: spec.interfaces.into(),
@@ -246,6 +249,7 @@ impl Instance {
     pub(crate) fn is_full(&self, now: Instant) -> bool {
         matches!(self.state, State::BackingOff { .. } | State::Stopped)
             || self.guard.check(now, self.occupancy(), 0).is_err()
+            || (self.share.as_ref()).is_some_and(|share| share.is_full(now, self.occupancy()))
     }
 
     /// Refuses everything while it could not handle anything.

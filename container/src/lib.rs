@@ -67,7 +67,7 @@ mod work;
 
 pub use caller::{Caller, Pending, ReplyStream, codegen};
 pub use capacity::{
-    FlowLimits, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
+    GroupLimits, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
     Overflow, OverflowConfig,
 };
 pub use client::Client;

@@ -318,6 +318,7 @@ impl Core {
         let is_new = std::mem::take(&mut membership.members.news);
         let gone = std::mem::take(&mut membership.members.gone);
         self.membership = Some(membership);
+        self.look_at_shares();
         for node in gone {
             if let Some(index) = self.peers.by_node(&node) {
                 self.send_elsewhere(index);

@@ -363,12 +363,13 @@ mod schema {
     };
     static SET_LIMIT: Schema = Schema {
         name: "SetLimit",
-        last: 7,
+        last: 8,
         fields: &[
             (1, Text(name)),
             (2, Text(name)),
             (3, Text(name)),
             (7, Text(name)),
+            (8, Text(name)),
         ],
     };
     static BREAKERS: Schema = Schema {

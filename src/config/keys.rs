@@ -289,6 +289,31 @@ const COMPONENT_KEYS: &[KeyOf<InstanceLimits>] = &[
         slot: |limits| Slot::MaybeTime(&mut limits.queue_time),
     },
     KeyOf {
+        name: "network_queue_messages",
+        about: "messages that wait for all its instances in the network; unset: no limit",
+        slot: |limits| Slot::MaybeLong(&mut limits.network.queue_messages),
+    },
+    KeyOf {
+        name: "network_queue_bytes",
+        about: "their payloads; unset: no limit",
+        slot: |limits| Slot::MaybeSize(&mut limits.network.queue_bytes),
+    },
+    KeyOf {
+        name: "network_in_flight",
+        about: "messages that wait for all its instances in the network and their handlers under way; unset: no limit",
+        slot: |limits| Slot::MaybeLong(&mut limits.network.in_flight),
+    },
+    KeyOf {
+        name: "network_rate_messages",
+        about: "messages that all its instances in the network admit each second; unset: no limit",
+        slot: |limits| Slot::MaybeLong(&mut limits.network.rate_messages),
+    },
+    KeyOf {
+        name: "network_rate_bytes",
+        about: "their payloads, each second; unset: no limit",
+        slot: |limits| Slot::MaybeSize(&mut limits.network.rate_bytes),
+    },
+    KeyOf {
         name: "overflow",
         about: "what becomes of messages that it has no room for; unset: what the app or the network says",
         slot: |limits| Slot::MaybeOverflow(&mut limits.overflow),

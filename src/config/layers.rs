@@ -169,7 +169,7 @@ impl Layers {
         let did_you_mean = |meant: &str| format!("did you mean `{meant}`?");
         let meant = nearest(name, names.clone())
             .map(did_you_mean)
-            .or_else(|| unknown_of_flow(name))
+            .or_else(|| unknown_of_group(name))
             .or_else(|| self.unknown_component(name))
             .or_else(|| group(name, names.clone()))
             .or_else(|| nearest_part(name, names).map(did_you_mean));
@@ -224,7 +224,7 @@ impl Layers {
 }
 
 /// Says what can be set of a flow.
-fn unknown_of_flow(name: &str) -> Option<String> {
+fn unknown_of_group(name: &str) -> Option<String> {
     let flow = name.strip_prefix("flows.")?;
     let flow = flow.split_once('.').map_or(flow, |(flow, _)| flow);
     let all = flow_keys();

@@ -8,7 +8,7 @@ use monofil_transport::Endpoint;
 
 use crate::app::Definition;
 use crate::{
-    ContainerConfig, Distance, FlowLimits, InstanceLimits, Layout, LinkConfig, MembershipConfig,
+    ContainerConfig, Distance, GroupLimits, InstanceLimits, Layout, LinkConfig, MembershipConfig,
     NodeLimits, Overflow, ResilienceConfig,
 };
 
@@ -63,7 +63,7 @@ pub(crate) struct Settings {
 /// What can be set of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FlowSettings {
-    pub(crate) limits: FlowLimits,
+    pub(crate) limits: GroupLimits,
     pub(crate) overflow: Option<Overflow>,
 }
 

@@ -136,7 +136,7 @@ pub(super) enum LimitsArgs {
     /// Show limits, and how near they are
     #[command(after_help = "Example: monofil limits get payments")]
     Get {
-        /// A component, `node:NAME` or `flow:NAME`; everything if nothing is named
+        /// A component, `network:COMPONENT`, `node:NAME` or `flow:NAME`; everything if nothing is named
         #[arg(value_name = "WHAT")]
         what: Option<String>,
         /// Also those that are not set
@@ -152,7 +152,7 @@ Examples: monofil limits set payments.queue_messages 100 --for 10m
 Limits are queue_messages, queue_bytes, in_flight, rate_messages, rate_bytes and, of components, queue_time.
 Without --for it stays until the node ends; to keep it, write it into the configuration.")]
     Set {
-        /// WHAT.LIMIT: a component, `node:NAME` or `flow:NAME`, and the limit's name
+        /// WHAT.LIMIT: a component, `network:COMPONENT`, `node:NAME` or `flow:NAME`, and the limit's name
         #[arg(value_name = "WHAT.LIMIT")]
         what: String,
         /// 100, 16MiB, 5ms, `unlimited`, or `configured` for what it was at the start

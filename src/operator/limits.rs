@@ -41,6 +41,7 @@ pub(super) fn limits(network: &mut Network, args: &LimitsArgs) -> Result<ExitCod
             };
             match what {
                 What::Component(name) => verb.component = network.qualified(name),
+                What::Network(name) => verb.network = network.qualified(name),
                 What::Flow(name) => verb.flow = name.to_owned(),
                 What::Node(_) => {}
             }
@@ -53,6 +54,8 @@ pub(super) fn limits(network: &mut Network, args: &LimitsArgs) -> Result<ExitCod
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What<'a> {
     Component(&'a str),
+    /// All instances of this component together.
+    Network(&'a str),
     /// One of this name; `*`: every one.
     Node(&'a str),
     /// At every node.
@@ -63,6 +66,7 @@ impl<'a> What<'a> {
     fn of(text: &'a str) -> Self {
         match text.split_once(':') {
             Some(("node", name)) => Self::Node(name),
+            Some(("network", name)) => Self::Network(name),
             Some(("flow", name)) => Self::Flow(name),
             _ => Self::Component(text),
         }
@@ -70,7 +74,7 @@ impl<'a> What<'a> {
 
     fn nodes(self, network: &Network) -> Result<Vec<Node>, Failure> {
         match self {
-            Self::Component(name) => network.running(name),
+            Self::Component(name) | Self::Network(name) => network.running(name),
             Self::Node("*") | Self::Flow(_) => Ok(network
                 .nodes()
                 .into_iter()
@@ -85,6 +89,9 @@ impl<'a> What<'a> {
             Self::Component(name) => {
                 limit.limit.starts_with("instance.") && limit.r#where == network.qualified(name)
             }
+            Self::Network(name) => {
+                limit.limit.starts_with("network.") && limit.r#where == network.qualified(name)
+            }
             Self::Node(_) => limit.limit.starts_with("node."),
             Self::Flow(name) => limit.limit.starts_with("flow.") && limit.r#where == name,
         }
@@ -97,7 +104,7 @@ fn split(text: &str) -> Result<(&str, Limit), Failure> {
     let all = format!("limits are {}", suggest::list(&names, "and"));
     let Some((what, name)) = text.rsplit_once('.') else {
         return Err(Failure::usage(format!("`{text}` names no limit"))
-            .note("write WHAT.LIMIT, as in payments.queue_messages, node:host-a.in_flight or flow:checkout.rate_messages")
+            .note("write WHAT.LIMIT, as in payments.queue_messages, network:payments.in_flight, node:host-a.in_flight or flow:checkout.rate_messages")
             .note(all));
     };
     let limit = Limit::named(name).ok_or_else(|| {
@@ -274,6 +281,11 @@ mod tests {
                 "payments.queue_messages",
                 What::Component("payments"),
                 Limit::QueueMessages,
+            ),
+            (
+                "network:payments.in_flight",
+                What::Network("payments"),
+                Limit::InFlight,
             ),
             (
                 "shop/payments.in_flight",

@@ -46,10 +46,17 @@ fn change(asked: SetLimit) -> Result<LimitChange, String> {
         LimitTo::Configured => LimitValue::Configured,
         LimitTo::Unspecified => return Err("it is not said what the limit is to be".to_owned()),
     };
-    let scope = match (asked.component.as_str(), asked.flow.as_str()) {
-        ("", "") => LimitScope::Node,
-        (component, "") => LimitScope::Component(component.into()),
-        ("", flow) => LimitScope::Flow(flow.into()),
+    let SetLimit {
+        component,
+        flow,
+        network,
+        ..
+    } = &asked;
+    let scope = match (component.as_str(), flow.as_str(), network.as_str()) {
+        ("", "", "") => LimitScope::Node,
+        (component, "", "") => LimitScope::Component(component.into()),
+        ("", flow, "") => LimitScope::Flow(flow.into()),
+        ("", "", network) => LimitScope::Network(network.into()),
         _ => return Err("a limit is of a component or of a flow, and not of both".to_owned()),
     };
     Ok(LimitChange {
@@ -70,7 +77,9 @@ fn described(limits: &[LimitInfo]) -> Limits {
 
 fn describe(info: &LimitInfo) -> LimitDescription {
     let place = match &info.scope {
-        LimitScope::Component(name) | LimitScope::Flow(name) => name.clone(),
+        LimitScope::Component(name) | LimitScope::Network(name) | LimitScope::Flow(name) => {
+            name.clone()
+        }
         LimitScope::Node => Name::empty(),
     };
     let mut description = LimitDescription {

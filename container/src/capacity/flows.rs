@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::guard::{Guard, Load};
-use super::limit::FlowLimits;
+use super::limit::GroupLimits;
 use crate::Name;
 
 /// Flows that may be limited at once; with more in the configuration, as many as are there.
@@ -14,7 +14,7 @@ pub(crate) const FLOWS_MAX: usize = 1024;
 pub(crate) struct Flow {
     pub(crate) guard: Guard,
     /// As configured; `None`: somebody has limited it since.
-    configured: Option<FlowLimits>,
+    configured: Option<GroupLimits>,
     queued: u64,
     bytes: u64,
     /// Handlers of its messages under way.
@@ -22,7 +22,7 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    pub(crate) fn configured(&self) -> FlowLimits {
+    pub(crate) fn configured(&self) -> GroupLimits {
         self.configured.unwrap_or_default()
     }
 
@@ -41,9 +41,9 @@ pub(crate) struct Flows(BTreeMap<Name, Flow>);
 
 impl Flows {
     /// Counts the flows that the configuration limits.
-    pub(crate) fn new(configured: BTreeMap<Name, FlowLimits>) -> Self {
+    pub(crate) fn new(configured: BTreeMap<Name, GroupLimits>) -> Self {
         let configured = configured.into_iter();
-        let limited = configured.filter(|(_, limits)| *limits != FlowLimits::default());
+        let limited = configured.filter(|(_, limits)| *limits != GroupLimits::default());
         let mut flows = Self::default();
         for (name, limits) in limited {
             flows.insert(name, Some(limits), (0, 0, 0));
@@ -79,12 +79,12 @@ impl Flows {
     fn insert(
         &mut self,
         name: Name,
-        configured: Option<FlowLimits>,
+        configured: Option<GroupLimits>,
         (queued, bytes, handled): (u64, u64, u64),
     ) {
         let limits = configured.unwrap_or_default();
         let flow = Flow {
-            guard: Guard::new(|limit| limit.of_flow(&limits)),
+            guard: Guard::new(|limit| limit.of_group(&limits)),
             configured,
             queued,
             bytes,

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::{InstanceLimits, Name, NodeLimits};
 
-/// What the messages of one flow may have of a node, whichever of its instances they are for. `None`: no limit.
+/// What several have together: the messages of a flow at a node, whichever of its instances they are for; or all
+/// instances of a component in the network. `None`: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlowLimits {
+pub struct GroupLimits {
     /// Messages queued.
     pub queue_messages: Option<u64>,
     /// Their payloads, in bytes.
@@ -84,8 +85,8 @@ impl Limit {
         }
     }
 
-    /// Returns what a flow is configured with.
-    pub(crate) fn of_flow(self, limits: &FlowLimits) -> u64 {
+    /// Returns what a flow, or all instances of a component, are configured with.
+    pub(crate) fn of_group(self, limits: &GroupLimits) -> u64 {
         let value = match self {
             Self::QueueMessages => limits.queue_messages,
             Self::QueueBytes => limits.queue_bytes,
@@ -122,6 +123,9 @@ impl fmt::Display for Limit {
 pub enum LimitScope {
     /// Each instance of a component (`app/name`) on this node, by itself.
     Component(Name),
+    /// All instances of a component in the network together, of which each has its part. It has to be set at each node
+    /// that runs some.
+    Network(Name),
     /// All instances of this node together.
     Node,
     /// The messages of a flow, whichever instance of this node they are for.
@@ -134,6 +138,7 @@ impl LimitScope {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Component(_) => "instance",
+            Self::Network(_) => "network",
             Self::Node => "node",
             Self::Flow(_) => "flow",
         }
@@ -183,7 +188,7 @@ pub struct LimitInfo {
     pub value: Option<u64>,
     /// What it was when the node began.
     pub configured: Option<u64>,
-    /// What there is of it now. Of a rate: 0.
+    /// What there is of it now, at this node. Of a rate: 0.
     pub observed: u64,
     /// Who changed it, and when, if anybody did.
     pub change: Option<LimitChanged>,

@@ -113,7 +113,7 @@ impl Core {
         };
         let entry = Entry {
             host: self.routing.host.as_str().to_owned(),
-            leaving: leaving.into_iter().map(|it| it.name).collect(),
+            leaving: leaving.into_iter().flat_map(once_for_each).collect(),
             member: Vec::new(),
             version: membership.own.version,
             name: self.name.as_str().to_owned(),
@@ -471,6 +471,11 @@ impl Core {
             .by_node(&place.node)
             .or_else(|| self.peers.by_endpoint(&place.endpoint))
     }
+}
+
+/// Names a component as often as it has instances.
+fn once_for_each(it: ComponentEntry) -> impl Iterator<Item = String> {
+    (0..it.instances).map(move |_| it.name.clone())
 }
 
 /// Says of what kind a component is.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use monofil_proto::control::{self, ComponentEntry, Entry};
 use monofil_transport::{Endpoint, Instant};
@@ -10,6 +11,8 @@ use super::packet::{Card, Identity};
 use crate::routing::token;
 use crate::{ComponentKind, Name, NodeId};
 
+/// Members that are down have their part of what is shared for so long.
+const KEEPS: Duration = Duration::from_secs(60);
 /// The longest entry that is kept, in bytes as it travels.
 pub(super) const ENTRY_BYTES_MAX: usize = 64 << 10;
 
@@ -150,6 +153,30 @@ impl Members {
     /// Returns where a component runs, in this node's order.
     pub(crate) fn locate(&self, component: &str) -> Rc<Vec<Place>> {
         self.components.get(component).cloned().unwrap_or_default()
+    }
+
+    /// Counts the instances of a component at members: at those before this node in the line of all nodes, and at all.
+    /// Those that are down, and did not say that they would leave, count for a while: they may be cut off and work on.
+    pub(crate) fn sharers(&self, component: &str, now: Instant) -> (u64, u64) {
+        let mut counts = (0, 0);
+        for (node, known) in &self.all {
+            let Some(entry) = &known.entry else {
+                continue;
+            };
+            let runs = entry.components.iter().filter(|it| it.name == component);
+            let runs: u64 = runs.map(|it| u64::from(it.instances)).sum();
+            let leaves = entry.leaving.iter().filter(|it| *it == component).count() as u64;
+            let count = match known.up {
+                true => runs + leaves,
+                false if now.since(known.since) < KEEPS => runs,
+                false => 0,
+            };
+            counts.1 += count;
+            if *node < self.own {
+                counts.0 += count;
+            }
+        }
+        counts
     }
 
     /// Returns who is subscribed to a topic.

@@ -62,6 +62,8 @@ pub(crate) struct Candidate<I> {
     pub(crate) standing: Standing,
     /// Messages before a new one.
     pub(crate) load: u64,
+    /// How many instances share them. Never 0.
+    pub(crate) instances: u32,
     /// Messages that its instances take; 0: not known.
     pub(crate) capacity: u64,
     pub(crate) verdict: Verdict,
@@ -129,7 +131,7 @@ fn own<I>(key: &[u8], candidates: &mut [Candidate<I>]) {
 }
 
 /// Draws one of those that are left: of two drawn the one with less before it (Mitzenmacher, "The Power of Two
-/// Choices in Randomized Load Balancing", 2001). Never simply the best, which all would run to at once before they
+/// Choices in Randomized Load Balancing", 2001), for each of its instances. Never simply the best, which all would run to at once before they
 /// hear that it is not any more. Here, where loads are not hearsay, it is the best.
 pub(crate) fn pick<I>(candidates: &[Candidate<I>], random: &mut Stream) -> Option<usize> {
     let count = left(candidates).count();
@@ -145,11 +147,10 @@ pub(crate) fn pick<I>(candidates: &[Candidate<I>], random: &mut Stream) -> Optio
     let second = second + u64::from(second >= first);
     let at = |place: u64| nth(candidates, place);
     let (first, second) = (at(first)?, at(second)?);
-    Some(if candidates[second].load < candidates[first].load {
-        second
-    } else {
-        first
-    })
+    // For each of its instances.
+    let scaled = |of: usize, by: usize| candidates[of].load * u64::from(candidates[by].instances);
+    let is_less = scaled(second, first) < scaled(first, second);
+    Some(if is_less { second } else { first })
 }
 
 fn nth<I>(candidates: &[Candidate<I>], place: u64) -> Option<usize> {

@@ -169,6 +169,7 @@ impl Core {
                 distance,
                 standing,
                 load: 0,
+                instances: 1,
                 capacity: 0,
                 verdict: Verdict::Chosen,
             });

@@ -90,7 +90,7 @@ struct Site {
 
 impl Core {
     /// Returns a number that is another once somebody may run something who did not, or the other way round.
-    fn knowledge(&self) -> u64 {
+    pub(crate) fn knowledge(&self) -> u64 {
         let found = self
             .membership
             .as_ref()
@@ -233,6 +233,7 @@ impl Core {
                     distance: site.distance,
                     standing: Standing::Away,
                     load: 0,
+                    instances: site.instances.max(1),
                     capacity: site.capacity,
                     verdict: Verdict::Chosen,
                 }),
@@ -278,6 +279,7 @@ impl Core {
                 distance: Distance::Process,
                 standing,
                 load: instance.load() as u64,
+                instances: 1,
                 capacity: 0,
                 verdict: Verdict::Chosen,
             });
@@ -329,6 +331,7 @@ impl Core {
             distance: site.distance,
             standing,
             load: peer.load(self.now),
+            instances: site.instances.max(1),
             capacity: site.capacity,
             verdict: Verdict::Chosen,
         });

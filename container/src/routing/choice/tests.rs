@@ -12,6 +12,7 @@ fn place(id: usize, distance: Distance, standing: Standing, load: u64) -> Place 
         distance,
         standing,
         load,
+        instances: 1,
         capacity: 0,
         verdict: Verdict::Chosen,
     }
@@ -191,6 +192,31 @@ fn a_key_has_one_of_its_node_s_instances_in_any_order() {
         left[0]
     };
     assert_eq!(chosen(&[0, 1, 2, 3]), chosen(&[3, 1, 0, 2]));
+}
+
+#[test]
+fn many_instances_have_less_before_each() {
+    let mut random = Stream::new(1, "choice");
+    // Loads, instances, and which of the two is always taken.
+    for (loads, instances, taken) in [
+        ([4, 2], [1, 1], 1),
+        ([4, 2], [4, 1], 0),
+        ([0, 1], [1, 9], 0),
+        ([5, 9], [1, 2], 1),
+    ] {
+        let mut places = [0, 1].map(|id| Candidate {
+            instances: instances[id],
+            ..place(id, Distance::Network, Standing::Fit, loads[id])
+        });
+        narrow(&ask(ComponentKind::Stateless), &mut places);
+        for _ in 0..20 {
+            assert_eq!(
+                pick(&places, &mut random),
+                Some(taken),
+                "{loads:?} {instances:?}"
+            );
+        }
+    }
 }
 
 #[test]

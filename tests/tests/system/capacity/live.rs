@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use monofil_container::control::{LimitDescription, LimitTo, SetLimit};
 use monofil_container::{
-    CallError, Caller, Context, FlowLimits, Limit, LimitError, LimitValue, Message, Payload, Reply,
-    Request,
+    CallError, Caller, Context, GroupLimits, Limit, LimitError, LimitValue, Message, Payload,
+    Reply, Request,
 };
 use monofil_inproc::World;
 use monofil_proto::control::{request::Verb, response};
@@ -248,9 +248,9 @@ fn a_flow_is_limited_as_configured_unless_somebody_says_otherwise() {
     let mut net = SimNet::new(1);
     net.start(vec![
         NodeSpec::new("one", vec![slow("a")]).configure(|config| {
-            let limits = FlowLimits {
+            let limits = GroupLimits {
                 in_flight: Some(2),
-                ..FlowLimits::default()
+                ..GroupLimits::default()
             };
             config.flows.insert("checkout".into(), limits);
         }),

@@ -1,6 +1,7 @@
 //! Capacity: limits that are never exceeded, and that change while everything runs.
 
 mod live;
+mod network;
 mod overflow;
 mod plot;
 mod queue_time;
