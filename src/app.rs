@@ -1,18 +1,20 @@
 //! What an app is made of.
 
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use monofil_sim::{Sim, Simulate};
 
+use crate::config::{Layers, Settings};
 use crate::job::JobDefinition;
 use crate::{
     Component, ComponentKind, ComponentSpec, Context, InstanceLimits, Interface, Job, Status,
     Subscription,
 };
-use crate::{cli, exit::Failure};
+use crate::{cli, exit::Failure, layout};
 
 /// An app: named components, perhaps a job, and the program that runs them.
 ///
@@ -39,7 +41,10 @@ pub(crate) struct Definition {
 }
 
 impl Definition {
-    fn new<C: Component>(name: &str, build: impl Fn() -> C + Send + Sync + 'static) -> Self {
+    pub(crate) fn new<C: Component>(
+        name: &str,
+        build: impl Fn() -> C + Send + Sync + 'static,
+    ) -> Self {
         let build = Arc::new(build);
         let factory = build.clone();
         let spec = ComponentSpec::new(name, move || factory());
@@ -244,6 +249,61 @@ impl Simulate for App {
         for definition in self.components.iter() {
             let (app, of_it) = (self.name.clone(), definition.clone());
             sim.component(&definition.name, move || of_it.spec(&app, of_it.limits));
+        }
+    }
+}
+
+/// An app whose processes are on machines; see [`App::laid_out`].
+#[derive(Debug)]
+pub struct LaidOut {
+    app: App,
+    settings: Settings,
+}
+
+impl App {
+    /// Has simulated runs lay the app out as a file of settings says, the one that operators write. `[peers]` says where
+    /// each component is: what is at one address is one process, and one node of the run, called after its components,
+    /// as `orders+payments`; of several that run the same the second has the name `payments-2`. What is at one host is
+    /// one machine. All other settings of the file count as well.
+    ///
+    /// ```no_run
+    /// # fn app() -> monofil::App { monofil::App::new("shop") }
+    /// use monofil::sim::Sim;
+    ///
+    /// let sim = Sim::of(&app().laid_out("deploy/production.toml"), 7);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the app is not put together right, or the file cannot be read or has what cannot be set.
+    #[must_use]
+    pub fn laid_out(self, file: impl AsRef<Path>) -> LaidOut {
+        let read = || {
+            self.check()?;
+            let mut layers = Layers::of(&self.components);
+            layers.file(Some(file.as_ref()))?;
+            let settings = layers.finish()?;
+            // What is wrong with where things are is said here, too.
+            layout::laid_out(&self, &settings, 0)?;
+            Ok(settings)
+        };
+        let settings = read().unwrap_or_else(|failure: Failure| panic!("{failure}"));
+        LaidOut {
+            app: self,
+            settings,
+        }
+    }
+}
+
+impl Simulate for LaidOut {
+    fn name(&self) -> &str {
+        &self.app.name
+    }
+
+    fn join(&self, sim: &mut Sim) {
+        let nodes = layout::laid_out(&self.app, &self.settings, sim.seed());
+        for node in nodes.expect("invariant: they could be described before") {
+            sim.node(node);
         }
     }
 }

@@ -306,7 +306,17 @@ impl Invocation<'_> {
                 .map_err(|error| usage(&error))?;
             let again = again.subcommand_matches("sim");
             let again = again.ok_or_else(|| Failure::usage("the file is of another command"))?;
-            self.scenario(again, file.faults.clone())
+            // Settings decide a run, too: those that it was found with, and over them what is given now.
+            let mut common: Common = parsed(again)?;
+            common.set.extend(self.common.set.iter().cloned());
+            common.config = self.common.config.clone().or(common.config);
+            let settings = common.layers(self.app)?.finish()?;
+            let found = Invocation {
+                app: self.app,
+                settings,
+                common,
+            };
+            found.scenario(again, file.faults.clone())
         };
         match name {
             "diff" => commands::diff(matches, &scenario),

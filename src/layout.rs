@@ -7,6 +7,7 @@ mod explore;
 mod memory;
 mod pacer;
 mod pictures;
+mod placing;
 mod ports;
 mod process;
 mod signals;
@@ -27,7 +28,7 @@ use crate::{
     OverflowConfig, StaticDirectory,
 };
 
-pub(crate) use explore::{Simulated, explore, quietly, scenario};
+pub(crate) use explore::{Simulated, explore, laid_out, quietly, scenario};
 pub(crate) use memory::run as memory;
 pub(crate) use process::{client, places, run as process};
 pub(crate) use sim::{apart, run as sim};

@@ -44,7 +44,7 @@ mod logging;
 mod operator;
 mod suggest;
 
-pub use app::App;
+pub use app::{App, LaidOut};
 pub use exit::{
     EXIT_CALL, EXIT_CANNOT_START, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_STUCK, EXIT_USAGE,
     EXIT_WATCHDOG,

@@ -6,13 +6,14 @@ use std::fmt;
 use std::rc::{Rc, Weak};
 
 use monofil_container::{
-    Container, ContainerConfig, Directory, Name, StaticDirectory, Subscription,
+    ComponentKind, Container, ContainerConfig, Directory, Name, StaticDirectory, Subscription,
 };
 use monofil_inproc::{
-    AddNodeError, NodeKey, NodeSpec, NodeStart, World, WorldConfig, application_endpoint,
+    AddNodeError, LinkModel, NodeKey, NodeSpec, NodeStart, World, WorldConfig, application_endpoint,
 };
-use monofil_transport::{EndpointError, Io, Next, Node};
+use monofil_transport::{Endpoint, EndpointError, Io, Next, Node};
 
+use crate::Plan;
 use crate::patience::Published;
 
 type Configure = Rc<dyn Fn(&NodeStart) -> ContainerConfig>;
@@ -23,7 +24,10 @@ type BeforeTurn = Rc<dyn Fn(&mut Container)>;
 pub struct NodeDef {
     pub(crate) name: String,
     pub(crate) reachable: bool,
-    pub(crate) places: Vec<(Name, Vec<Subscription>)>,
+    pub(crate) places: Vec<(Name, ComponentKind, Vec<Subscription>)>,
+    /// For frames, on each plane; made from its name if nobody says.
+    listens: Option<[Endpoint; 2]>,
+    machine: Option<String>,
     pub(crate) configure: Configure,
     before_turn: Option<BeforeTurn>,
 }
@@ -38,6 +42,8 @@ impl NodeDef {
             name: name.into(),
             reachable: true,
             places: Vec::new(),
+            listens: None,
+            machine: None,
             configure: Rc::new(configure),
             before_turn: None,
         }
@@ -45,9 +51,46 @@ impl NodeDef {
 
     /// Says that a component (`app/name`) runs here, and what it is subscribed to.
     #[must_use]
-    pub fn place(mut self, component: impl Into<Name>, subscriptions: &[Subscription]) -> Self {
-        self.places.push((component.into(), subscriptions.to_vec()));
+    pub fn place(self, component: impl Into<Name>, subscriptions: &[Subscription]) -> Self {
+        self.place_one_of(component, ComponentKind::default(), subscriptions)
+    }
+
+    /// Says that a component of a kind of which there may be several runs here; those that are placed later say of which
+    /// kind it is.
+    #[must_use]
+    pub fn place_one_of(
+        mut self,
+        component: impl Into<Name>,
+        kind: ComponentKind,
+        subscriptions: &[Subscription],
+    ) -> Self {
+        let place = (component.into(), kind, subscriptions.to_vec());
+        self.places.push(place);
         self
+    }
+
+    /// Says where it listens, on the application plane and on the control plane, as in production: what others know of
+    /// how far away it is they know from that. Without this it is called after its name, and far from everybody.
+    #[must_use]
+    pub fn listening(mut self, application: Endpoint, control: Endpoint) -> Self {
+        self.listens = Some([application, control]);
+        self
+    }
+
+    /// Says on which machine it runs. Nodes of one machine are near each other: nothing is wrong with links between them,
+    /// nothing comes between them, and they are gone together. Without this it has a machine of its own.
+    #[must_use]
+    pub fn on_machine(mut self, machine: impl Into<String>) -> Self {
+        self.machine = Some(machine.into());
+        self
+    }
+
+    /// Returns where others find it.
+    fn endpoint(&self) -> Result<Endpoint, EndpointError> {
+        match &self.listens {
+            Some([application, _]) => Ok(application.clone()),
+            None => application_endpoint(&self.name),
+        }
     }
 
     /// Takes its endpoints away: it only ever speaks first, as a client does.
@@ -84,6 +127,39 @@ pub struct Cluster {
     ended: Rc<Cell<bool>>,
     /// What nodes do, for another thread, if one looks.
     published: Option<Published>,
+    machines: Machines,
+    /// Links between machines.
+    far: LinkModel,
+}
+
+/// Has links within machines behave otherwise than those between them.
+fn tell_distances(world: &mut World, far: &LinkModel, machines: &Machines) {
+    let near = Plan::default().within("", "").to_model();
+    let (far, machines) = (far.clone(), machines.clone());
+    world.set_links(move |from, to| match machines.are_one(from, to) {
+        true => near.clone(),
+        false => far.clone(),
+    });
+}
+
+/// On which machine nodes run, by their names.
+#[derive(Clone, Debug, Default)]
+pub struct Machines(Rc<RefCell<BTreeMap<String, String>>>);
+
+impl Machines {
+    /// Tells whether two nodes run on one machine.
+    #[must_use]
+    pub fn are_one(&self, node: &str, other: &str) -> bool {
+        let machines = self.0.borrow();
+        let machine = machines.get(node);
+        machine.is_some() && machine == machines.get(other)
+    }
+
+    /// Tells whether nobody said anything about them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
 }
 
 impl Cluster {
@@ -91,12 +167,20 @@ impl Cluster {
     #[must_use]
     pub fn new(config: WorldConfig) -> Self {
         Self {
+            far: config.link.clone(),
             world: World::new(config),
             directory: Rc::default(),
             containers: Rc::default(),
             ended: Rc::default(),
             published: None,
+            machines: Machines::default(),
         }
+    }
+
+    /// Returns on which machine nodes run, those included that are added later.
+    #[must_use]
+    pub fn machines(&self) -> Machines {
+        self.machines.clone()
     }
 
     /// Has all nodes publish what they do; before they are added.
@@ -111,8 +195,18 @@ impl Cluster {
     /// See [`AddNodeError`]; nodes before the one that was refused are there.
     pub fn add(&mut self, nodes: Vec<NodeDef>) -> Result<Vec<NodeKey>, AddNodeError> {
         for node in &nodes {
-            for (component, subscriptions) in &node.places {
-                self.place(component.clone(), &node.name, subscriptions)?;
+            let endpoint = node.endpoint()?;
+            let mut directory = self.directory.borrow_mut();
+            for (component, kind, subscriptions) in &node.places {
+                directory.set_kind(component.clone(), *kind);
+                directory.add(component.clone(), endpoint.clone(), subscriptions);
+            }
+            if let Some(machine) = &node.machine {
+                if self.machines.is_empty() {
+                    tell_distances(&mut self.world, &self.far, &self.machines);
+                }
+                let mut machines = self.machines.0.borrow_mut();
+                machines.insert(node.name.clone(), machine.clone());
             }
         }
         nodes.into_iter().map(|node| self.start(node)).collect()
@@ -139,6 +233,9 @@ impl Cluster {
         let (directory, ended) = (self.directory.clone(), self.ended.clone());
         let (containers, published) = (self.containers.clone(), self.published.clone());
         let mut spec = NodeSpec::new(&node.name);
+        if let Some([application, control]) = node.listens.clone() {
+            spec = spec.listening(application, control);
+        }
         if !node.reachable {
             spec = spec.client();
         }

@@ -80,7 +80,7 @@ pub mod view;
 mod weather;
 mod workers;
 
-pub use cluster::{Cluster, NodeDef};
+pub use cluster::{Cluster, Machines, NodeDef};
 pub use explore::{Checked, Explore, Found, Program, Report};
 pub use faults::{Episodes, Family, Faults, Nodes};
 pub use file::{CaseFile, CaseFileError};

@@ -12,7 +12,7 @@ use crate::{Chance, Injection, Span, SpanRange};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plan {
-    /// How links behave until all heals.
+    /// How links between machines behave until all heals.
     pub link: LinkPlan,
     /// What is otherwise on single ways between nodes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -112,11 +112,26 @@ impl fmt::Display for Way {
 }
 
 impl Plan {
-    /// Returns how the way from one node to another behaves.
+    /// Returns how the way from one node to another behaves, which are on two machines.
     #[must_use]
     pub fn between(&self, from: &str, to: &str) -> LinkPlan {
+        self.over(self.link.clone(), from, to)
+    }
+
+    /// Returns how the way from one node to another on its machine behaves: as if nothing were wrong, unless it is one of
+    /// the [ways](Self::ways).
+    #[must_use]
+    pub fn within(&self, from: &str, to: &str) -> LinkPlan {
+        let near = LinkPlan {
+            latency: Some(Shape::constant(NEAR)),
+            ..LinkPlan::default()
+        };
+        self.over(near, from, to)
+    }
+
+    fn over(&self, link: LinkPlan, from: &str, to: &str) -> LinkPlan {
         let ways = self.ways.iter().filter(|way| way.is_meant(from, to));
-        ways.fold(self.link.clone(), |link, way| way.link.or(link))
+        ways.fold(link, |link, way| way.link.or(link))
     }
 
     /// Returns all that is said of links.
@@ -229,6 +244,9 @@ impl Shape {
 
 /// The latency of a network without faults.
 pub(crate) const CALM: Span = Span::millis(1);
+
+/// The latency between processes of one machine.
+const NEAR: Span = Span(std::time::Duration::from_micros(50));
 
 impl LinkPlan {
     /// Returns what is said here, and of the rest what is said there.

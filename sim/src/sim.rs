@@ -559,7 +559,7 @@ impl Sim {
     fn must_run(&self, component: &str) {
         let described = self.described.iter().flat_map(|node| &node.places);
         let mut known = self.cluster.components();
-        known.extend(described.map(|(name, _)| name.clone()));
+        known.extend(described.map(|(name, ..)| name.clone()));
         let is_known = known.iter().any(|name| is_named(name, component));
         assert!(
             is_known,

@@ -10,7 +10,7 @@ use monofil_inproc::{Fault, NodeKey};
 use monofil_transport::record::What;
 
 use crate::plan::ANY;
-use crate::{Event, Happening, LinkPlan, Plan, Sim, Span};
+use crate::{Event, Happening, Plan, Sim, Span};
 
 /// What is wrong just now because of a plan. Faults of one kind may overlap: what ends first ends nothing else's.
 #[derive(Default)]
@@ -55,13 +55,14 @@ impl Sim {
                 nodes: sim.numbers([&way.from, &way.to].into_iter().filter(|it| *it != ANY)),
             });
         }
-        let (ways, model) = (plan.clone(), plan.link.to_model());
-        self.cluster
-            .world_mut()
-            .set_links(move |from, to| match ways.ways.is_empty() {
-                true => model.clone(),
-                false => ways.between(from, to).to_model(),
-            });
+        let (plan, model, machines) = (plan.clone(), plan.link.to_model(), self.cluster.machines());
+        self.cluster.world_mut().set_links(move |from, to| {
+            match (machines.are_one(from, to), plan.ways.is_empty()) {
+                (true, _) => plan.within(from, to).to_model(),
+                (false, true) => model.clone(),
+                (false, false) => plan.between(from, to).to_model(),
+            }
+        });
     }
 
     /// Ends all that is wrong and starts what is down: the network is as it is in good times, and so are all nodes.
@@ -73,9 +74,8 @@ impl Sim {
         }
         self.gatekeeper.clear(self.now());
         self.service_times(Vec::new());
-        let model = LinkPlan::default().to_model();
+        self.link_up(&Plan::default());
         let world = self.cluster.world_mut();
-        world.set_all_links(&model);
         world.heal_everything();
         let keys: Vec<_> = world.keys().collect();
         for node in keys {
@@ -222,7 +222,10 @@ impl Sim {
                     cuts.extend(self.pairs(to, from));
                 }
                 for (from, to) in cuts {
-                    self.change_cut(from, to, begins);
+                    // Nothing comes between processes of one machine.
+                    if !self.are_one_machine(from, to) {
+                        self.change_cut(from, to, begins);
+                    }
                 }
             }
             Happening::Disconnect { node, peer } if begins => {
@@ -242,7 +245,18 @@ impl Sim {
             | Happening::Slow { node, .. }
             | Happening::Drift { node, .. }
             | Happening::StepClock { node, .. } => {
-                for node in self.find(node) {
+                let mut nodes = self.find(node);
+                if matches!(what, Happening::Crash { machine: true, .. }) {
+                    let all = self.cluster.world().keys();
+                    let beside =
+                        |key: &NodeKey| nodes.iter().any(|it| self.are_one_machine(*it, *key));
+                    let beside: Vec<_> = all
+                        .filter(beside)
+                        .filter(|key| !nodes.contains(key))
+                        .collect();
+                    nodes.extend(beside);
+                }
+                for node in nodes {
                     self.change_node(node, what, begins);
                 }
             }
@@ -292,6 +306,12 @@ impl Sim {
             Happening::Partition { .. } | Happening::Disconnect { .. } | Happening::Clog { .. } => {
             }
         }
+    }
+
+    fn are_one_machine(&self, one: NodeKey, other: NodeKey) -> bool {
+        let world = self.cluster.world();
+        let machines = self.cluster.machines();
+        machines.are_one(world.name(one), world.name(other))
     }
 
     fn apply(&mut self, fault: Fault) {

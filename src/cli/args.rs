@@ -142,7 +142,7 @@ pub(crate) enum Order {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SimArgs {
-    /// How long messages are on the way: one duration, or a range to draw from
+    /// How long messages are on the way between machines: one duration, or a range to draw from
     #[arg(long, value_name = "MIN..MAX", default_value = "200us..2ms", value_parser = parse_range)]
     pub(crate) latency: (Duration, Duration),
     /// End when so much simulated time has passed; for a job, fail then

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use monofil_sim::{Faults, Program, Scenario, Shape, SpanRange, junit};
+use monofil_sim::{Faults, NodeDef, Program, Scenario, Shape, SpanRange, junit};
 
 use super::{Run, world};
-use crate::app::Definition;
+use crate::app::{App, Definition};
 use crate::cli::SimArgs;
 use crate::config::Settings;
 use crate::exit::{EXIT_FAILED, Failure, tell};
-use crate::job::{JobDefinition, Told};
+use crate::job::{JobDefinition, JobRun, Told};
 use crate::{Layout, Name, logging};
 
 /// What a scenario of an app is made of.
@@ -31,6 +31,37 @@ pub(crate) struct Simulated {
     pub(crate) faults: Option<Faults>,
 }
 
+impl Simulated {
+    fn run(&self, seed: u64, job: Option<JobRun>) -> Run {
+        Run {
+            app: self.app.clone(),
+            components: self.components.clone(),
+            settings: self.settings.clone(),
+            seed,
+            layout: Layout::Sim,
+            job,
+        }
+    }
+
+    fn all(&self) -> Vec<usize> {
+        (0..self.components.len()).collect()
+    }
+}
+
+/// Describes the nodes of an app without its job, as a layout has them.
+pub(crate) fn laid_out(app: &App, settings: &Settings, seed: u64) -> Result<Vec<NodeDef>, Failure> {
+    let run = Run {
+        app: app.name.as_str().into(),
+        components: app.components.clone(),
+        settings: settings.clone(),
+        seed,
+        layout: Layout::Sim,
+        job: None,
+    };
+    let all: Vec<usize> = (0..run.components.len()).collect();
+    world::nodes(&run, &all, 0)
+}
+
 /// How long it may take, once all is healed, until the job is done.
 const LIVENESS: Duration = Duration::from_secs(600);
 
@@ -44,6 +75,8 @@ pub(crate) fn scenario(mut it: Simulated) -> Result<Scenario, Failure> {
         faults.lasts = until.into();
     }
     let (app, patience) = (it.app.to_string(), it.args.patience);
+    // What is wrong with a layout is seen before the first run.
+    world::nodes(&it.run(1, None), &it.all(), 0)?;
     let scenario = Scenario::new(&app, &app, move |sim| {
         let told = Told {
             layout: Layout::Sim,
@@ -52,16 +85,8 @@ pub(crate) fn scenario(mut it: Simulated) -> Result<Scenario, Failure> {
         };
         let job = it.job.as_ref().map(|job| job.bind(&it.matches, told));
         let job = job.map(|job| job.expect("invariant: it could be bound before"));
-        let run = Run {
-            app: it.app.clone(),
-            components: it.components.clone(),
-            settings: it.settings.clone(),
-            seed: sim.seed(),
-            layout: Layout::Sim,
-            job: job.clone(),
-        };
-        let all: Vec<usize> = (0..run.components.len()).collect();
-        for node in world::nodes(&run, &all, 0) {
+        let nodes = world::nodes(&it.run(sim.seed(), job.clone()), &it.all(), 0);
+        for node in nodes.expect("invariant: they could be described before") {
             sim.node(node);
         }
         if let Some(job) = job {

@@ -126,3 +126,28 @@ fn a_run_that_is_pinned_needs_no_other_file() {
     let text = fs::read_to_string(package.join("tests/pinned/app-77.toml")).expect("the run");
     assert!(text.contains("lasts = \"9s\""), "{text}");
 }
+
+/// `[peers]` says where components are, and so which of them are one process.
+#[test]
+fn a_production_layout_is_simulated_from_its_file() {
+    let place = place();
+    let peers = "[peers]\nworker = [\"tcp://10.0.0.5:7702\"]\nrelay = [\"tcp://10.0.0.5:7702\"]\n";
+    fs::write(place.path().join("production.toml"), peers).expect("a layout");
+    let ran = place.run("sim --config production.toml --perfetto run.json");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let trace = fs::read_to_string(place.path().join("run.json")).expect("a trace");
+    assert!(trace.contains("\"worker+relay\""), "no such process");
+    let found =
+        place.run("sim --config production.toml --then fail --seed 78 --faults none --shrink 0s");
+    assert_eq!(found.code, Some(1), "{found:?}");
+    // Nobody has to say again where it is.
+    let again = place.run(&format!("sim replay {}", file_of(&found.out)));
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(!again.out.contains("another run"), "{again:?}");
+    fs::remove_file(place.path().join("production.toml")).expect("a file");
+    let gone = place.run(&format!("sim replay {}", file_of(&found.out)));
+    assert!(
+        gone.code == Some(2) && gone.err.contains("production.toml"),
+        "{gone:?}"
+    );
+}

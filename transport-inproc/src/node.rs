@@ -54,6 +54,8 @@ pub struct NodeSpec {
 pub(crate) enum Endpoints {
     FromName,
     Given(LocalEndpoints),
+    /// For each plane; the datagram address is invented.
+    Listening([Endpoint; 2]),
 }
 
 impl NodeSpec {
@@ -75,6 +77,13 @@ impl NodeSpec {
         self
     }
 
+    /// Gives it other endpoints for frames, of any scheme, and an invented datagram address.
+    #[must_use]
+    pub fn listening(mut self, application: Endpoint, control: Endpoint) -> Self {
+        self.endpoints = Endpoints::Listening([application, control]);
+        self
+    }
+
     /// Takes all endpoints away: it only ever speaks first, as a client does.
     #[must_use]
     pub fn client(self) -> Self {
@@ -92,6 +101,11 @@ impl NodeSpec {
     pub(crate) fn local(&self, number: u32) -> Result<LocalEndpoints, EndpointError> {
         match &self.endpoints {
             Endpoints::Given(local) => Ok(local.clone()),
+            Endpoints::Listening([application, control]) => Ok(LocalEndpoints {
+                application: Some(application.clone()),
+                control: Some(control.clone()),
+                datagram: Some(datagram_address(number)),
+            }),
             Endpoints::FromName => Ok(LocalEndpoints {
                 application: Some(application_endpoint(&self.name)?),
                 control: Some(format!("inproc://{}#control", self.name).parse()?),
