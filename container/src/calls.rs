@@ -161,6 +161,27 @@ pub(crate) struct IncomingStream {
 pub(crate) const STREAM_CREDIT: u32 = 16;
 
 impl OutgoingCall {
+    /// Describes a call of which nothing has come so far, and for which nobody waits.
+    pub(crate) const fn new(
+        heading: Rc<Heading>,
+        destination: Destination,
+        deadline: Instant,
+        answer: Answer,
+    ) -> Self {
+        Self {
+            heading,
+            destination,
+            served: None,
+            deadline,
+            timer: None,
+            waiter: None,
+            caller: None,
+            guarded: None,
+            again: None,
+            answer,
+        }
+    }
+
     /// Tells whether its caller has something to take.
     pub(crate) fn is_ready(&self) -> bool {
         match &self.answer {

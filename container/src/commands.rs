@@ -359,19 +359,9 @@ impl Core {
             none(),
             none(),
         ];
-        let heading = Heading::new(names);
-        let id = self.calls.insert(OutgoingCall {
-            heading: Rc::new(heading),
-            destination: Destination::Control,
-            served: None,
-            deadline,
-            timer: None,
-            waiter: None,
-            caller: None,
-            guarded: None,
-            again: None,
-            answer: Answer::Pending,
-        });
+        let heading = Rc::new(Heading::new(names));
+        let call = OutgoingCall::new(heading, Destination::Control, deadline, Answer::Pending);
+        let id = self.calls.insert(call);
         let timer = self.timers.set(deadline, Timer::Call(id));
         if let Some(call) = self.calls.get_mut(id) {
             call.timer = Some(timer);

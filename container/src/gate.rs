@@ -17,8 +17,9 @@ use monofil_transport::Instant;
 use crate::calls::Origin;
 use crate::core::{Core, Task, Timer};
 use crate::counters::Counter;
+use crate::heading;
 use crate::parcel::Parcel;
-use crate::{CallError, HandlerError, Message, Name, Payload, Reply, Trace, Undelivered};
+use crate::{CallError, HandlerError, Message, Name, Payload, Reply, Trace};
 
 /// How often a message that is held is looked at.
 const HELD: Duration = Duration::from_millis(1);
@@ -186,15 +187,10 @@ impl Core {
                     true => Err(crate::serve::expired_in_queue(&self.instances[index].name)),
                     false => self.admit(index, envelope),
                 };
-                let Err(error) = admitted else {
-                    return;
-                };
-                self.rejected(&error);
-                match (origin, heading) {
-                    (Origin::LocalCast { id, sender }, Some(heading)) => {
-                        self.return_cast(sender, Undelivered::of(id, &heading, error));
-                    }
-                    _ => self.conclude(&origin, Err(error)),
+                if let Err(error) = admitted {
+                    self.rejected(&error);
+                    let heading = heading.as_deref().unwrap_or(&heading::NONE);
+                    self.not_handled(&origin, heading, error);
                 }
             }
             What::Reply(origin, result) => self.conclude(&origin, result),

@@ -22,12 +22,14 @@ impl Core {
     ) -> Result<(), CallError> {
         let callee = match heading.callee() {
             Some(callee) => callee,
-            None => match self.resilience.number(&heading.target) {
-                Some(callee) => callee,
-                None => return Ok(()),
-            },
+            None => {
+                let Some(callee) = self.resilience.number(&heading.target) else {
+                    return Ok(());
+                };
+                heading.set_callee(callee);
+                callee
+            }
         };
-        heading.set_callee(callee);
         let group = sender.instance.map(|index| self.instances[index].group);
         let caller = group.map_or(0, |group| group + 1);
         let key = GuardKey { callee, caller };

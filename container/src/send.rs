@@ -46,21 +46,14 @@ impl Core {
         self.counters.add(Counter::CallsStarted);
         let deadline = self.deadline(sender, request.deadline);
         let heading = self.heading(sender, request);
+        let answer = if streaming {
+            Answer::Stream(IncomingStream::default())
+        } else {
+            Answer::Pending
+        };
         let id = self.calls.insert(OutgoingCall {
-            heading: heading.clone(),
-            destination: Destination::Nowhere,
-            served: None,
-            deadline,
-            timer: None,
-            waiter: None,
             caller: sender.instance,
-            guarded: None,
-            again: None,
-            answer: if streaming {
-                Answer::Stream(IncomingStream::default())
-            } else {
-                Answer::Pending
-            },
+            ..OutgoingCall::new(heading.clone(), Destination::Nowhere, deadline, answer)
         });
         if let Err(error) = self.try_call(id, sender, request, heading, deadline, streaming) {
             self.end_call(id, Err(error));
@@ -320,9 +313,8 @@ impl Core {
         self.admit(index, envelope)
     }
 
-    pub(crate) fn admit(&mut self, index: usize, envelope: Parcel) -> Result<(), CallError> {
+    pub(crate) fn admit(&mut self, index: usize, mut envelope: Parcel) -> Result<(), CallError> {
         self.check_manner(index, &envelope)?;
-        let mut envelope = envelope;
         if self.instances[index].spill.is_some() {
             envelope = match self.spill_early(index, envelope) {
                 Ok(passed) => return passed,

@@ -10,6 +10,7 @@ use crate::calls::{Origin, Served, ServedKey};
 use crate::core::{Core, Purpose, Sender, Task, Timer};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
+use crate::heading::Heading;
 use crate::instance::State;
 use crate::parcel::Parcel;
 use crate::{
@@ -114,11 +115,15 @@ impl Core {
 
     /// Ends a message that was queued and never handled.
     fn conclude_queued(&mut self, message: Parcel, error: CallError) {
-        if let Origin::LocalCast { id, sender } = message.origin {
-            let undelivered = Undelivered::of(id, message.heading(), error);
-            self.return_cast(sender, undelivered);
+        self.not_handled(&message.origin, message.heading(), error);
+    }
+
+    /// Reports a message that no handler took to where it came from.
+    pub(crate) fn not_handled(&mut self, origin: &Origin, heading: &Heading, error: CallError) {
+        if let Origin::LocalCast { id, sender } = *origin {
+            self.return_cast(sender, Undelivered::of(id, heading, error));
         } else {
-            self.conclude(&message.origin, Err(error));
+            self.conclude(origin, Err(error));
         }
     }
 

@@ -234,22 +234,14 @@ impl Core {
             .deadline
             .unwrap_or(self.now + self.default_deadline);
         let heading = envelope.heading.clone();
-        let id = self.calls.insert(OutgoingCall {
-            heading: heading.expect("invariant: requests have one"),
-            destination: Destination::Peer(peer),
-            served: None,
-            deadline,
-            timer: None,
-            waiter: None,
-            caller: None,
-            guarded: None,
-            again: None,
-            answer: Answer::Passed(Box::new(Passed {
-                origin,
-                index,
-                peer,
-            })),
-        });
+        let heading = heading.expect("invariant: requests have one");
+        let answer = Answer::Passed(Box::new(Passed {
+            origin,
+            index,
+            peer,
+        }));
+        let call = OutgoingCall::new(heading, Destination::Peer(peer), deadline, answer);
+        let id = self.calls.insert(call);
         envelope.origin = Origin::LocalCall { id };
         envelope.id = id;
         if let Err(error) = self.offer(peer, envelope) {
