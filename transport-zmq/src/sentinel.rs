@@ -15,7 +15,7 @@ use monofil_transport::{Event, Inbox, Progress, Running, WatchAnswer};
 /// How often it looks while the node works.
 const PERIOD_AWAKE_MAX: Duration = Duration::from_millis(100);
 /// How often it looks while the node sleeps.
-const PERIOD_ASLEEP_MAX: Duration = Duration::from_millis(250);
+const PERIOD_ASLEEP_MAX: Duration = Duration::from_millis(500);
 /// How often it looks, and reads datagrams, while a handler holds the thread.
 const PERIOD_STALLED: Duration = Duration::from_millis(10);
 /// Datagrams kept for the node while a handler holds the thread.
@@ -173,7 +173,7 @@ impl Shared {
         if held.is_some_and(|held| held.stalled) {
             PERIOD_STALLED
         } else if self.asleep.load(Ordering::Relaxed) {
-            PERIOD_ASLEEP_MAX.min(self.threshold / 2)
+            PERIOD_ASLEEP_MAX.min(self.threshold)
         } else {
             PERIOD_AWAKE_MAX.min(self.threshold / 4)
         }
