@@ -319,8 +319,10 @@ impl Core {
 
     fn configured(&self, holder: &Holder, limit: Limit) -> u64 {
         match holder {
-            Holder::Instance(index) => limit.of_instance(&self.instances[*index].limits),
-            Holder::Network(index) => limit.of_group(&self.instances[*index].limits.network),
+            Holder::Instance(index) => limit.of_instance(&self.instances[*index].definition.limits),
+            Holder::Network(index) => {
+                limit.of_group(&self.instances[*index].definition.limits.network)
+            }
             Holder::Node => limit.of_node(&self.limits),
             Holder::Flow(name) => {
                 let flow = self.capacity.flows.get(name);

@@ -257,7 +257,7 @@ impl Core {
         let describe = |instance: &crate::instance::Instance| {
             let mut methods = Vec::new();
             let mut set = Vec::new();
-            for interface in &instance.interfaces {
+            for interface in &instance.definition.interfaces {
                 methods.extend(
                     interface
                         .methods
@@ -284,6 +284,7 @@ impl Core {
                 restarts,
                 methods,
                 topics: instance
+                    .definition
                     .subscriptions
                     .iter()
                     .map(|subscription| subscription.topic.as_str().to_owned())

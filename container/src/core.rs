@@ -463,14 +463,10 @@ impl Core {
         let same = &mut groups[group];
         same.push(index);
         let number = u32::try_from(same.len() - 1).unwrap_or(u32::MAX);
-        let limits = match self.instances.last() {
-            Some(last) if *last.limits == spec.limits => last.limits.clone(),
-            _ => Rc::new(spec.limits),
-        };
-        let mut instance = Instance::new(spec, limits);
+        let mut instance = Instance::new(spec, self.instances.last());
         instance.number = number;
-        instance.spill = self.capacity.spill(instance.limits.overflow);
-        instance.share = self.share_of(&instance.limits.network);
+        instance.spill = self.capacity.spill(instance.definition.limits.overflow);
+        instance.share = self.share_of(&instance.definition.limits.network);
         instance.group = group;
         self.instances.push(instance);
         self.make_ready(index);

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ptr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,6 +22,43 @@ const HANDLER_NAMES_MAX: usize = 256;
 
 /// Makes an instance. Shared with the handler that is running it, so that a panic does not lose it.
 pub(crate) type Factory = Rc<RefCell<Box<dyn FnMut() -> Box<dyn Component>>>>;
+
+/// What its component says of an instance. Those of one component have it in common.
+pub(crate) struct Definition {
+    /// As configured; an instance's guard has those that count now.
+    pub(crate) limits: InstanceLimits,
+    pub(crate) kind: ComponentKind,
+    pub(crate) version: Name,
+    pub(crate) interfaces: Box<[&'static Interface]>,
+    /// Those of its methods that answer with a stream; few or none.
+    streaming: Box<[Name]>,
+    pub(crate) subscriptions: Box<[Subscription]>,
+}
+
+impl Definition {
+    fn of(spec: &ComponentSpec) -> Self {
+        let methods = spec.interfaces.iter().flat_map(|it| it.methods);
+        let streaming = methods.filter(|method| method.streaming);
+        Self {
+            limits: spec.limits,
+            kind: spec.kind,
+            version: spec.version.clone(),
+            interfaces: spec.interfaces.as_slice().into(),
+            streaming: streaming.map(|method| method.name.clone()).collect(),
+            subscriptions: spec.subscriptions.as_slice().into(),
+        }
+    }
+
+    fn is_of(&self, spec: &ComponentSpec) -> bool {
+        let pairs = self.interfaces.iter().zip(&spec.interfaces);
+        self.limits == spec.limits
+            && self.kind == spec.kind
+            && self.version == spec.version
+            && self.interfaces.len() == spec.interfaces.len()
+            && pairs.into_iter().all(|(one, other)| ptr::eq(*one, *other))
+            && *self.subscriptions == *spec.subscriptions
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -70,19 +108,12 @@ pub(crate) struct Instance {
     pub(crate) number: u32,
     /// Which group of the container it is in.
     pub(crate) group: usize,
-    /// As configured; `guard` has those that count now.
-    pub(crate) limits: Rc<InstanceLimits>,
+    pub(crate) definition: Rc<Definition>,
     pub(crate) guard: Guard,
     /// `None` where it shares no limits with others in the network.
     pub(crate) share: Option<Box<Share>>,
     /// `None` where nothing is spilled.
     pub(crate) spill: Option<Box<Spill>>,
-    pub(crate) kind: ComponentKind,
-    pub(crate) version: Name,
-    pub(crate) interfaces: Box<[&'static Interface]>,
-    /// Those of its methods that answer with a stream; few or none.
-    streaming: Box<[Name]>,
-    pub(crate) subscriptions: Box<[Subscription]>,
     pub(crate) factory: Factory,
     /// Invariant: `Some` exactly while [`State::Idle`], or not yet stopped.
     pub(crate) component: Option<Box<dyn Component>>,
@@ -109,26 +140,20 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// `limits` are those of `spec`; most instances have the same.
-    pub(crate) fn new(spec: ComponentSpec, limits: Rc<InstanceLimits>) -> Self {
-        let methods = spec.interfaces.iter().flat_map(|it| it.methods);
-        let streaming = methods
-            .filter(|method| method.streaming)
-            .map(|method| method.name.clone())
-            .collect();
+    /// Makes one of `spec`, which shares its definition with the instance that was made before it, if it can.
+    pub(crate) fn new(spec: ComponentSpec, before: Option<&Self>) -> Self {
+        let definition = match before {
+            Some(before) if before.definition.is_of(&spec) => before.definition.clone(),
+            _ => Rc::new(Definition::of(&spec)),
+        };
         Self {
             name: spec.name,
             number: 0,
             group: 0,
-            kind: spec.kind,
-            version: spec.version,
-            guard: Guard::new(|limit| limit.of_instance(&limits)),
+            guard: Guard::new(|limit| limit.of_instance(&definition.limits)),
             share: None,
             spill: None,
-            limits,
-            interfaces: spec.interfaces.into(),
-            streaming,
-            subscriptions: spec.subscriptions.into(),
+            definition,
             factory: Rc::new(RefCell::new(spec.factory)),
             component: None,
             environment: None,
@@ -209,7 +234,7 @@ impl Instance {
 
     /// Tells whether it says that a method answers with a stream.
     pub(crate) fn is_streaming(&self, method: &Name) -> bool {
-        self.streaming.contains(method)
+        self.definition.streaming.contains(method)
     }
 
     /// Returns when the first in its queue arrived; 0 when it is empty.
@@ -228,7 +253,7 @@ impl Instance {
 
     /// Tells whether a method may answer with a stream: it says so, or says nothing of any method.
     pub(crate) fn may_stream(&self, method: &Name) -> bool {
-        self.interfaces.is_empty() || self.is_streaming(method)
+        self.definition.interfaces.is_empty() || self.is_streaming(method)
     }
 
     /// Returns how many messages a new one would wait for.
@@ -259,7 +284,8 @@ impl Instance {
             State::New | State::Idle | State::Busy => Ok(()),
             State::Stopped => Err(CallError::Draining(self.name.clone())),
             State::BackingOff { .. } => {
-                let of = (self.limits.restarts as u64, self.crashes_counted() as u64);
+                let limits = &self.definition.limits;
+                let of = (limits.restarts as u64, self.crashes_counted() as u64);
                 let after = self.retry_after(now);
                 Err(CallError::rejected(
                     "instance.restarts",
@@ -341,7 +367,10 @@ impl Instance {
     /// Notes a crash and says how long to wait at most before the instance is built again: not at all within
     /// its restart intensity, then 1 s doubling to 60 s, until it has stayed up for a whole window.
     fn crashed(&mut self, now: Instant) -> Option<Duration> {
-        let (window, most) = (self.limits.restart_window, self.limits.restarts);
+        let (window, most) = (
+            self.definition.limits.restart_window,
+            self.definition.limits.restarts,
+        );
         let crashes = self.crashes.get_or_insert_default();
         if now.since(crashes.resumes) > window {
             crashes.backoffs = 0;

@@ -73,7 +73,7 @@ impl Core {
     /// A component of which there should be one goes nowhere else when it runs here.
     fn is_only_here(&self, group: usize) -> bool {
         let first = self.groups[group].first();
-        first.is_some_and(|index| self.instances[*index].kind == ComponentKind::Single)
+        first.is_some_and(|index| self.instances[*index].definition.kind == ComponentKind::Single)
     }
 
     fn send_to(

@@ -170,6 +170,7 @@ impl Core {
 
     fn stack_bytes(&self, index: usize) -> usize {
         self.instances[index]
+            .definition
             .limits
             .stack_bytes
             .max(STACK_BYTES_MIN)

@@ -111,7 +111,7 @@ impl Core {
     fn overflow_of(&self, index: usize, flow: &Name) -> Overflow {
         self.capacity
             .overflow
-            .of(flow, self.instances[index].limits.overflow)
+            .of(flow, self.instances[index].definition.limits.overflow)
     }
 
     /// Spills a message that there may be room for, if it is one of the share that goes elsewhere. Returns it if not.
@@ -190,7 +190,7 @@ impl Core {
             Origin::Remote { link, .. } => Some(link.peer),
             Origin::LocalCall { .. } | Origin::LocalCast { .. } => None,
         };
-        let elsewhere_too = match self.instances[index].kind {
+        let elsewhere_too = match self.instances[index].definition.kind {
             ComponentKind::Stateless => true,
             // Nobody else has what belongs to the key.
             ComponentKind::Keyed => envelope.key().is_empty(),

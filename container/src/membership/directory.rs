@@ -158,10 +158,11 @@ impl Core {
             let queue = instance.guard.get(Limit::QueueMessages);
             let takes = queue.min(instance.guard.get(Limit::InFlight));
             entry.queue_messages_max = entry.queue_messages_max.saturating_add(takes);
-            entry.kind = kind_on_wire(instance.kind).into();
-            entry.version = instance.version.as_str().to_owned();
+            entry.kind = kind_on_wire(instance.definition.kind).into();
+            entry.version = instance.definition.version.as_str().to_owned();
             if entry.instances == 1 {
-                let entries = instance.subscriptions.iter().map(|it| SubscriptionEntry {
+                let subscriptions = instance.definition.subscriptions.iter();
+                let entries = subscriptions.map(|it| SubscriptionEntry {
                     topic: it.topic.as_str().to_owned(),
                     method: it.method.as_str().to_owned(),
                 });

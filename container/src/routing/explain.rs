@@ -87,7 +87,7 @@ impl Core {
                 name: self.name.as_str().to_owned(),
                 instance: candidate.instance,
                 instances: 1,
-                version: self.instances[index].version.as_str().to_owned(),
+                version: self.instances[index].definition.version.as_str().to_owned(),
                 ..described
             },
             Where::Peer(index) => {

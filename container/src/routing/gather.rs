@@ -175,7 +175,9 @@ impl Core {
 
     fn kind_of_group(&self, group: usize) -> ComponentKind {
         let first = self.groups[group].first();
-        first.map_or(ComponentKind::Single, |index| self.instances[*index].kind)
+        first.map_or(ComponentKind::Single, |index| {
+            self.instances[*index].definition.kind
+        })
     }
 
     /// Notes everybody who is known to run a component, and returns of what kind it is: where nodes disagree, of the
