@@ -381,7 +381,7 @@ impl {name}Client {{
         {m}::codegen::start(cx, self.0.request({described}, request))
     }}
 
-    /// Sends `{full_name}` a message and asks for no reply.
+    /// Sends `{full_name}` a message and asks for no reply. Returns the id that it has if it comes back.
     ///
     /// # Errors
     ///
@@ -391,7 +391,7 @@ impl {name}Client {{
         &self,
         cx: {caller},
         request: {input},
-    ) -> ::core::result::Result<(), {m}::CallError> {{
+    ) -> ::core::result::Result<u64, {m}::CallError> {{
         {m}::Caller::cast(cx, self.0.request({described}, request))
     }}
 "

@@ -32,13 +32,14 @@ pub trait Caller {
     #[track_caller]
     fn wait(&mut self, pending: RawPending) -> Result<Payload, CallError>;
 
-    /// Sends a message that asks for no answer.
+    /// Sends a message that asks for no answer, and returns its id: the receiver's [`Message::id`](crate::Message::id),
+    /// and [`Undelivered::id`](crate::Undelivered::id) should it come back. Ids of one node grow.
     ///
     /// # Errors
     ///
     /// What is known at once: no such component, a full queue or link. What happens to it later comes
     /// back as [`Component::undelivered`](crate::Component::undelivered).
-    fn cast(&mut self, request: Request) -> Result<(), CallError>;
+    fn cast(&mut self, request: Request) -> Result<u64, CallError>;
 
     /// Sends a payload to all subscribers of a topic, and returns how many there are. Losses come back as
     /// for [`Caller::cast`], each on its own.

@@ -241,13 +241,14 @@ impl Caller for Client {
         take_answer(&pending)
     }
 
-    fn cast(&mut self, mut request: Request) -> Result<(), CallError> {
+    fn cast(&mut self, mut request: Request) -> Result<u64, CallError> {
         let now = self.now();
         let sent = {
             let mut core = self.container.shared().borrow_mut();
             core.now = now;
             let id = core.fresh_id();
-            core.send_cast(id, &Sender::default(), &mut request)
+            let sent = core.send_cast(id, &Sender::default(), &mut request);
+            sent.map(|()| id)
         };
         self.turn();
         sent

@@ -357,10 +357,11 @@ impl Caller for Context<'_> {
         take_answer(&pending)
     }
 
-    fn cast(&mut self, mut request: Request) -> Result<(), CallError> {
+    fn cast(&mut self, mut request: Request) -> Result<u64, CallError> {
         let mut core = self.alive()?;
         let id = core.fresh_id();
-        core.send_cast(id, &self.task.sender, &mut request)
+        core.send_cast(id, &self.task.sender, &mut request)?;
+        Ok(id)
     }
 
     #[track_caller]

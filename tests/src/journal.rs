@@ -1,8 +1,11 @@
 //! What happened to numbered messages, as those that saw it wrote it down.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
+use std::sync::atomic::{Ordering, compiler_fence};
+
+use memmap2::MmapMut;
 
 /// Something that happened to a numbered message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,34 +60,20 @@ impl Entry {
     }
 }
 
-/// A file with entries, which outlives the process that writes it.
+/// A file with entries. The last of them are lost with its process, unless [`Journal::close`] is called.
 #[derive(Debug)]
 pub struct Journal(BufWriter<File>);
 
 impl Journal {
-    /// Begins a journal whose last entries are lost with its process, unless [`Journal::close`] is called.
+    /// Begins a journal.
     ///
     /// # Panics
     ///
     /// The file cannot be made.
     #[must_use]
-    pub fn buffered(path: &Path) -> Self {
-        Self::create(path, 1 << 16)
-    }
-
-    /// Begins a journal in which each entry is there as soon as it is noted, whatever becomes of its process.
-    ///
-    /// # Panics
-    ///
-    /// The file cannot be made.
-    #[must_use]
-    pub fn immediate(path: &Path) -> Self {
-        Self::create(path, 0)
-    }
-
-    fn create(path: &Path, buffer: usize) -> Self {
+    pub fn create(path: &Path) -> Self {
         let file = File::create(path).expect("a file can be made");
-        Self(BufWriter::with_capacity(buffer, file))
+        Self(BufWriter::with_capacity(1 << 16, file))
     }
 
     /// Notes something.
@@ -115,5 +104,97 @@ impl Journal {
         let bytes = fs::read(path).expect("a journal");
         let (entries, _) = bytes.as_chunks();
         entries.iter().map(|it| Entry::decode(*it)).collect()
+    }
+}
+
+/// A journal in which each entry is there as soon as it is noted, whatever becomes of its process: the file is mapped
+/// into memory, which the kernel keeps. It begins with the number of its entries.
+#[derive(Debug)]
+pub struct Ledger {
+    file: File,
+    map: MmapMut,
+    count: usize,
+}
+
+impl Ledger {
+    /// How much is mapped at first; then twice as much, whenever it is full.
+    const BYTES: u64 = 1 << 22;
+
+    /// Begins a journal.
+    ///
+    /// # Panics
+    ///
+    /// The file cannot be made.
+    #[must_use]
+    pub fn create(path: &Path) -> Self {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+            .expect("a file can be made");
+        file.set_len(Self::BYTES).expect("room for it");
+        let map = Self::map(&file);
+        Self {
+            file,
+            map,
+            count: 0,
+        }
+    }
+
+    #[expect(unsafe_code, reason = "mapping a file is")]
+    fn map(file: &File) -> MmapMut {
+        // SAFETY: nobody makes the file shorter; those that read it meanwhile read what may be old, and no more.
+        unsafe { MmapMut::map_mut(file) }.expect("a file can be mapped")
+    }
+
+    /// Notes something.
+    ///
+    /// # Panics
+    ///
+    /// There is no room for it.
+    pub fn note(&mut self, entry: Entry) {
+        let at = (self.count + 1) * Entry::BYTES;
+        if at == self.map.len() {
+            let longer = 2 * self.map.len() as u64;
+            self.file.set_len(longer).expect("room for it");
+            self.map = Self::map(&self.file);
+        }
+        self.map[at..at + Entry::BYTES].copy_from_slice(&entry.encode());
+        // A process that ends in between has not yet done anything with what is noted.
+        compiler_fence(Ordering::Release);
+        self.count += 1;
+        self.map[..8].copy_from_slice(&(self.count as u64).to_le_bytes());
+    }
+
+    /// Returns how many entries a journal has.
+    ///
+    /// # Panics
+    ///
+    /// There is none.
+    #[must_use]
+    pub fn count(path: &Path) -> u64 {
+        let mut count = [0; 8];
+        let mut file = File::open(path).expect("a journal");
+        io::Read::read_exact(&mut file, &mut count).expect("a count");
+        u64::from_le_bytes(count)
+    }
+
+    /// Reads what a journal has, when its process is no more.
+    ///
+    /// # Panics
+    ///
+    /// There is none.
+    #[must_use]
+    pub fn read(path: &Path) -> Vec<Entry> {
+        let bytes = fs::read(path).expect("a journal");
+        let (words, _) = bytes.as_chunks();
+        let (count, entries) = words.split_first().expect("a count");
+        let count = usize::try_from(u64::from_le_bytes(*count)).expect("small");
+        entries[..count]
+            .iter()
+            .map(|it| Entry::decode(*it))
+            .collect()
     }
 }

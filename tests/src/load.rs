@@ -2,11 +2,12 @@
 //! What happens to each message is noted.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 use monofil_container::{
-    CallError, Caller, Context, Executed, InstanceLimits, Message, Payload, Reply, Request,
+    CallError, Caller, Context, Executed, InstanceLimits, Message, Name, Payload, Reply, Request,
     Undelivered,
 };
 
@@ -45,8 +46,11 @@ pub struct Amount {
 pub struct Load {
     amount: Amount,
     note: Note,
-    payloads: Vec<Payload>,
+    sinks: [Name; 2],
+    put: Name,
     sent: RefCell<[u64; STREAMS]>,
+    /// The ids of casts, and their numbers.
+    recent: RefCell<[VecDeque<(u64, u64)>; CALLS as usize]>,
     refused: Cell<u64>,
     is_over: Cell<bool>,
 }
@@ -59,9 +63,9 @@ pub fn sinks(note: &Note, queue: usize, every: u64, pause: Duration) -> Vec<Comp
         let handle = move || {
             let note = note.clone();
             move |cx: &mut Context<'_>, message: Message| {
-                let number = number(message.method().as_str()).expect("a number");
+                let (stream, number) = read(&message.payload().to_bytes());
                 note(Entry {
-                    stream: message.payload().to_bytes()[0],
+                    stream,
                     number,
                     what: Happened::Handled,
                 });
@@ -88,8 +92,21 @@ pub const fn is_of_calls(stream: u8) -> bool {
     stream >= CALLS
 }
 
-fn number(method: &str) -> Option<u64> {
-    method.parse().ok()
+/// What the messages ask for.
+const PUT: &str = "Put";
+/// The casts of a component to another that may still come back.
+const RECENT: usize = 1 << 17;
+
+/// Makes a message: its number, of 56 bits, and which stream it is of.
+fn write(bytes: usize, stream: u8, number: u64) -> Payload {
+    let mut payload = vec![0; bytes.max(8)];
+    payload[..8].copy_from_slice(&(number << 8 | u64::from(stream)).to_le_bytes());
+    Payload::bytes(payload)
+}
+
+fn read(payload: &[u8]) -> (u8, u64) {
+    let word = u64::from_le_bytes(*payload.first_chunk().expect("eight bytes"));
+    (word.to_le_bytes()[0], word >> 8)
 }
 
 fn limits(queue: usize) -> InstanceLimits {
@@ -103,16 +120,13 @@ impl Load {
     /// Prepares a load.
     #[must_use]
     pub fn new(amount: Amount, note: Note) -> Rc<Self> {
-        let payload = |stream| {
-            let mut bytes = vec![0; amount.bytes];
-            bytes[0] = stream;
-            Payload::bytes(bytes)
-        };
         Rc::new(Self {
             amount,
             note,
-            payloads: (0..8).map(payload).collect(),
+            sinks: SINKS.map(Name::from),
+            put: PUT.into(),
             sent: RefCell::default(),
+            recent: RefCell::default(),
             refused: Cell::default(),
             is_over: Cell::default(),
         })
@@ -177,9 +191,10 @@ impl Load {
     }
 
     fn request(&self, to: u8, stream: u8) -> Request {
-        let number = self.sent.borrow()[usize::from(stream)].to_string();
-        let payload = self.payloads[usize::from(stream)].clone();
-        Request::new(SINKS[usize::from(to)], number, payload).with_deadline(self.amount.deadline)
+        let number = self.sent.borrow()[usize::from(stream)];
+        let payload = write(self.amount.bytes, stream, number);
+        Request::new(&self.sinks[usize::from(to)], &self.put, payload)
+            .with_deadline(self.amount.deadline)
     }
 
     fn note(&self, stream: u8, number: u64, what: Happened) {
@@ -207,14 +222,21 @@ impl Load {
             let to = u8::from(at % 2 > 0);
             let stream = 2 * from + to;
             match cx.cast(self.request(to, stream)) {
-                Ok(()) => self.note_sent(stream),
+                Ok(id) => {
+                    let number = self.note_sent(stream);
+                    let recent = &mut self.recent.borrow_mut()[usize::from(stream)];
+                    if recent.len() == RECENT {
+                        recent.pop_front();
+                    }
+                    recent.push_back((id, number));
+                }
                 // Full is a value: what was refused here was not sent.
                 Err(error) if error.executed() == Executed::No => {
                     self.refused.set(self.refused.get() + 1);
                     return Ok(self.amount.pause);
                 }
                 Err(error) => return Err(error),
-            };
+            }
         }
         Ok(Duration::ZERO)
     }
@@ -251,12 +273,15 @@ impl Load {
     }
 
     fn came_back(&self, name: &str, it: &Undelivered) {
-        let Some(number) = number(it.method.as_str()) else {
-            panic!("{}: {}", it.method, it.error);
-        };
+        assert_eq!(it.method.as_str(), PUT, "{}", it.error);
         let from = u8::from(name == CASTERS[1]);
         let to = u8::from(it.target.as_str().ends_with(SINKS[1]));
-        self.note(2 * from + to, number, end_of(&it.error));
+        let stream = 2 * from + to;
+        let recent = self.recent.borrow();
+        let recent = &recent[usize::from(stream)];
+        let at = recent.binary_search_by_key(&it.id, |(id, _)| *id);
+        let (_, number) = recent[at.expect("an id of ours, not long ago")];
+        self.note(stream, number, end_of(&it.error));
     }
 }
 

@@ -35,9 +35,9 @@ impl Caller for Recorder {
         unreachable!("nothing here starts a call")
     }
 
-    fn cast(&mut self, request: Request) -> Result<(), CallError> {
+    fn cast(&mut self, request: Request) -> Result<u64, CallError> {
         self.sent.push(format!("cast {request:?}"));
-        Ok(())
+        Ok(self.sent.len() as u64)
     }
 
     fn publish(&mut self, topic: &str, payload: Payload) -> Result<usize, CallError> {

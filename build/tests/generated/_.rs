@@ -172,7 +172,7 @@ impl BareClient {
     ) -> ::monofil::Pending<Text> {
         ::monofil::codegen::start(cx, self.0.request(&BARE.methods[0], request))
     }
-    /// Sends `Bare/Echo` a message and asks for no reply.
+    /// Sends `Bare/Echo` a message and asks for no reply. Returns the id that it has if it comes back.
     ///
     /// # Errors
     ///
@@ -182,7 +182,7 @@ impl BareClient {
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Text,
-    ) -> ::core::result::Result<(), ::monofil::CallError> {
+    ) -> ::core::result::Result<u64, ::monofil::CallError> {
         ::monofil::Caller::cast(cx, self.0.request(&BARE.methods[0], request))
     }
     /// Makes a request for `Bare/Echo`, to be sent later or in another way.

@@ -219,7 +219,7 @@ impl GreeterClient {
     ) -> ::monofil::Pending<HelloReply> {
         ::monofil::codegen::start(cx, self.0.request(&GREETER.methods[0], request))
     }
-    /// Sends `hello.Greeter/SayHello` a message and asks for no reply.
+    /// Sends `hello.Greeter/SayHello` a message and asks for no reply. Returns the id that it has if it comes back.
     ///
     /// # Errors
     ///
@@ -229,7 +229,7 @@ impl GreeterClient {
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: HelloRequest,
-    ) -> ::core::result::Result<(), ::monofil::CallError> {
+    ) -> ::core::result::Result<u64, ::monofil::CallError> {
         ::monofil::Caller::cast(cx, self.0.request(&GREETER.methods[0], request))
     }
     /// Makes a request for `hello.Greeter/SayHello`, to be sent later or in another way.

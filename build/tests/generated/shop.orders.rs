@@ -331,7 +331,7 @@ impl OrdersClient {
     ) -> ::monofil::Pending<Money> {
         ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[0], request))
     }
-    /// Sends `shop.orders.Orders/Place` a message and asks for no reply.
+    /// Sends `shop.orders.Orders/Place` a message and asks for no reply. Returns the id that it has if it comes back.
     ///
     /// # Errors
     ///
@@ -341,7 +341,7 @@ impl OrdersClient {
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
-    ) -> ::core::result::Result<(), ::monofil::CallError> {
+    ) -> ::core::result::Result<u64, ::monofil::CallError> {
         ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[0], request))
     }
     /// Makes a request for `shop.orders.Orders/Place`, to be sent later or in another way.
@@ -372,7 +372,7 @@ impl OrdersClient {
     ) -> ::monofil::Pending<()> {
         ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[1], request))
     }
-    /// Sends `shop.orders.Orders/Changed` a message and asks for no reply.
+    /// Sends `shop.orders.Orders/Changed` a message and asks for no reply. Returns the id that it has if it comes back.
     ///
     /// # Errors
     ///
@@ -382,7 +382,7 @@ impl OrdersClient {
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: order::Change,
-    ) -> ::core::result::Result<(), ::monofil::CallError> {
+    ) -> ::core::result::Result<u64, ::monofil::CallError> {
         ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[1], request))
     }
     /// Makes a request for `shop.orders.Orders/Changed`, to be sent later or in another way.
@@ -430,7 +430,7 @@ impl OrdersClient {
     ) -> ::monofil::Pending<()> {
         ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[2], request))
     }
-    /// Sends `shop.orders.Orders/Ping` a message and asks for no reply.
+    /// Sends `shop.orders.Orders/Ping` a message and asks for no reply. Returns the id that it has if it comes back.
     ///
     /// # Errors
     ///
@@ -440,7 +440,7 @@ impl OrdersClient {
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: (),
-    ) -> ::core::result::Result<(), ::monofil::CallError> {
+    ) -> ::core::result::Result<u64, ::monofil::CallError> {
         ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[2], request))
     }
     /// Makes a request for `shop.orders.Orders/Ping`, to be sent later or in another way.
@@ -471,7 +471,7 @@ impl OrdersClient {
     ) -> ::monofil::Pending<u64> {
         ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[3], request))
     }
-    /// Sends `shop.orders.Orders/Count` a message and asks for no reply.
+    /// Sends `shop.orders.Orders/Count` a message and asks for no reply. Returns the id that it has if it comes back.
     ///
     /// # Errors
     ///
@@ -481,7 +481,7 @@ impl OrdersClient {
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: ::monofil::prost::alloc::string::String,
-    ) -> ::core::result::Result<(), ::monofil::CallError> {
+    ) -> ::core::result::Result<u64, ::monofil::CallError> {
         ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[3], request))
     }
     /// Makes a request for `shop.orders.Orders/Count`, to be sent later or in another way.
@@ -533,7 +533,7 @@ impl OrdersClient {
     ) -> ::monofil::Pending<Result> {
         ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[5], request))
     }
-    /// Sends `shop.orders.Orders/Match` a message and asks for no reply.
+    /// Sends `shop.orders.Orders/Match` a message and asks for no reply. Returns the id that it has if it comes back.
     ///
     /// # Errors
     ///
@@ -543,7 +543,7 @@ impl OrdersClient {
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
-    ) -> ::core::result::Result<(), ::monofil::CallError> {
+    ) -> ::core::result::Result<u64, ::monofil::CallError> {
         ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[5], request))
     }
     /// Makes a request for `shop.orders.Orders/Match`, to be sent later or in another way.
@@ -574,7 +574,7 @@ impl OrdersClient {
     ) -> ::monofil::Pending<super::Money> {
         ::monofil::codegen::start(cx, self.0.request(&ORDERS.methods[6], request))
     }
-    /// Sends `shop.orders.Orders/Into` a message and asks for no reply.
+    /// Sends `shop.orders.Orders/Into` a message and asks for no reply. Returns the id that it has if it comes back.
     ///
     /// # Errors
     ///
@@ -584,7 +584,7 @@ impl OrdersClient {
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: Order,
-    ) -> ::core::result::Result<(), ::monofil::CallError> {
+    ) -> ::core::result::Result<u64, ::monofil::CallError> {
         ::monofil::Caller::cast(cx, self.0.request(&ORDERS.methods[6], request))
     }
     /// Makes a request for `shop.orders.Orders/Into`, to be sent later or in another way.
@@ -760,7 +760,7 @@ impl AuditClient {
     ) -> ::monofil::Pending<()> {
         ::monofil::codegen::start(cx, self.0.request(&AUDIT.methods[0], request))
     }
-    /// Sends `shop.orders.Audit/Saw` a message and asks for no reply.
+    /// Sends `shop.orders.Audit/Saw` a message and asks for no reply. Returns the id that it has if it comes back.
     ///
     /// # Errors
     ///
@@ -770,7 +770,7 @@ impl AuditClient {
         &self,
         cx: &mut (impl ::monofil::Caller + ?Sized),
         request: order::Change,
-    ) -> ::core::result::Result<(), ::monofil::CallError> {
+    ) -> ::core::result::Result<u64, ::monofil::CallError> {
         ::monofil::Caller::cast(cx, self.0.request(&AUDIT.methods[0], request))
     }
     /// Makes a request for `shop.orders.Audit/Saw`, to be sent later or in another way.

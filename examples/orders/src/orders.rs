@@ -173,7 +173,7 @@ impl Desk {
     }
 
     /// Counts a cast that could not even be sent with those that come back.
-    fn count_lost(&mut self, sent: Result<(), CallError>) {
+    fn count_lost(&mut self, sent: Result<u64, CallError>) {
         if sent.is_err() {
             self.counts.undelivered += 1;
             ledger::returned();

@@ -76,7 +76,7 @@ fn a_failure_is_about_the_message_whose_handler_broke_the_property() {
                     let payload = Payload::json(&value).expect("a number");
                     cx.cast(Request::new("counter", "Set", payload))
                 };
-                (1..=5).try_for_each(|value| cast(cx, value))?;
+                (1..=5).try_for_each(|value| cast(cx, value).map(drop))?;
                 cx.sleep(SECOND)?;
                 Ok::<(), CallError>(())
             });

@@ -13,7 +13,9 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use monofil_container::{Container, ContainerConfig, Counter, NodeId, StaticDirectory};
-use monofil_tests::{Amount, ComponentDef, Journal, Load, Note, PATIENCE, sink_names, sinks};
+use monofil_tests::{
+    Amount, ComponentDef, Journal, Ledger, Load, Note, PATIENCE, sink_names, sinks,
+};
 use monofil_transport::{Clock as _, Driver as _, Endpoint, Next, Node as _, Transport as _};
 use monofil_zmq::{BindError, Listen, Options, ZmqIo};
 
@@ -24,9 +26,9 @@ const SOON: Duration = Duration::from_millis(1);
 
 const AMOUNT: Amount = Amount {
     bytes: 64,
-    casts: 64,
+    casts: 256,
     calls: 16,
-    pause: Duration::from_micros(400),
+    pause: Duration::from_micros(100),
     deadline: Duration::from_secs(5),
 };
 
@@ -97,7 +99,7 @@ fn take(endpoint: Endpoint, journal: &Path, life: u64) {
         }
     };
     // Whatever was handled is in the journal before anybody else can hear of it.
-    let journal = RefCell::new(Journal::immediate(journal));
+    let journal = RefCell::new(Ledger::create(journal));
     let note: Note = Rc::new(move |entry| journal.borrow_mut().note(entry));
     let mut config = config("two", &sinks(&note, QUEUE, 0, Duration::ZERO));
     config.incarnation = life;
@@ -112,7 +114,7 @@ fn take(endpoint: Endpoint, journal: &Path, life: u64) {
 }
 
 fn send(endpoint: &Endpoint, path: &Path, unsettled: u64) {
-    let journal = Rc::new(RefCell::new(Some(Journal::buffered(path))));
+    let journal = Rc::new(RefCell::new(Some(Journal::create(path))));
     let noting = journal.clone();
     let note: Note = Rc::new(move |entry| {
         if let Some(journal) = &mut *noting.borrow_mut() {

@@ -27,6 +27,7 @@ fn asker(target: &'static str) -> (ComponentDef, Answers) {
         let written = written.clone();
         let first = |cx: &mut monofil_container::Context, _| {
             cx.cast(text("test/asker", "Go", ""))
+                .map(drop)
                 .map_err(|error| monofil_container::Status::internal(error.to_string()))
         };
         Hooks::new(move |cx, _| {

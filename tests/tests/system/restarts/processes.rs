@@ -7,7 +7,7 @@ use std::process::{ChildStdin, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use monofil_tests::{Journal, PATIENCE, Program, Scheme, eventually, number};
+use monofil_tests::{Journal, Ledger, PATIENCE, Program, Scheme, eventually, number};
 use monofil_transport::Stream;
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -74,8 +74,7 @@ impl Pair {
 
     /// Returns how many messages the receiver has handled in this life.
     fn handled(&self) -> u64 {
-        let file = fs::metadata(self.journal());
-        file.expect("its journal").len() / 8
+        Ledger::count(&self.journal())
     }
 
     fn look(&mut self) -> Look {
@@ -99,7 +98,7 @@ impl Pair {
     /// Kills the receiver. Nobody hears of it but by what it does not say any more.
     fn kill(&mut self) {
         self.receiver.take().expect("it runs").kill();
-        self.history.extend(Journal::read(&self.journal()));
+        self.history.extend(Ledger::read(&self.journal()));
         fs::remove_file(self.journal()).expect("it was there");
     }
 

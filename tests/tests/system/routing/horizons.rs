@@ -35,7 +35,7 @@ fn sends(
             cx.sleep(SECOND * 3)?;
             let called = cx.call(request()).map(drop);
             let cast = cx.cast(request());
-            *slot.borrow_mut() = Some((called, cast));
+            *slot.borrow_mut() = Some((called, cast.map(drop)));
             Ok(())
         })
     });

@@ -443,7 +443,7 @@ impl Actor {
         let token = self.note(Sent::Cast, to);
         // What comes back is told apart by its method.
         let request = Self::request(cx, to, &token.to_string(), payload(token, depth));
-        let sent = cx.cast(request);
+        let sent = cx.cast(request).map(drop);
         self.book().accepted(token, &sent);
     }
 
