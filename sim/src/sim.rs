@@ -41,7 +41,7 @@ pub struct Sim {
     actions: BinaryHeap<Reverse<At>>,
     clients: BTreeMap<String, Client>,
     /// Nodes that only call.
-    callers: BTreeSet<String>,
+    pub(crate) callers: BTreeSet<String>,
     pub(crate) seed: u64,
     pub(crate) tape: Tape,
     pub(crate) gatekeeper: Gatekeeper,

@@ -247,14 +247,7 @@ impl Sim {
             | Happening::StepClock { node, .. } => {
                 let mut nodes = self.find(node);
                 if matches!(what, Happening::Crash { machine: true, .. }) {
-                    let all = self.cluster.world().keys();
-                    let beside =
-                        |key: &NodeKey| nodes.iter().any(|it| self.are_one_machine(*it, *key));
-                    let beside: Vec<_> = all
-                        .filter(beside)
-                        .filter(|key| !nodes.contains(key))
-                        .collect();
-                    nodes.extend(beside);
+                    nodes = self.with_neighbours(nodes);
                 }
                 for node in nodes {
                     self.change_node(node, what, begins);
@@ -306,6 +299,18 @@ impl Sim {
             Happening::Partition { .. } | Happening::Disconnect { .. } | Happening::Clog { .. } => {
             }
         }
+    }
+
+    /// Adds to some nodes the others on their machines, but for clients: nothing happens to them but that they are cut off.
+    fn with_neighbours(&self, mut nodes: Vec<NodeKey>) -> Vec<NodeKey> {
+        let world = self.cluster.world();
+        let is_meant = |key: &NodeKey| {
+            let is_beside = nodes.iter().any(|node| self.are_one_machine(*node, *key));
+            is_beside && !nodes.contains(key) && !self.callers.contains(world.name(*key))
+        };
+        let neighbours: Vec<_> = world.keys().filter(is_meant).collect();
+        nodes.extend(neighbours);
+        nodes
     }
 
     fn are_one_machine(&self, one: NodeKey, other: NodeKey) -> bool {

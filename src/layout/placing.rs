@@ -114,9 +114,10 @@ mod tests {
 
     use crate::app::Definition;
     use crate::config::Layers;
-    use crate::sim::Sim;
+    use crate::sim::{NodeDef, Sim};
     use crate::{
-        App, CallError, Caller, Component, Context, HandlerError, Message, Payload, Reply, Request,
+        App, CallError, Caller, Component, ContainerConfig, Context, HandlerError, Message,
+        Payload, Reply, Request,
     };
 
     /// Does nothing.
@@ -240,10 +241,13 @@ mod tests {
             sim.run_for(Duration::from_millis(2));
             assert_eq!(took(&mut sim).is_err(), is_far, "{back}");
             let mut sim = self::sim(back);
+            // Who only calls is not taken along, as nothing else happens to clients.
+            let client = NodeDef::new("job", |_| ContainerConfig::new("shop", "job"));
+            sim.node(client.client().on_machine("10.0.0.5"));
             sim.follow(&event(gone));
             sim.run_for(Duration::from_millis(2));
             let is_up = |sim: &Sim, node| sim.world().is_up(sim.key(node));
-            assert!(!is_up(&sim, "back"));
+            assert!(is_up(&sim, "job") && !is_up(&sim, "back"));
             assert_eq!(is_up(&sim, "front"), is_far, "{back}");
         }
     }
