@@ -210,6 +210,24 @@ impl Bug {
         case
     }
 
+    /// Returns the same histories with one thing less: what a client does, or what goes wrong. Everything else is as it
+    /// was, and when it was.
+    pub(crate) fn cases_with_less(&self, seed: u64) -> Vec<(String, Case)> {
+        let history = (self.by_hand)();
+        let acts = history.acts.iter().enumerate().map(|(index, act)| {
+            let mut case = self.case_by_hand(seed);
+            let acts = case.fixed.entry(ACTS.to_owned()).or_default();
+            acts.insert(index as u64, 0);
+            (format!("{act:?}"), case)
+        });
+        let faults = history.faults.iter().enumerate().map(|(index, fault)| {
+            let mut case = self.case_by_hand(seed);
+            case.plan.get_or_insert_default().events.remove(index);
+            (format!("{fault:?}"), case)
+        });
+        acts.chain(faults).collect()
+    }
+
     /// Runs a case.
     pub(crate) fn run(&'static self, case: &Case, corrected: bool) -> Ran {
         let keep = Keep {

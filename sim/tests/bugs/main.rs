@@ -189,6 +189,23 @@ fn each_is_there_in_the_history_made_by_hand_and_not_when_corrected() {
     }
 }
 
+/// Otherwise what is found is compared with something that is too big.
+#[test]
+fn each_history_made_by_hand_has_nothing_that_it_does_not_need() {
+    for bug in BUGS {
+        for seed in 0..10 {
+            let whole = (bug.by_hand)().events();
+            let with_less = bug.cases_with_less(seed);
+            assert_eq!(with_less.len(), whole, "{}", bug.name);
+            for (gone, case) in with_less {
+                let ran = bug.run(&case, false);
+                assert_eq!(events(&ran), whole - 1, "{}", bug.name);
+                assert_eq!(ran.failure, None, "{}: without {gone}", bug.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn corrected_apps_keep_their_properties() {
     let seeds = std::env::var("SEEDS").ok();
