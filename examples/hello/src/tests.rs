@@ -1,5 +1,8 @@
 //! The greeter in a simulated network.
 
+#[cfg(target_os = "linux")]
+mod crowd;
+
 use std::time::Duration;
 
 use monofil::prelude::*;

@@ -2,21 +2,11 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::fs;
-use std::rc::Rc;
 use std::sync::atomic::AtomicIsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use monofil_container::{
-    CallError, Caller, Component, ComponentSpec, Container, ContainerConfig, Context, HandlerError,
-    Message, Payload, Reply, Request, StartReason, StaticDirectory, Status,
-};
-use monofil_inproc::{
-    Latency, LinkModel, NodeSpec, NodeStart, World, WorldConfig, application_endpoint,
-};
 use monofil_sim::Sim;
-use monofil_transport::Node;
 
 use crate::BUGS;
 use crate::bug::Bug;
@@ -135,119 +125,4 @@ fn a_world_gives_back_all_it_took() {
 fn a_world_that_is_dropped_in_the_middle_gives_back_all_it_took() {
     static METER: Meter = Meter::new();
     nothing_is_left(&METER, 10, |seed| Duration::from_millis(100 + seed * 20));
-}
-
-/// Greets its neighbour now and then, and answers those who greet it.
-struct Greeter {
-    neighbour: String,
-    after: Duration,
-    greeted: Rc<Cell<u64>>,
-}
-
-impl Greeter {
-    fn greet(&self, cx: &mut Context) -> Result<(), CallError> {
-        let name = cx.component().to_string();
-        let answer = cx.call(Request::new(
-            self.neighbour.as_str(),
-            "SayHello",
-            Payload::bytes(name),
-        ))?;
-        assert!(answer.to_bytes().starts_with(b"Hello, "));
-        self.greeted.set(self.greeted.get() + 1);
-        Ok(())
-    }
-}
-
-impl Component for Greeter {
-    fn start(&mut self, cx: &mut Context, _: StartReason) -> Result<(), Status> {
-        let again = Request::new(cx.component(), "Greet", Payload::default());
-        Ok(cx.after(self.after, again)?)
-    }
-
-    fn handle(&mut self, cx: &mut Context, message: Message) -> Result<Reply, HandlerError> {
-        if message.method().as_str() == "Greet" {
-            self.greet(cx)?;
-            return Ok(Reply::Empty);
-        }
-        let bytes = message.payload().to_bytes();
-        let name = String::from_utf8_lossy(&bytes);
-        Ok(Reply::Payload(Payload::bytes(format!("Hello, {name}!"))))
-    }
-}
-
-/// Returns the bytes of memory that this process has.
-fn resident() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").expect("Linux");
-    let pages = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|it| it.parse::<usize>().ok());
-    pages.expect("a number of pages") * 4096
-}
-
-/// A node that knows of its neighbour alone.
-fn greeter(number: usize, greeted: &Rc<Cell<u64>>) -> impl Fn(&NodeStart) -> Box<dyn Node> + use<> {
-    let neighbour = format!("greeter-{}", (number + 1) % NODES);
-    let greeted = greeted.clone();
-    // One that waits for its neighbour's answer answers nobody, so half of them ask later.
-    let after = Duration::from_millis(500 + 500 * (number as u64 % 2));
-    move |start| {
-        let mut directory = StaticDirectory::new();
-        let there = application_endpoint(&neighbour).expect("a short name");
-        directory.add(format!("hello/{neighbour}"), there, &[]);
-        let (neighbour, greeted) = (neighbour.clone(), greeted.clone());
-        let greeter = move || Greeter {
-            neighbour: neighbour.clone(),
-            after,
-            greeted: greeted.clone(),
-        };
-        let mut config = ContainerConfig::new("hello", &*start.name);
-        config.components = vec![ComponentSpec::new(&*start.name, greeter)];
-        config.directory = Box::new(directory);
-        Box::new(Container::new(config))
-    }
-}
-
-const NODES: usize = 10_000;
-
-/// So much is free for what other tests do meanwhile.
-const RESIDENT_MAX: usize = 4 << 30;
-
-/// Returns what each node takes on the heap, and of the process's memory.
-fn greet_each_other(meter: &Meter) -> (isize, usize) {
-    let before = resident();
-    let greeted = Rc::new(Cell::new(0));
-    let mut world = World::new(WorldConfig {
-        link: LinkModel::with_latency(Latency::Constant(Duration::from_millis(1))),
-        ..WorldConfig::with_seed(1)
-    });
-    for number in 0..NODES {
-        let spec = NodeSpec::new(format!("greeter-{number}"));
-        world
-            .add_node(spec, greeter(number, &greeted))
-            .expect("another name");
-    }
-    world.run_for(Duration::from_secs(10));
-    let (held, _) = meter.read();
-    let resident = resident().saturating_sub(before);
-    assert_eq!(greeted.get(), NODES as u64);
-    assert!(resident < RESIDENT_MAX, "{resident} bytes are resident");
-    (held / NODES.cast_signed(), resident / NODES)
-}
-
-#[test]
-fn ten_thousand_nodes_greet_their_neighbours_in_less_than_four_gigabytes() {
-    static METER: Meter = Meter::new();
-    let run = |each: &mut Option<(isize, usize)>| {
-        METER.left_by(move || {
-            if let Some(each) = each {
-                *each = greet_each_other(&METER);
-            }
-        })
-    };
-    let mut each = Some((0, 0));
-    run(&mut each);
-    // Nothing is written down where it is counted: what tests print is kept.
-    println!("{NODES} nodes: bytes each, on the heap and resident: {each:?}");
-    assert_eq!(run(&mut each), run(&mut None), "bytes, allocations");
 }
