@@ -1,84 +1,44 @@
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use monofil::prelude::*;
-use monofil::{ComponentSpec, Container, ContainerConfig, Instant, StaticDirectory};
-use monofil_inproc::{
-    Fault, Latency, LinkModel, NodeSpec, World, WorldConfig, application_endpoint,
-};
+use monofil::sim::Sim;
 
 use crate::proto::museum::{DoorClient, Ticket, Visitor};
 use crate::{door, hall};
 
 type Answer = Result<Ticket, CallError>;
 
-/// Two visitors, who come to two doors at the same time.
-struct Visitors(Rc<RefCell<Vec<Answer>>>);
-
-impl Component for Visitors {
-    fn start(&mut self, cx: &mut Context, _: StartReason) -> Result<(), Status> {
-        let enter = |cx: &mut Context, door: &str, name: &str| {
-            let name = name.to_owned();
-            DoorClient::new(door).start_enter(cx, Visitor { name })
-        };
-        let ada = enter(cx, "north", "Ada");
-        let bob = enter(cx, "south", "Bob");
-        let answers = [ada.wait(cx), bob.wait(cx)];
-        self.0.borrow_mut().extend(answers);
-        Ok(())
-    }
-
-    fn handle(&mut self, _: &mut Context, message: Message) -> Result<Reply, HandlerError> {
-        Err(HandlerError::Unimplemented(message.method().to_string()))
-    }
+/// A museum with two doors, and room for so many.
+fn museum(room: u32) -> App {
+    App::new("museum")
+        .component("hall", move || hall(room))
+        .component("north", door)
+        .component("south", door)
 }
 
-/// Runs the visit in a world of its own, with what goes wrong, and returns what they were told.
-fn visit(seed: u64, room: u32, faults: &[(Duration, &str)]) -> Vec<Answer> {
-    let answers: Rc<RefCell<Vec<Answer>>> = Rc::default();
-    let mut world = World::new(WorldConfig {
-        link: LinkModel::with_latency(Latency::Uniform {
-            min: Duration::from_millis(1),
-            max: Duration::from_millis(20),
-        }),
-        ..WorldConfig::with_seed(seed)
-    });
-    let mut directory = StaticDirectory::new();
-    for name in ["hall", "north", "south"] {
-        let endpoint = application_endpoint(name).expect("a short name");
-        directory.add(format!("museum/{name}"), endpoint, &[]);
+fn enter(cx: &mut Context, door: &str, name: &str) -> Answer {
+    let name = name.to_owned();
+    DoorClient::new(door).enter(cx, Visitor { name })
+}
+
+/// Has two visitors come to two doors at the same time, and returns what they were told. The hall may be killed
+/// meanwhile, and started again.
+fn visit(seed: u64, room: u32, restart: Option<Duration>) -> [Answer; 2] {
+    let mut sim = Sim::of(&museum(room), seed);
+    let ada = sim.spawn("ada", |cx| enter(cx, "north", "Ada"));
+    let bob = sim.spawn("bob", |cx| enter(cx, "south", "Bob"));
+    if let Some(when) = restart {
+        sim.at(when, |sim| sim.restart("hall"));
     }
-    // One node for each component, as in production.
-    for name in ["hall", "north", "south", "visitors"] {
-        let (answers, directory) = (answers.clone(), directory.clone());
-        let node = world.add_node(NodeSpec::new(name), move |start| {
-            let answers = answers.clone();
-            let component = match name {
-                "hall" => ComponentSpec::new(name, move || hall(room)),
-                "visitors" => ComponentSpec::new(name, move || Visitors(answers.clone())),
-                _ => ComponentSpec::new(name, door),
-            };
-            let mut config = ContainerConfig::new("museum", name);
-            config.incarnation = start.incarnation;
-            config.components = vec![component];
-            config.directory = Box::new(directory.clone());
-            Box::new(Container::new(config))
-        });
-        let node = node.expect("a new name");
-        for (at, _) in faults.iter().filter(|(_, whom)| *whom == name) {
-            world.apply_at(Instant::ZERO + *at, Fault::Restart(node));
-        }
-    }
-    world.run_for(Duration::from_secs(30));
-    answers.take()
+    sim.run_for(Duration::from_secs(30));
+    [ada, bob].map(|visitor| visitor.take().expect("nobody waits for so long"))
 }
 
 #[test]
 fn the_last_place_goes_to_one_of_two() {
     let mut first = [0, 0];
     for seed in 0..100 {
-        let answers = visit(seed, 1, &[]);
+        let answers = visit(seed, 1, None);
         let inside: Vec<_> = (0..2).filter(|who| answers[*who].is_ok()).collect();
         assert_eq!(inside.len(), 1, "seed {seed}: {answers:?}");
         first[inside[0]] += 1;
@@ -89,14 +49,14 @@ fn the_last_place_goes_to_one_of_two() {
 
 #[test]
 fn a_seed_is_one_run() {
-    assert_eq!(visit(7, 1, &[]), visit(7, 1, &[]));
+    assert_eq!(visit(7, 1, None), visit(7, 1, None));
 }
 
 #[test]
 fn whoever_asks_while_the_hall_restarts_is_told() {
     let mut lost = 0;
     for seed in 0..100 {
-        for answer in visit(seed, 2, &[(Duration::from_millis(80), "hall")]) {
+        for answer in visit(seed, 2, Some(Duration::from_millis(10))) {
             match answer {
                 Ok(ticket) => assert!(ticket.number <= 2, "seed {seed}: {ticket:?}"),
                 // What the door made of its own call's end: the hall may have counted the visitor.
