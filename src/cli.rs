@@ -337,6 +337,7 @@ impl Invocation<'_> {
             layout,
             seed: self.common.seed,
             json: self.common.json,
+            tape: None,
         };
         job.map(|job| job.bind(matches, told))
             .transpose()

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use clap::{ArgMatches, Args};
+use monofil_sim::Tape;
 
 use crate::exit::{EXIT_FAILED, EXIT_INTERRUPTED, Failure};
 use crate::{
@@ -49,11 +50,13 @@ pub struct Job<A> {
 }
 
 /// The part of a job's circumstances that its arguments have nothing to do with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Told {
     pub(crate) layout: Layout,
     pub(crate) seed: u64,
     pub(crate) json: bool,
+    /// What the run draws from, if it is one of many simulated ones.
+    pub(crate) tape: Option<Tape>,
 }
 
 impl<A> Job<A> {
@@ -78,6 +81,29 @@ impl<A> Job<A> {
     #[must_use]
     pub const fn json(&self) -> bool {
         self.told.json
+    }
+
+    /// Tells whether the job is to leave out the next of its steps: an order to place, a request to send. It never is,
+    /// except in simulated runs that failed and are made smaller, or replayed from a file: there it leaves out what the
+    /// failure does not need. So ask before each step that may be missing without changing what the others are. Steps of
+    /// different kinds are counted apart.
+    ///
+    /// ```
+    /// use monofil::prelude::*;
+    ///
+    /// fn greet(cx: &mut Context, job: &Job<()>) -> Result<(), Status> {
+    ///     for name in ["Ada", "Grace", "Barbara"] {
+    ///         if !job.leaves_out("greetings") {
+    ///             cx.cast(Request::new("greeter", "SayHello", Payload::bytes(name)))?;
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn leaves_out(&self, kind: &str) -> bool {
+        let tape = self.told.tape.as_ref();
+        tape.is_some_and(|tape| !tape.step(kind))
     }
 }
 

@@ -30,11 +30,13 @@ impl Drop for Sim {
 
 impl Sim {
     fn tell(&self) -> Option<String> {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("main");
         let recorder = self.world().recorder()?;
         let mut story = Story::of(&recorder.recording());
         if story.failures.is_empty() {
-            let property = "the test passes".into();
-            let text = "it panicked here; what it says is above".into();
+            let property = test.into();
+            let text = "it failed here, in virtual time; why is above, and what happened until then is below".into();
             recorder.add(
                 self.now(),
                 What::Broken {
@@ -55,8 +57,6 @@ impl Sim {
             events: events(&story, EVENTS_MAX),
             ..FailureReport::default()
         };
-        let thread = std::thread::current();
-        let test = thread.name().unwrap_or("main");
         let name: String = test
             .chars()
             .map(|c| match c {
@@ -77,5 +77,30 @@ impl Sim {
         };
         report.commands.push((command.0.to_owned(), command.1));
         Some(report.text(&Style::default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_that_fails_is_told_by_its_name_with_all_that_happened() {
+        let mut sim = Sim::new("counters", 7);
+        let nobody =
+            |cx: &mut monofil_container::Context| cx.sleep(std::time::Duration::from_secs(1));
+        assert_eq!(sim.run("ada", nobody), Ok(()));
+        sim.client("bob").pause("bob");
+        let text = sim.tell().expect("a test records");
+        let test = "farewell::tests::a_test_that_fails_is_told_by_its_name_with_all_that_happened";
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], format!("✗ {test}"));
+        assert!(lines[1].starts_with("  it failed here"), "{text}");
+        assert_eq!(lines[2], "  at 1.000000s · seed 7 · no faults");
+        assert_eq!(lines[4], "!     1.000000s  bob  paused, until the end");
+        let view = format!("{}.html", test.replace(':', "-"));
+        let page = text.trim_end().rsplit(' ').next().unwrap_or_default();
+        assert!(page.ends_with(&view), "{text}");
+        std::fs::remove_file(page).expect("a picture");
     }
 }

@@ -20,7 +20,7 @@ const RECEIVED_MAX: usize = 100_000;
 pub struct Received {
     /// When, by the clock of that node.
     pub at: Instant,
-    /// Who sent it: `app/name`.
+    /// Who sent it: `app/name`, where the name of a client is what the test calls it.
     pub from: Name,
     /// Whom it is for: `app/name`.
     pub component: Name,

@@ -1,5 +1,6 @@
 //! A failure on one screen.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use monofil_transport::Instant;
@@ -270,23 +271,25 @@ pub fn events(story: &Story, events_max: usize) -> Vec<ReportEvent> {
         let importance = if family.contains(&number) { 0 } else { 2 };
         all.push((message.at, importance, told(story, number, is_failing)));
     }
+    let arrivals = story.messages.iter().filter_map(|it| it.arrived);
+    let called: BTreeSet<_> = arrivals.map(|at| story.node(at)).collect();
     for fault in &story.faults {
-        // A program that is started anew is not down for any time.
-        if fault.kind == FaultKind::Down
-            && fault
-                .until
-                .is_some_and(|until| story.at(until) == story.at(fault.at))
-        {
+        let is_short = |until| story.at(until) == story.at(fault.at);
+        let is_restart = fault.kind == FaultKind::Down && fault.until.is_some_and(is_short);
+        let node = fault.nodes.first().map(|node| story.name(*node));
+        // A client is started anew for each thing that it is given.
+        if is_restart && !node.is_some_and(|node| called.contains(node)) {
             continue;
         }
         let until = match fault.until.map(|until| story.at(until)) {
+            Some(_) if is_restart => ", started again at once".to_owned(),
             Some(until) if until == story.at(fault.at) => String::new(),
             Some(until) => format!(", until {until}"),
             None => ", until the end".to_owned(),
         };
         let (who, what) = match fault.kind {
             FaultKind::Down | FaultKind::Paused | FaultKind::Node | FaultKind::Message => {
-                let node = fault.nodes.first().map_or("?", |node| story.name(*node));
+                let node = node.unwrap_or("?");
                 (node.to_owned(), format!("{}{until}", fault.name))
             }
             FaultKind::Cut | FaultKind::Link | FaultKind::Planned => {
@@ -313,11 +316,11 @@ pub fn events(story: &Story, events_max: usize) -> Vec<ReportEvent> {
 }
 
 /// The message a failure is about, what led to it, and what each of those caused.
-fn family(story: &Story, failing: Option<usize>) -> std::collections::BTreeSet<usize> {
+fn family(story: &Story, failing: Option<usize>) -> BTreeSet<usize> {
     let Some(failing) = failing else {
         return Default::default();
     };
-    let mut family: std::collections::BTreeSet<_> = story.causes(failing).collect();
+    let mut family: BTreeSet<_> = story.causes(failing).collect();
     // A cause is sent before what it causes.
     for (number, message) in story.messages.iter().enumerate() {
         if message.cause.is_some_and(|cause| family.contains(&cause)) {

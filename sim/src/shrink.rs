@@ -1,5 +1,6 @@
 //! From a run that fails to one that fails in the same way and is easier to understand.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use monofil_transport::Stream;
@@ -165,9 +166,46 @@ fn from_the_beginning(plan: &mut Plan) {
     }
 }
 
-/// Returns the steps of clients that were not left out.
+/// Returns the steps of clients that were not left out, in the order of time.
 fn steps_of(ran: &Ran) -> impl Iterator<Item = &Drawn> {
-    ran.drawn.iter().filter(|it| it.max == 1 && it.value == 1)
+    let is_step = |it: &&Drawn| (it.min, it.max, it.value) == (0, 1, 1);
+    ran.drawn.iter().filter(is_step)
+}
+
+/// A step of a client: its site, and its number there.
+type Step = (String, u64);
+
+/// Has faults begin earlier, by as long as what is left out before them took: whoever does one step after the other is
+/// at the same ones then as before.
+fn earlier(plan: &mut Plan, steps: &[(&Drawn, bool)]) {
+    for event in &mut plan.events {
+        let pairs = steps.windows(2).filter(|pair| !pair[0].1);
+        let gone = pairs.map(|pair| {
+            let until = pair[1].0.at.min(event.at);
+            until.0.saturating_sub(pair[0].0.at.0)
+        });
+        event.at = Span(event.at.0.saturating_sub(gone.sum()));
+    }
+}
+
+/// Has faults begin after a part of the time since the first step that is as great as the part of the steps before them
+/// that is left: where steps wait in line, each that is left out makes those behind it earlier, whenever it was begun.
+fn in_proportion(plan: &mut Plan, steps: &[(&Drawn, bool)]) {
+    let Some((first, _)) = steps.first() else {
+        return;
+    };
+    for event in &mut plan.events {
+        let begun = &steps[..steps.partition_point(|(step, _)| step.at < event.at)];
+        // What is begun all at once says nothing of how the time is spent.
+        if begun.last().is_none_or(|(step, _)| step.at == first.at) {
+            continue;
+        }
+        let left = begun.iter().filter(|(_, is_left)| *is_left).count();
+        let [left, all] = [left, begun.len()].map(|it| u32::try_from(it).unwrap_or(u32::MAX));
+        let since = event.at.0.saturating_sub(first.at.0);
+        event.at = Span(first.at.0 + since / all * left);
+    }
+    plan.events.sort_by_key(|event| event.at);
 }
 
 /// In so many ways things are moved before it is believed that none can be left out.
@@ -275,9 +313,22 @@ impl Shrinker<'_> {
         self.best.plan.get_or_insert_default()
     }
 
-    /// Leaves things out of a list: halves, quarters, ..., single ones (Zeller, Hildebrandt: "Simplifying and
-    /// isolating failure-inducing input", TSE 2002).
+    /// Leaves things out of a list; `put` writes into a case those that are left.
     fn fewer<T: Clone>(&mut self, all: Vec<T>, put: impl Fn(&mut Case, Vec<T>)) {
+        self.fewer_somehow(all, |best, _, left| {
+            let mut case = best.clone();
+            put(&mut case, left.to_vec());
+            vec![case]
+        });
+    }
+
+    /// Leaves things out of a list: halves, quarters, ..., single ones (Zeller, Hildebrandt: "Simplifying and
+    /// isolating failure-inducing input", TSE 2002). `ways` makes cases with those that are left, any of which will do.
+    fn fewer_somehow<T: Clone>(
+        &mut self,
+        all: Vec<T>,
+        ways: impl Fn(&Case, &Ran, &[T]) -> Vec<Case>,
+    ) {
         let mut left = all;
         let mut chunk = left.len();
         while chunk > 0 {
@@ -286,9 +337,8 @@ impl Shrinker<'_> {
                 let end = (at + chunk).min(left.len());
                 let mut fewer = left.clone();
                 fewer.drain(at..end);
-                let mut case = self.best.clone();
-                put(&mut case, fewer.clone());
-                match self.try_case(case) {
+                let cases = ways(&self.best, &self.ran, &fewer);
+                match cases.into_iter().any(|case| self.try_case(case)) {
                     true => left = fewer,
                     false => at = end,
                 }
@@ -300,14 +350,27 @@ impl Shrinker<'_> {
     /// Leaves steps of clients out.
     fn steps(&mut self) {
         let kept = steps_of(&self.ran).map(|it| (it.site.clone(), it.index));
-        let kept: Vec<_> = kept.collect();
+        let kept: Vec<Step> = kept.collect();
         let all = kept.clone();
-        self.fewer(kept, move |case, left| {
-            for (site, index) in &all {
-                let is_left = left.contains(&(site.clone(), *index));
-                let site = case.fixed.entry(site.clone()).or_default();
-                site.insert(*index, u64::from(is_left));
+        self.fewer_somehow(kept, move |best, ran, left| {
+            let left: BTreeSet<Step> = left.iter().cloned().collect();
+            let mut fewer = best.clone();
+            for (site, index) in all.iter().filter(|step| !left.contains(step)) {
+                let site = fewer.fixed.entry(site.clone()).or_default();
+                site.insert(*index, 0);
             }
+            let is_left = |step: &Drawn| left.contains(&(step.site.clone(), step.index));
+            let steps: Vec<_> = steps_of(ran).map(|it| (it, is_left(it))).collect();
+            let mut cases = vec![fewer];
+            for moved in [in_proportion, earlier] {
+                let mut sooner = cases[0].clone();
+                moved(sooner.plan.get_or_insert_default(), &steps);
+                if !cases.contains(&sooner) {
+                    cases.insert(1, sooner);
+                }
+            }
+            cases.rotate_left(1);
+            cases
         });
     }
 
@@ -327,7 +390,8 @@ impl Shrinker<'_> {
             }
             self.try_case(case);
         }
-        for it in drawn {
+        // Steps were left out where they could be.
+        for it in drawn.into_iter().filter(|it| it.max > 1) {
             let now = self.ran.drawn.iter();
             let now = now
                 .filter(|now| (&now.site, now.index) == (&it.site, it.index))

@@ -193,9 +193,21 @@ impl Sim {
     }
 
     /// Adds a node that was described in full.
+    ///
+    /// # Panics
+    ///
+    /// When one of its components is called as a client is.
+    #[track_caller]
     pub fn node(&mut self, mut node: NodeDef) -> &mut Self {
         if !node.reachable {
             self.callers.insert(node.name.clone());
+        }
+        for (component, ..) in node.places.iter().filter(|_| node.reachable) {
+            let is_taken = self.clients.keys().any(|it| is_named(component, it));
+            assert!(
+                !is_taken,
+                "no component can be called `{component}`: a client is"
+            );
         }
         let configure = node.configure;
         let (gate, service) = (self.gatekeeper.clone(), self.service.clone());
@@ -233,11 +245,13 @@ impl Sim {
     /// # Panics
     ///
     /// When two nodes have the same name, or a name makes no endpoint.
+    #[track_caller]
     pub fn start(&mut self) {
         let described = std::mem::take(&mut self.described);
-        if !described.is_empty() {
-            let added = self.cluster.add(described);
-            added.unwrap_or_else(|error| panic!("a node of the simulation was refused: {error}"));
+        if !described.is_empty()
+            && let Err(error) = self.cluster.add(described)
+        {
+            panic!("a node of the simulation was refused: {error}");
         }
     }
 
@@ -247,9 +261,12 @@ impl Sim {
     ///
     /// When there is none, or it is not [started](Self::start) yet.
     #[must_use]
+    #[track_caller]
     pub fn key(&self, name: &str) -> NodeKey {
-        let key = self.cluster.world().node(name);
-        key.unwrap_or_else(|| panic!("{}", self.missing(name)))
+        let Some(key) = self.cluster.world().node(name) else {
+            panic!("{}", self.missing(name))
+        };
+        key
     }
 
     /// Says why there is no node of this name, and what to do.
@@ -281,12 +298,24 @@ impl Sim {
     // ── Work ─────────────────────────────────────────────────────────────────────────────────────────
 
     /// Adds a client: a node that runs what [`run`](Self::run) and [`spawn`](Self::spawn) give it. Both add the ones
-    /// that are missing; this is for those that something is to happen to before.
+    /// that are missing; this is for those that something is to happen to before. Whoever it calls sees it as `app/name`
+    /// ([`Received::from`]).
+    ///
+    /// # Panics
+    ///
+    /// When a component is called the same.
+    #[track_caller]
     pub fn client(&mut self, name: &str) -> &mut Self {
         if !self.clients.contains_key(name) {
+            let is_taken = self.components().iter().any(|it| is_named(it, name));
+            assert!(
+                !is_taken,
+                "no client can be called `{name}`: a component is"
+            );
             let client = Client::default();
             self.clients.insert(name.to_owned(), client.clone());
-            let node = self.describe(name, vec![Rc::new(move || client.spec())]);
+            let called = name.to_owned();
+            let node = self.describe(name, vec![Rc::new(move || client.spec(&called))]);
             self.node(node.client());
         }
         self
@@ -297,16 +326,23 @@ impl Sim {
     /// # Panics
     ///
     /// When the code panics, or does not return within ten minutes of virtual time.
+    #[track_caller]
     pub fn run<R: 'static>(
         &mut self,
         client: &str,
         run: impl FnOnce(&mut Context) -> R + 'static,
     ) -> R {
         let task = self.spawn(client, run);
-        let limit = self.now() + PATIENCE;
+        let began = self.now();
+        let limit = began + PATIENCE;
         while !task.is_done() && self.now() < limit && self.step() {}
-        let result = task.take();
-        result.unwrap_or_else(|| panic!("`{client}` has not returned at {}", self.now()))
+        let Some(result) = task.take() else {
+            let waited = self.now().since(began);
+            panic!(
+                "`{client}` has not returned after {waited:?} of virtual time; what may take longer is given to `spawn`"
+            )
+        };
+        result
     }
 
     /// Runs code as a client while time passes. Each time the client's process starts anew. In an exploration the code
@@ -315,6 +351,7 @@ impl Sim {
     /// # Panics
     ///
     /// When the client has not returned from what it ran before.
+    #[track_caller]
     pub fn spawn<R: 'static>(
         &mut self,
         client: &str,
@@ -375,11 +412,15 @@ impl Sim {
             && let Some(Reverse(first)) = self.actions.pop()
         {
             self.cluster.world_mut().run_until(first.time);
+            self.tape.set_now(first.time);
             (first.action)(self);
             true
         } else {
             match next {
-                Some(next) if next <= limit => self.cluster.world_mut().step(),
+                Some(next) if next <= limit => {
+                    self.tape.set_now(next);
+                    self.cluster.world_mut().step()
+                }
                 _ => false,
             }
         };
@@ -420,6 +461,7 @@ impl Sim {
     /// # Panics
     ///
     /// When there is no such node.
+    #[track_caller]
     pub fn cut(&mut self, one: &str, other: &str) {
         let (one, other) = self.pair(one, other);
         self.cluster.world_mut().cut(one, other);
@@ -430,11 +472,13 @@ impl Sim {
     /// # Panics
     ///
     /// When there is no such node.
+    #[track_caller]
     pub fn heal(&mut self, one: &str, other: &str) {
         let (one, other) = self.pair(one, other);
         self.cluster.world_mut().heal(one, other);
     }
 
+    #[track_caller]
     fn pair(&mut self, one: &str, other: &str) -> (NodeKey, NodeKey) {
         self.start();
         (self.key(one), self.key(other))
@@ -445,6 +489,7 @@ impl Sim {
     /// # Panics
     ///
     /// When there is no such node.
+    #[track_caller]
     pub fn crash(&mut self, node: &str) {
         self.fault(node, Fault::Crash);
     }
@@ -454,6 +499,7 @@ impl Sim {
     /// # Panics
     ///
     /// When there is no such node.
+    #[track_caller]
     pub fn restart(&mut self, node: &str) {
         self.fault(node, Fault::Restart);
     }
@@ -463,6 +509,7 @@ impl Sim {
     /// # Panics
     ///
     /// When there is no such node.
+    #[track_caller]
     pub fn pause(&mut self, node: &str) {
         self.fault(node, Fault::Pause);
     }
@@ -472,10 +519,12 @@ impl Sim {
     /// # Panics
     ///
     /// When there is no such node.
+    #[track_caller]
     pub fn resume(&mut self, node: &str) {
         self.fault(node, Fault::Resume);
     }
 
+    #[track_caller]
     fn fault(&mut self, node: &str, fault: fn(NodeKey) -> Fault) {
         self.start();
         let key = self.key(node);
@@ -547,6 +596,7 @@ impl Sim {
     ///
     /// When no node runs a component of this name.
     #[must_use]
+    #[track_caller]
     pub fn received(&self, component: &str) -> Vec<Received> {
         let received = self.gatekeeper.received(component);
         if received.is_empty() {
@@ -555,11 +605,18 @@ impl Sim {
         received
     }
 
-    /// Whoever waits for messages to a component that there is not would wait for ever.
-    fn must_run(&self, component: &str) {
+    /// Returns what is called somehow: components, and clients.
+    fn components(&self) -> Vec<Name> {
         let described = self.described.iter().flat_map(|node| &node.places);
         let mut known = self.cluster.components();
         known.extend(described.map(|(name, ..)| name.clone()));
+        known
+    }
+
+    /// Whoever waits for messages to a component that there is not would wait for ever.
+    #[track_caller]
+    fn must_run(&self, component: &str) {
+        let known = self.components();
         let is_known = known.iter().any(|name| is_named(name, component));
         assert!(
             is_known,
@@ -572,6 +629,7 @@ impl Sim {
     /// # Panics
     ///
     /// When there is no such node.
+    #[track_caller]
     pub fn container<R>(&self, node: &str, look: impl FnOnce(&Container) -> R) -> Option<R> {
         self.cluster.container(self.key(node), look)
     }

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
-use monofil_transport::Stream;
+use monofil_transport::{Instant, Stream};
 use serde::{Deserialize, Serialize};
+
+use crate::Span;
 
 /// Draws numbers by name and remembers them, so that a run can be repeated with smaller ones.
 ///
@@ -23,6 +25,8 @@ struct State {
     sites: BTreeMap<String, Site>,
     fixed: Fixed,
     drawn: Vec<Drawn>,
+    /// The virtual time.
+    now: Instant,
 }
 
 struct Site {
@@ -46,6 +50,8 @@ pub struct Drawn {
     pub max: u64,
     /// What it was.
     pub value: u64,
+    /// When, in virtual time: zero for what is drawn before the run begins.
+    pub at: Span,
 }
 
 /// How many draws are remembered; later ones do not shrink.
@@ -58,7 +64,13 @@ impl Tape {
             sites: BTreeMap::new(),
             fixed,
             drawn: Vec::new(),
+            now: Instant::ZERO,
         })))
+    }
+
+    /// Says what time it is.
+    pub(crate) fn set_now(&self, now: Instant) {
+        self.0.borrow_mut().now = now;
     }
 
     /// Draws a number from a range, each equally likely.
@@ -85,15 +97,22 @@ impl Tape {
         &some[usize::try_from(self.draw(site, 0..=last as u64)).unwrap_or(last)]
     }
 
-    /// Returns the numbers from 0 to `count`, each for one step of a workload. A run that is shrunk leaves steps out.
+    /// Tells whether the next step of a workload is to be done. It is, unless the run is one that was shrunk: steps
+    /// that a failure does not need are left out there.
+    #[must_use]
+    pub fn step(&self, site: &str) -> bool {
+        self.enter(site, 0, 1, |_| 1) == 1
+    }
+
+    /// Returns the numbers from 0 to `count`, each for one [`step`](Self::step), without those that are left out.
+    #[must_use]
     pub fn steps(&self, site: &str, count: u64) -> Vec<u64> {
-        let is_kept = |_: &u64| self.enter(site, 0, 1, |_| 1) == 1;
-        (0..count).filter(is_kept).collect()
+        (0..count).filter(|_| self.step(site)).collect()
     }
 
     fn enter(&self, site: &str, min: u64, max: u64, draw: impl FnOnce(&mut Stream) -> u64) -> u64 {
         let state = &mut *self.0.borrow_mut();
-        let seed = state.seed;
+        let (seed, now) = (state.seed, state.now);
         let at = state.sites.entry(site.to_owned()).or_insert_with(|| Site {
             stream: Stream::new(seed, &format!("tape/{site}")),
             next: 0,
@@ -111,6 +130,7 @@ impl Tape {
                 min,
                 max,
                 value,
+                at: Span(now.since(Instant::ZERO)),
             });
         }
         value

@@ -108,10 +108,11 @@ impl Client {
         task
     }
 
-    /// Describes the component that runs what was given.
-    pub(crate) fn spec(&self) -> ComponentSpec {
+    /// Describes the component that runs what was given: it has the client's name, so that whoever is called sees which
+    /// client it was.
+    pub(crate) fn spec(&self, name: &str) -> ComponentSpec {
         let client = self.clone();
-        let mut spec = ComponentSpec::new("main", move || Main(client.clone()));
+        let mut spec = ComponentSpec::new(name, move || Main(client.clone()));
         spec.limits = InstanceLimits {
             stack_bytes: STACK_BYTES,
             ..InstanceLimits::default()

@@ -82,6 +82,7 @@ pub(crate) fn scenario(mut it: Simulated) -> Result<Scenario, Failure> {
             layout: Layout::Sim,
             seed: sim.seed(),
             json: it.json,
+            tape: Some(sim.tape()),
         };
         let job = it.job.as_ref().map(|job| job.bind(&it.matches, told));
         let job = job.map(|job| job.expect("invariant: it could be bound before"));

@@ -49,14 +49,15 @@ fn whoever_waits_is_seen() {
     sim.spawn("ada", greet);
     sim.run_for(Duration::from_secs(3));
     let text = stacks::text(&recorder);
-    assert!(text.starts_with("hello/main start on ada"), "{text}");
+    assert!(text.starts_with("hello/ada start on ada"), "{text}");
 }
 
 #[test]
 fn whatever_goes_wrong_greetings_are_right() {
     Scenario::of("greetings", app, |sim| {
-        sim.spawn("ada", |cx| {
-            for _ in 0..20 {
+        let tape = sim.tape();
+        sim.spawn("ada", move |cx| {
+            for _ in tape.steps("greetings", 20) {
                 let greeting = greet(cx);
                 sometimes(greeting.is_err(), "a call fails");
                 always(

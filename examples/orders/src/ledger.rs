@@ -19,9 +19,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use monofil::prelude::*;
-use monofil::sim::sometimes;
+use monofil::sim::{always, sometimes};
 
 use crate::proto::orders::{Confirmation, Outcome};
+
+/// What must hold whenever something is written down.
+const FITS: &str = "each order is charged and sold as its customer is told, and once";
 
 thread_local! {
     static LEDGER: RefCell<Option<Ledger>> = const { RefCell::new(None) };
@@ -170,6 +173,8 @@ impl Ledger {
     fn write(&mut self, order: &str, write: impl FnOnce(&mut Entry)) {
         let entry = self.orders.entry(order.to_owned()).or_default();
         write(entry);
+        // Of many runs one that fails ends here, where it is seen who did it.
+        always(entry.mistake().is_none(), FITS);
         if let Some(wrong) = entry.mistake() {
             self.wrong
                 .get_or_insert_with(|| format!("{order} {wrong}: {entry:?}"));

@@ -93,6 +93,36 @@ fn needs_a_cut() -> Scenario {
     })
 }
 
+/// One that fails if the counter forgets between two of many additions.
+fn needs_a_crash() -> Scenario {
+    Scenario::new("needs a crash", "counters", |sim| {
+        counter(sim);
+        let tape = sim.tape();
+        sim.spawn("ada", move |cx| {
+            let mut before = 0;
+            for _ in 0..200 {
+                if !tape.step("additions") {
+                    continue;
+                }
+                if let Ok(value) = ask(cx, "Add", 1) {
+                    monofil_sim::always(value > before, "what was added stays");
+                    before = value;
+                }
+                if cx.sleep(Duration::from_millis(50)).is_err() {
+                    return;
+                }
+            }
+        });
+    })
+    .faults(Faults {
+        crashes: Some(Episodes::every(
+            Span::secs(8),
+            SpanRange::millis(1_000, 4_000),
+        )),
+        ..Faults::none()
+    })
+}
+
 fn found(report: &Report) -> &monofil_sim::Found {
     let found = report.found.as_ref();
     found.unwrap_or_else(|| panic!("nothing was found: {report}"))
@@ -132,6 +162,19 @@ fn what_needs_one_fault_shrinks_to_it() {
         toml::from_str::<Case>(&case).as_ref(),
         Ok(&found.shrunk.case)
     );
+}
+
+#[test]
+fn work_that_a_fault_comes_into_shrinks_with_it() {
+    for seed in 0..5 {
+        let report = needs_a_crash().explore(seed * 20..500).jobs(1).run();
+        let found = found(&report);
+        assert_eq!(found.failure.property, "what was added stays");
+        let steps = found.shrunk.ran.drawn.iter().filter(|it| it.value == 1);
+        // One before the crash, one after it.
+        assert_eq!(steps.count(), 2, "{report}");
+        assert_eq!(found.shrunk.to.faults, 1, "{report}");
+    }
 }
 
 #[test]
@@ -512,7 +555,7 @@ fn a_run_stops_at_each_request_that_comes_in_a_step() {
         let why = scenario.replay(&Case::of_seed(1), &stop).why;
         let why = why.unwrap_or_else(|| panic!("it does not stop at {request}"));
         let method = request.rsplit('/').next().expect("it has one");
-        let said = format!("`{method}` from `counters/main` comes to `{request}`");
+        let said = format!("`{method}` from `counters/ada` comes to `{request}`");
         assert!(why.starts_with(&said), "{why}");
     }
 }
@@ -566,7 +609,7 @@ fn runs_that_nobody_did_are_a_failure() {
 }
 
 /// Has processes run a test again, whatever thread it is on here.
-fn again(test: &str) -> Program {
+pub(crate) fn again(test: &str) -> Program {
     let words = [test, "--exact", "--nocapture", "--test-threads=1"];
     let program = std::env::current_exe()
         .expect("this program")
@@ -749,6 +792,6 @@ fn a_handler_that_ends_the_process_of_the_test_is_named() {
         .output();
     let output = output.expect("this program starts");
     let heard = String::from_utf8_lossy(&output.stderr);
-    let said = "`counters/main` ends the process in `start`";
+    let said = "`counters/ada` ends the process in `start`";
     assert!(heard.contains(said) && !output.status.success(), "{heard}");
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use monofil_sim::Sim;
 
 use crate::counter::{ask, counter};
+use crate::explore::again;
 
 /// Fails as a test would, on a thread with the name of one, and returns the page that it leaves.
 fn page_of(test: &str, fails: fn(&mut Sim)) -> String {
@@ -33,7 +34,7 @@ fn page_of(test: &str, fails: fn(&mut Sim)) -> String {
 #[test]
 fn an_assertion_that_fails_leaves_a_picture() {
     let page = page_of("farewell::of_an_assertion", |_| panic!("no"));
-    assert!(page.contains("the test passes") && page.contains("\"counter\""));
+    assert!(page.contains("it failed here") && page.contains("\"counter\""));
     assert!(
         page.contains("sim/tests/sim/counter.rs:"),
         "where messages were sent"
@@ -46,5 +47,31 @@ fn a_property_that_is_broken_leaves_a_picture_with_its_name() {
         sim.always("nobody adds twice", |sim| sim.received("counter").len() < 2);
         _ = sim.run("ada", |cx| ask(cx, "Add", 1));
     });
-    assert!(page.contains("nobody adds twice") && !page.contains("the test passes"));
+    assert!(page.contains("nobody adds twice") && !page.contains("it failed here"));
+}
+
+#[test]
+fn a_mistake_of_a_test_is_said_to_be_in_the_test() {
+    const TEST: &str = "farewell::a_mistake_of_a_test_is_said_to_be_in_the_test";
+    const CHILD: &str = "MONOFIL_MISTAKE";
+    if std::env::var_os(CHILD).is_some() {
+        let mut sim = Sim::new("counters", 7);
+        counter(&mut sim);
+        return sim.crash("conter");
+    }
+    let command = again(TEST).command;
+    let output = std::process::Command::new(&command[0])
+        .args(&command[1..])
+        .env(CHILD, "1")
+        .output();
+    let output = output.expect("this program starts");
+    let heard = String::from_utf8_lossy(&output.stderr);
+    let says = [
+        "panicked at sim/tests/sim/farewell.rs:",
+        r#"there is no node `conter` in this simulation; there are ["counter"]."#,
+        &format!("✗ {TEST}"),
+    ];
+    for what in says {
+        assert!(heard.contains(what), "{what}: {heard}");
+    }
 }

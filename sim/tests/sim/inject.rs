@@ -249,9 +249,37 @@ fn what_was_received_can_be_looked_at() {
     let received = sim.received("counter");
     assert_eq!(received.len(), 2);
     let first = &received[0];
-    assert_eq!(first.from.as_str(), "counters/main");
+    assert_eq!(first.from.as_str(), "counters/ada");
     assert_eq!(first.component.as_str(), "counters/counter");
     assert_eq!(first.method.as_str(), "Add");
     assert_eq!(number(&first.payload), 1);
     assert!(first.at > Instant::ZERO);
+}
+
+#[test]
+fn each_client_is_known_by_its_name() {
+    let mut sim = Sim::new("counters", 7);
+    counter(&mut sim);
+    for client in ["ada", "bob", "ada"] {
+        assert!(sim.run(client, |cx| ask(cx, "Add", 1)).is_ok());
+    }
+    let received = sim.received("counter");
+    let from: Vec<_> = received.iter().map(|it| it.from.as_str()).collect();
+    assert_eq!(from, ["counters/ada", "counters/bob", "counters/ada"]);
+}
+
+#[test]
+#[should_panic(expected = "no client can be called `counter`: a component is")]
+fn no_client_is_called_as_a_component_is() {
+    let mut sim = Sim::new("counters", 7);
+    counter(&mut sim);
+    sim.client("counter");
+}
+
+#[test]
+#[should_panic(expected = "no component can be called `counters/counter`: a client is")]
+fn no_component_is_called_as_a_client_is() {
+    let mut sim = Sim::new("counters", 7);
+    sim.client("counter");
+    counter(&mut sim);
 }

@@ -15,7 +15,7 @@ use monofil::prelude::*;
 
 use crate::ledger::{self, Judged};
 use crate::proto::orders::{
-    Confirmation, Delivery, InventoryClient, OrderId, OrdersClient, ShippingClient, Visit,
+    Confirmation, Delivery, InventoryClient, Order, OrderId, OrdersClient, ShippingClient, Visit,
 };
 use input::Source;
 use progress::Progress;
@@ -49,6 +49,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
+    /// Place an order once more when nobody knows how it ended; the shop does not promise to bear that
+    #[arg(long)]
+    insist: bool,
+
     /// Write a line for each order, in their order: its id, a tab, how it ended
     #[arg(long, value_name = "FILE")]
     outcomes: Option<PathBuf>,
@@ -64,6 +68,15 @@ struct Flight {
     /// Since the first.
     sent: Duration,
     answer: Pending<Confirmation>,
+    again: Again,
+}
+
+/// Whether an order is placed once more if nobody knows how it ended.
+enum Again {
+    No,
+    Perhaps(Order),
+    /// It was, because of this.
+    Is(CallError),
 }
 
 /// Places orders and judges what came of them.
@@ -168,6 +181,7 @@ fn place_all(
         // Answers that are there are not kept waiting for orders that have not been written yet.
         while flights.len() < limit && (flights.is_empty() || orders.at_hand()) {
             let order = match orders.next(cx)? {
+                Some(Ok(_)) if job.leaves_out("orders") => continue,
                 Some(Ok(order)) => order,
                 Some(Err(wrong)) => {
                     progress.say(&wrong);
@@ -179,6 +193,10 @@ fn place_all(
             flights.push(Flight {
                 placed: tally.place(&order),
                 sent: cx.now().since(began),
+                again: match job.args().insist {
+                    true => Again::Perhaps(order.clone()),
+                    false => Again::No,
+                },
                 answer: desk.start_place(cx, order),
             });
         }
@@ -188,9 +206,24 @@ fn place_all(
         }
         let answers: Vec<_> = flights.iter().map(|flight| flight.answer.raw()).collect();
         let first = cx.wait_any(&answers)?;
-        let flight = flights.remove(first);
+        let mut flight = flights.remove(first);
+        let answer = match (flight.answer.wait(cx), flight.again) {
+            (Err(doubt), Again::Perhaps(order)) if doubt.executed() == Executed::Unknown => {
+                (flight.answer, flight.again) = (desk.start_place(cx, order), Again::Is(doubt));
+                flights.push(flight);
+                continue;
+            }
+            // Whatever became of the second, nobody knows about the first.
+            (Err(_), Again::Is(doubt)) => Err(doubt),
+            (Ok(confirmation), Again::Is(_)) => Ok(Confirmation {
+                // By the same customers.
+                repeated: false,
+                ..confirmation
+            }),
+            (answer, _) => answer,
+        };
         let waited = cx.now().since(began).saturating_sub(flight.sent);
-        tally.ended(flight.placed, waited, flight.answer.wait(cx))?;
+        tally.ended(flight.placed, waited, answer)?;
         progress.advance();
     }
 }

@@ -1,5 +1,8 @@
 //! A simulated shop: equal seeds give equal worlds, to the last byte.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use monofil_tests::{Ended, Place};
 
 use crate::shop::shop;
@@ -50,4 +53,57 @@ fn the_first_page_shows_what_a_simulated_run_says() {
     let said = said.unwrap_or_else(|| panic!("{ended:?}"));
     let page = include_str!("../../../../README.md");
     assert!(page.contains(said), "README.md does not say: {said}");
+}
+
+/// Who decides orders is killed now and then.
+const CRASHES: &str = r#"
+lasts = "1500ms"
+swarm = false
+
+[crashes]
+every = "700ms"
+lasts = "10ms..50ms"
+nodes = ["orders"]
+"#;
+
+/// Returns the orders that were placed in a run, as it is told.
+fn placed(ended: &Ended) -> BTreeSet<&str> {
+    let lines = ended.out.lines().filter(|it| it.contains(" Place 1: "));
+    lines.filter_map(|it| it.split('"').nth(1)).collect()
+}
+
+/// Returns how many steps are left in what was found, of how many: what is told says `2 choices of 188`.
+fn steps(found: &Ended) -> (u32, u32) {
+    let (before, after) = found.out.split_once(" choices of ").expect("it was shrunk");
+    let left = before.rsplit(' ').next().and_then(|it| it.parse().ok());
+    let of = after.split(',').next().and_then(|it| it.parse().ok());
+    left.zip(of).unwrap_or_else(|| panic!("{found:?}"))
+}
+
+#[test]
+fn of_200_orders_those_are_left_that_a_failure_needs() {
+    let place = shop();
+    std::fs::write(place.path().join("crashes.toml"), CRASHES).expect("a file");
+    let found = place
+        .start("sim --seeds 40..500 --faults crashes.toml --generate 200 --insist --shrink 120s")
+        .wait_within(Duration::from_secs(180));
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let what = "✗ each order is charged and sold as its customer is told, and once";
+    assert!(found.out.contains(what), "{found:?}");
+    assert!(found.out.contains("crash orders"), "{found:?}");
+    let (left, of) = steps(&found);
+    assert!((1..=5).contains(&left) && of > 20, "{}", found.out);
+
+    let file = found
+        .out
+        .lines()
+        .find_map(|it| it.split_once("sim replay "));
+    let (_, file) = file.unwrap_or_else(|| panic!("{found:?}"));
+    let again = place.run(&format!("sim replay {file}"));
+    assert!(
+        again.code == Some(1) && again.out.contains(what),
+        "{again:?}"
+    );
+    assert_eq!(placed(&again), placed(&found), "{}", again.out);
+    assert!(!again.out.contains("another run"), "{again:?}");
 }
