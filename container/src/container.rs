@@ -126,6 +126,12 @@ impl Container {
         members.map(|(info, ..)| info).collect()
     }
 
+    /// Returns one of these members, if it is known.
+    #[must_use]
+    pub fn member(&self, node: &crate::NodeId) -> Option<MemberInfo> {
+        self.core.borrow().member(node)
+    }
+
     /// Tells whether every instance's `start` is done.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -67,12 +67,8 @@ pub(crate) enum Timer {
     Sweep,
     /// Other nodes are asked whether they live.
     Probe,
-    /// Something of the membership protocol was due then; `put_off`: and had to wait once.
-    Swim {
-        at: Instant,
-        event: Box<SwimTimer>,
-        put_off: bool,
-    },
+    /// Something of the membership protocol.
+    Swim(Box<SwimTimer>),
     /// Seeds are tried.
     Join,
     /// What other members run is looked at.
@@ -741,7 +737,7 @@ impl Core {
                 Timer::Greet(peer) => self.greeting_due(peer),
                 Timer::Sweep => self.sweep_requests(),
                 Timer::Probe => self.peers.probe_due = true,
-                Timer::Swim { at, event, put_off } => self.swim_due(at, event, put_off),
+                Timer::Swim(timer) => self.swim_due(*timer),
                 Timer::Join => self.join_due(),
                 Timer::Refresh => self.refresh_due(),
                 Timer::Limits => self.limits_due(),

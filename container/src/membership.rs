@@ -104,8 +104,19 @@ impl MemberState {
 }
 
 type Swim = Foca<Identity, Bytes, Draws, News>;
-/// An event of the protocol that is due at some time.
-pub(crate) type SwimTimer = foca::Timer<Identity>;
+/// Something that the protocol does at some time.
+type Event = foca::Timer<Identity>;
+
+/// When it does that.
+#[derive(Debug)]
+pub(crate) struct SwimTimer {
+    at: Instant,
+    event: Event,
+    /// It had to wait once.
+    put_off: bool,
+    /// Of which of the protocol's instances it is.
+    begun: u32,
+}
 
 /// The protocol's random choices.
 struct Draws(Stream);
@@ -157,7 +168,7 @@ impl BroadcastHandler<Identity> for News {
 #[derive(Default)]
 struct Outbox {
     sends: Vec<(Identity, Vec<u8>)>,
-    timers: Vec<(Duration, SwimTimer)>,
+    timers: Vec<(Duration, Event)>,
     news: Vec<OwnedNotification<Identity>>,
 }
 
@@ -170,7 +181,7 @@ impl foca::Runtime<Identity> for Outbox {
         self.sends.push((to, data.to_vec()));
     }
 
-    fn submit_after(&mut self, event: SwimTimer, after: Duration) {
+    fn submit_after(&mut self, event: Event, after: Duration) {
         self.timers.push((after, event));
     }
 }
@@ -182,7 +193,9 @@ pub(crate) struct Membership {
     packet_bytes: usize,
     foca: Swim,
     out: Outbox,
-    due: Vec<SwimTimer>,
+    /// How often the protocol began anew.
+    begun: u32,
+    due: Vec<Event>,
     pub(crate) members: Members,
     cards: Rc<RefCell<Cards>>,
     /// Said with each probe to a seed, so that nobody else can answer.
@@ -267,6 +280,7 @@ impl Core {
             packet_bytes,
             foca,
             out: Outbox::default(),
+            begun: 0,
             due: Vec::new(),
             members: Members::new(node),
             cards,
@@ -329,20 +343,27 @@ impl Core {
         }
     }
 
-    pub(crate) fn swim_due(&mut self, at: Instant, event: Box<SwimTimer>, put_off: bool) {
+    pub(crate) fn swim_due(&mut self, timer: SwimTimer) {
         let now = self.now;
         let Some(membership) = &mut self.membership else {
             return;
         };
+        if timer.begun != membership.begun {
+            return;
+        }
         // A node whose thread was held, or that was stopped, has not read yet what others answered meanwhile. Its own
         // silence is nobody else's.
         let timeout = membership.config.probe_timeout;
-        if !put_off && now.since(at) > timeout {
-            let at = now + timeout;
-            let put_off = true;
-            self.timers.set(at, Timer::Swim { at, event, put_off });
+        if !timer.put_off && now.since(timer.at) > timeout {
+            let (at, put_off) = (now + timeout, true);
+            let timer = SwimTimer {
+                at,
+                put_off,
+                ..timer
+            };
+            self.timers.set(at, Timer::Swim(Box::new(timer)));
         } else {
-            membership.due.push(*event);
+            membership.due.push(timer.event);
         }
     }
 
@@ -647,25 +668,35 @@ impl Core {
         } = std::mem::take(&mut membership.out);
         for (after, event) in timers {
             let at = self.now + after;
-            let event = Box::new(event);
-            let put_off = false;
-            self.timers.set(at, Timer::Swim { at, event, put_off });
+            let timer = SwimTimer {
+                at,
+                event,
+                put_off: false,
+                begun: membership.begun,
+            };
+            self.timers.set(at, Timer::Swim(Box::new(timer)));
         }
+        let begun = membership.begun;
         for notification in news {
             self.heed(membership, notification);
         }
+        if membership.begun != begun {
+            // What it had to say before does not count any more.
+            return;
+        }
         for (to, packet) in sends {
-            match (packet::message(&packet), membership.active(&to)) {
+            match packet::message(&packet) {
                 // Whoever is suspect hears of it from everybody who asks it, and not by chance (Dadgar, Phillips,
                 // Currey, Lifeguard, 2018, section III.C).
-                (Some(foca::Message::Ping(_)), Some(member))
-                    if member.state() == State::Suspect =>
-                {
-                    let told = packet::tell(membership.foca.identity(), &to, member);
-                    self.send_packet(io, to.address, told);
+                Some(foca::Message::Ping(_)) => {
+                    let member = membership.active(&to);
+                    if let Some(member) = member.filter(|it| it.state() == State::Suspect) {
+                        let told = packet::tell(membership.foca.identity(), &to, member);
+                        self.send_packet(io, to.address, told);
+                    }
                 }
                 // foca 2.0 says so at the end of every suspicion, of those too that were cleared.
-                (Some(foca::Message::TurnUndead), Some(_)) => continue,
+                Some(foca::Message::TurnUndead) if membership.active(&to).is_some() => continue,
                 _ => {}
             }
             self.send_packet(io, to.address, packet);
@@ -719,7 +750,12 @@ impl Core {
                 membership.rejoined = Some(now);
                 // Until somebody answers to the new name.
                 membership.joined = false;
-                self.join_soon(membership);
+                if membership.foca.num_members() == 0 {
+                    membership.begin_anew();
+                    membership.join_due = true;
+                } else {
+                    self.join_soon(membership);
+                }
                 tracing::warn!(
                     node = %self.name,
                     "others held this node to be down; it has come back"
@@ -753,46 +789,68 @@ impl Core {
             .iter_membership_state()
             .map(|member| (member.id().node, member.state()))
             .collect();
-        let state = |known: &members::Known| match states.get(&known.identity.node) {
-            _ if !known.up => {
-                let interval = membership.probe_interval;
-                let fresh = |heard: &HeardDown| {
-                    heard.reported && self.now.since(heard.last) < interval * 60
-                };
-                match known.heard_down.filter(fresh) {
-                    Some(_) => MemberState::Unreachable,
-                    None => MemberState::Down,
-                }
-            }
-            Some(State::Suspect) => MemberState::Suspect,
-            _ => match &known.busy {
-                Some((handler, _)) => MemberState::Busy {
-                    handler: handler.clone(),
-                },
-                None => MemberState::Up,
-            },
-        };
-        let describe = |known: &members::Known| {
-            let info = MemberInfo {
-                node: known.identity.node,
-                incarnation: known.identity.life,
-                name: known.name(),
-                state: state(known),
-                components: known.components().map(Name::from).collect(),
-            };
-            let load = cards.get(&info.node).map_or(0, |card| card.load);
-            (
-                info,
-                self.now.since(known.since),
-                known.identity.address,
-                load,
-            )
+        let describe = |known: &Known| {
+            let node = &known.identity.node;
+            let info = membership.describe(known, states.get(node).copied(), self.now);
+            let load = cards.get(node).map_or(0, |card| card.load);
+            let since = self.now.since(known.since);
+            (info, since, known.identity.address, load)
         };
         membership.members.iter().map(describe).collect()
+    }
+
+    /// Returns one of them.
+    pub(crate) fn member(&self, node: &NodeId) -> Option<MemberInfo> {
+        let membership = self.membership.as_ref()?;
+        let known = membership.members.get(node)?;
+        let mut states = membership.foca.iter_membership_state();
+        let state = states.find(|member| member.id().node == *node);
+        Some(membership.describe(known, state.map(foca::Member::state), self.now))
     }
 }
 
 impl Membership {
+    /// Says how a member is, whom the protocol holds to be in a state.
+    fn describe(&self, known: &Known, state: Option<State>, now: Instant) -> MemberInfo {
+        let fresh =
+            |heard: &HeardDown| heard.reported && now.since(heard.last) < self.probe_interval * 60;
+        let state = match (state, &known.busy) {
+            _ if !known.up && known.heard_down.as_ref().is_some_and(fresh) => {
+                MemberState::Unreachable
+            }
+            _ if !known.up => MemberState::Down,
+            (Some(State::Suspect), _) => MemberState::Suspect,
+            (_, Some((handler, _))) => MemberState::Busy {
+                handler: handler.clone(),
+            },
+            _ => MemberState::Up,
+        };
+        MemberInfo {
+            node: known.identity.node,
+            incarnation: known.identity.life,
+            name: known.name(),
+            state,
+            components: known.components().map(Name::from).collect(),
+        }
+    }
+
+    /// Forgets whom it holds to be down. It held everybody to be, and hears that all the others held it to be: it was cut
+    /// off, and they were not. They would have to come back, each under another name, if they heard what it thought.
+    fn begin_anew(&mut self) {
+        let config = self
+            .config
+            .of_size(1, self.probe_interval, self.packet_bytes);
+        self.foca = Foca::with_custom_broadcast(
+            self.foca.identity().clone(),
+            config,
+            Draws(Stream::new(self.random.bits(), "membership/swim")),
+            Bytes,
+            News(self.cards.clone()),
+        );
+        self.begun += 1;
+        self.due.clear();
+    }
+
     /// Finds a member that is not down, under its present name.
     fn active(&self, identity: &Identity) -> Option<&foca::Member<Identity>> {
         let mut members = self.foca.iter_members();

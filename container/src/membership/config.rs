@@ -76,9 +76,10 @@ impl MembershipConfig {
                 num_members: some(count),
             })
         };
-        // With four for each digit one in three thousand is missed by gossip, and learns of it later.
-        let transmissions = 4 * (size + 1).ilog10().saturating_add(1).clamp(2, 16);
-        let transmissions = u8::try_from(transmissions).expect("invariant: at most 64");
+        // Who hears of a change passes it on so often; each time one of e hears nothing, so that ln n + 8 leave somebody
+        // out in one of 3000 changes, who has to find out alone.
+        let transmissions = 8 + thousandths_of_log(size) * 23 / 10_000;
+        let transmissions = u8::try_from(transmissions).expect("invariant: at most 52");
         let suspect_for = self.suspect_for(size, probe_interval);
         Config {
             probe_period: probe_interval.max(Duration::from_millis(1)),
@@ -86,7 +87,7 @@ impl MembershipConfig {
                 .probe_timeout
                 .clamp(Duration::from_micros(1), probe_interval / 2),
             num_indirect_probes: some(self.indirect_probes),
-            max_transmissions: NonZeroU8::new(transmissions).expect("invariant: at least four"),
+            max_transmissions: NonZeroU8::new(transmissions).expect("invariant: at least eight"),
             suspect_to_down_after: suspect_for.max(Duration::from_millis(1)),
             // Done here, because the protocol would set a timer for each of a stranger's inventions.
             remove_down_after: None,

@@ -13,7 +13,7 @@ use prost::Message as _;
 
 use super::members::{ENTRY_BYTES_MAX, Known};
 use super::packet::{read_member, write_member};
-use super::{Membership, SwimTimer};
+use super::{Event, Membership};
 use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::peers::Peer;
@@ -399,7 +399,7 @@ impl Core {
             membership.cards.borrow_mut().forget(&identity.node);
             let forgotten = membership
                 .foca
-                .handle_timer(SwimTimer::RemoveDown(identity), &mut membership.out);
+                .handle_timer(Event::RemoveDown(identity), &mut membership.out);
             if let Err(error) = forgotten {
                 tracing::debug!(node = %self.name, %error, "membership");
             }

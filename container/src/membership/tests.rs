@@ -306,6 +306,6 @@ fn suspicion_and_gossip_grow_with_the_logarithm_of_the_size() {
     };
     assert_eq!(
         [1, 2, 10, 100, 1000].map(of),
-        [(4, 8), (4, 8), (4, 8), (8, 12), (12, 16)]
+        [(4, 8), (4, 9), (4, 10), (8, 12), (12, 14)]
     );
 }

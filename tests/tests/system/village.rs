@@ -198,8 +198,7 @@ impl Village {
 
     /// Returns what a node sees of another.
     pub(crate) fn view(&self, of: NodeKey, name: &str) -> Option<MemberInfo> {
-        let members = self.look(of, Container::members);
-        members.into_iter().find(|member| member.node == id(name))
+        self.look(of, |container| container.member(&id(name)))
     }
 
     pub(crate) fn state(&self, of: NodeKey, name: &str) -> Option<MemberState> {

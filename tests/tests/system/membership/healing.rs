@@ -95,28 +95,111 @@ fn part(village: &mut Village, one: &[NodeKey], other: &[NodeKey], cut: bool) {
 }
 
 #[test]
-fn parts_of_a_network_find_together() {
-    for seed in test_seeds(20) {
-        let mut random = Stream::new(seed, "partition");
+fn who_was_alone_takes_nobody_out_when_it_comes_back() {
+    for seed in test_seeds(3) {
         let mut village = Village::new(seed);
-        let mut nodes = village.settle(10);
-        random.shuffle(&mut nodes);
-        let at = 1 + usize::try_from(random.below(9)).expect("small");
-        let (one, other) = nodes.split_at(at);
-        part(&mut village, one, other, true);
+        let nodes = village.settle(30);
+        let (rest, away) = (&nodes[..29], nodes[29]);
+        part(&mut village, rest, &[away], true);
         village.wait_until(
-            SECOND * 60,
-            &format!("there are two parts, seed {seed}"),
-            |village| village.is_whole(one) && village.is_whole(other),
+            SECOND * 120,
+            &format!("it is alone, seed {seed}"),
+            |village| village.is_whole(rest) && village.is_whole(&[away]),
         );
-        village.run(random.between(Duration::ZERO, SECOND * 90));
-        part(&mut village, one, other, false);
-        // Twice the interval at which members that are down are tried.
+        part(&mut village, rest, &[away], false);
         village.wait_until(
-            SECOND * 130,
-            &format!("there is one, seed {seed}"),
-            |village| village.is_whole(&nodes),
+            SECOND * 30,
+            &format!("it is back, seed {seed}"),
+            |village| {
+                for one in rest {
+                    let there = village.up(*one).len();
+                    assert!(there >= 28, "seed {seed}: one sees {there} of 28");
+                }
+                village.is_whole(&nodes)
+            },
         );
+    }
+}
+
+/// How the ways between nodes are cut.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    /// Parts that do not reach each other.
+    Parts(usize),
+    /// Two parts, one of which does not reach the other, and is reached by it.
+    OneWay,
+    /// Two parts, and one node that is in both.
+    Bridge,
+    /// Each reaches its neighbours in a circle only.
+    Circle,
+    /// A third of all ways, each by itself.
+    Holes,
+}
+
+impl Shape {
+    const ALL: [Self; 7] = [
+        Self::Parts(2),
+        Self::Parts(3),
+        Self::Parts(10),
+        Self::OneWay,
+        Self::Bridge,
+        Self::Circle,
+        Self::Holes,
+    ];
+
+    /// Tells whether the way between two of ten nodes is cut. The first `at` are the first part of two.
+    fn cuts(self, from: usize, to: usize, at: usize, random: &mut Stream) -> bool {
+        match self {
+            Self::Parts(2) => (from < at) != (to < at),
+            Self::Parts(parts) => from % parts != to % parts,
+            Self::OneWay => from < at && to >= at,
+            Self::Bridge => from != at && to != at && (from < at) != (to < at),
+            Self::Circle => !matches!(from.abs_diff(to), 1 | 9),
+            Self::Holes => random.below(3) == 0,
+        }
+    }
+}
+
+/// One after the other; `SEEDS=1000` tries so many of them in each shape.
+#[test]
+fn parts_of_a_network_find_together() {
+    for seed in test_seeds(4) {
+        for shape in Shape::ALL {
+            let mut random = Stream::new(seed, "partition");
+            let mut village = Village::new(seed);
+            let mut nodes = village.settle(10);
+            random.shuffle(&mut nodes);
+            let at = 1 + usize::try_from(random.below(9)).expect("small");
+            for (a, from) in nodes.iter().enumerate() {
+                for (b, to) in nodes.iter().enumerate() {
+                    if a != b && shape.cuts(a, b, at, &mut random) {
+                        let (from, to) = (*from, *to);
+                        village.world().apply(Fault::Cut { from, to });
+                    }
+                }
+            }
+            let what = |what: &str| format!("{what}: {shape:?} at {at}, seed {seed}");
+            if let Shape::Parts(parts) = shape {
+                let part = |number: usize| -> Vec<NodeKey> {
+                    let all = nodes.iter().enumerate();
+                    let of_it = all.filter(|(place, _)| match parts {
+                        2 => usize::from(*place >= at) == number,
+                        _ => place % parts == number,
+                    });
+                    of_it.map(|(_, node)| *node).collect()
+                };
+                let parts: Vec<_> = (0..parts).map(part).collect();
+                village.wait_until(SECOND * 60, &what("there are parts"), |village| {
+                    parts.iter().all(|part| village.is_whole(part))
+                });
+            }
+            village.run(random.between(Duration::ZERO, SECOND * 90));
+            village.world().heal_everything();
+            // Twice the interval at which members that are down are tried.
+            village.wait_until(SECOND * 130, &what("there is one network"), |village| {
+                village.is_whole(&nodes)
+            });
+        }
     }
 }
 
