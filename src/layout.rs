@@ -24,7 +24,7 @@ use crate::config::{FlowSettings, Settings};
 use crate::exit::Failure;
 use crate::job::JobRun;
 use crate::{
-    ComponentSpec, Container, ContainerConfig, Distance, Horizon, Horizons, Layout, Name, NodeId,
+    ComponentSpec, Container, ContainerConfig, Horizon, Horizons, Layout, Name, NodeId,
     OverflowConfig, StaticDirectory,
 };
 
@@ -91,19 +91,22 @@ impl Run {
 
     fn horizons(&self) -> Horizons {
         let settings = &self.settings;
-        let of_component = |(name, distance): (&String, &Distance)| {
+        let of_component = |(name, horizon): (&String, &Horizon)| {
             let name = format!("{}/{name}", self.app);
-            (name.into(), Horizon::new(*distance))
+            (name.into(), *horizon)
         };
         Horizons {
-            network: Horizon::new(settings.network_horizon),
-            app: Horizon::new(settings.app_horizon),
+            network: settings.network_horizon,
+            app: settings.app_horizon,
             components: settings
                 .component_horizons
                 .iter()
                 .map(of_component)
                 .collect(),
-            ..Horizons::default()
+            flows: self.flows(|flow| {
+                let is_set = flow.horizon != Horizon::default();
+                is_set.then_some(flow.horizon)
+            }),
         }
     }
 

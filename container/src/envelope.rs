@@ -13,7 +13,8 @@ use crate::error::micros;
 use crate::heading::{self, Heading};
 use crate::names::NamesIn;
 use crate::parcel::Parcel;
-use crate::{CallError, Horizon, Name, NodeId, Payload, Trace};
+use crate::routing::Reach;
+use crate::{CallError, Name, NodeId, Payload, Trace};
 
 /// An instance that waits for an answer, and those that wait for it in turn.
 #[derive(Debug)]
@@ -115,8 +116,8 @@ pub(crate) struct Envelope {
     pub(crate) spilled: u8,
     /// How often it was passed on, and no more than can be written here.
     pub(crate) hops: u16,
-    /// As its sender said; nobody else hears of it.
-    pub(crate) horizon: Option<Horizon>,
+    /// How far it may travel, by what was said where it has been.
+    pub(crate) horizon: Option<Reach>,
 }
 
 impl Envelope {
@@ -249,6 +250,7 @@ impl Envelope {
             idempotent: self.idempotent,
             hops: self.hops.into(),
             spilled: self.spilled.into(),
+            horizon: self.horizon.map(Reach::to_wire),
         }
     }
 
@@ -292,6 +294,7 @@ impl Envelope {
         envelope.hops = u16::try_from(record.hops).unwrap_or(u16::MAX);
         // Of those that are known.
         envelope.spilled = u8::try_from(record.spilled & 0xff).unwrap_or(0);
+        envelope.horizon = record.horizon.and_then(Reach::from_wire);
         if envelope.is_request() {
             let remaining = match record.remaining_micros {
                 0 => default_deadline,

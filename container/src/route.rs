@@ -9,7 +9,7 @@ use crate::envelope::Envelope;
 use crate::instance::Instance;
 use crate::parcel::Parcel;
 use crate::resilience::{CandidateId, GuardKey};
-use crate::routing::{Choice, Distance, Sought, Standing, Where};
+use crate::routing::{Choice, Distance, Reach, Sought, Standing, Where};
 use crate::{CallError, ComponentKind, Horizon, Name};
 
 /// Places where one call is tried at most.
@@ -27,7 +27,7 @@ pub(crate) struct Again {
 
 impl Core {
     /// Gives a request to an instance here, or to a node that runs one.
-    pub(crate) fn route(&mut self, envelope: Parcel) -> Result<Destination, CallError> {
+    pub(crate) fn route(&mut self, mut envelope: Parcel) -> Result<Destination, CallError> {
         if let Some(group) = envelope.heading().group().flatten()
             && self.is_only_here(group)
         {
@@ -45,8 +45,9 @@ impl Core {
         }
         let guard = self.guard_key(&envelope);
         let sought = Sought::of(&envelope, guard);
-        let horizon = self.horizon_of(&envelope);
-        let choice = self.choose(&sought, envelope.key(), horizon.distance);
+        let reach = self.reach_of(&envelope);
+        let choice = self.choose(&sought, envelope.key(), reach.horizon.distance);
+        envelope.horizon = (!reach.is_endless()).then_some(reach);
         let (place, standing, several) = match choice {
             Choice::Goes {
                 place,
@@ -54,13 +55,13 @@ impl Core {
                 one_of_several,
             } => (place, standing, one_of_several),
             Choice::TooFar(nearest) => {
-                return self.beyond_horizon(&envelope, horizon, nearest);
+                return self.beyond_horizon(&envelope, reach, nearest);
             }
             Choice::Draining if self.membership.is_none() => {
                 return Err(CallError::Draining(envelope.heading().target.clone()));
             }
             Choice::Draining | Choice::Nobody => {
-                let peer = self.whoever_comes(&envelope.heading().target, horizon)?;
+                let peer = self.whoever_comes(&envelope.heading().target, reach)?;
                 (Where::Peer(peer), Standing::Away, false)
             }
         };
@@ -112,9 +113,9 @@ impl Core {
     }
 
     /// Lets a request wait for whoever will run its target, where nodes find each other; says why not, otherwise.
-    fn whoever_comes(&mut self, target: &Name, horizon: Horizon) -> Result<usize, CallError> {
-        if horizon.distance == Distance::Process {
-            return Err(too_far(target, horizon.distance, None));
+    fn whoever_comes(&mut self, target: &Name, reach: Reach) -> Result<usize, CallError> {
+        if reach.horizon.distance == Distance::Process {
+            return Err(too_far(target, reach, None));
         }
         if self.membership.is_some() {
             return self.seek(target);
@@ -139,10 +140,11 @@ impl Core {
     }
 
     /// Returns how far a request may travel.
-    pub(crate) fn horizon_of(&self, envelope: &Envelope) -> Horizon {
+    pub(crate) fn reach_of(&self, envelope: &Envelope) -> Reach {
         let heading = envelope.heading();
         if self.routing.is_endless {
-            return envelope.horizon.unwrap_or_default();
+            let endless = Reach::own(Horizon::default());
+            return envelope.horizon.unwrap_or(endless);
         }
         let target = heading.target.as_str();
         let app = target.split_once('/').map_or("", |(app, _)| app);
@@ -155,15 +157,15 @@ impl Core {
     fn beyond_horizon(
         &mut self,
         envelope: &Envelope,
-        horizon: Horizon,
+        reach: Reach,
         nearest: Distance,
     ) -> Result<Destination, CallError> {
-        if !horizon.bounce && matches!(envelope.origin, Origin::LocalCast { .. }) {
+        if !reach.horizon.bounce && matches!(envelope.origin, Origin::LocalCast { .. }) {
             self.counters.add(Counter::CastsBeyondHorizon);
             return Ok(Destination::Nowhere);
         }
         let target = &envelope.heading().target;
-        Err(too_far(target, horizon.distance, Some(nearest)))
+        Err(too_far(target, reach, Some(nearest)))
     }
 
     /// Tells the guard of a call where it goes, and keeps what it takes to try it elsewhere.
@@ -219,7 +221,7 @@ impl Core {
             tried: &again.tried,
             ..Sought::of(&again.envelope, guard)
         };
-        let horizon = self.horizon_of(&again.envelope);
+        let horizon = self.reach_of(&again.envelope).horizon;
         let choice = self.choose(&sought, again.envelope.key(), horizon.distance);
         let Choice::Goes {
             place,
@@ -265,7 +267,7 @@ impl Core {
                 tried: &tried,
                 ..Sought::of(&envelope, None)
             };
-            let horizon = self.horizon_of(&envelope);
+            let horizon = self.reach_of(&envelope).horizon;
             let choice = self.choose(&sought, envelope.key(), horizon.distance);
             let (id, is_call) = (envelope.id, envelope.kind == Kind::Call);
             let sent = match choice {
@@ -336,14 +338,14 @@ fn is_worth_a_retry(error: &CallError) -> bool {
     }
 }
 
-fn too_far(target: &Name, horizon: Distance, nearest: Option<Distance>) -> CallError {
+fn too_far(target: &Name, reach: Reach, nearest: Option<Distance>) -> CallError {
     let text = match nearest {
         Some(nearest) => format!(
-            "the nearest `{target}` is at the distance `{nearest}`, and this message may travel to `{horizon}`"
+            "the nearest `{target}` is at the distance `{nearest}`, and this message may travel to {reach}"
         ),
-        None => {
-            format!("`{target}` does not run in this container, which this message may not leave")
-        }
+        None => format!(
+            "`{target}` does not run in this container, and this message may travel to {reach}"
+        ),
     };
     CallError::HorizonExceeded(text)
 }

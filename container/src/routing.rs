@@ -22,6 +22,7 @@ use monofil_transport::{Endpoint, Scheme, Stream};
 pub(crate) use self::choice::Standing;
 use self::choice::{Ask, Candidate, Verdict, narrow, pick};
 pub(crate) use self::gather::{Choice, Sought, Where};
+pub(crate) use self::horizon::Reach;
 pub use self::horizon::{Horizon, Horizons};
 pub(crate) use self::key::token;
 use crate::Name;

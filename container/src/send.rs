@@ -17,6 +17,7 @@ use crate::counters::Counter;
 use crate::envelope::{Chain, Envelope, Waiting, chain_depth, chain_links};
 use crate::heading::Heading;
 use crate::parcel::Parcel;
+use crate::routing::Reach;
 use crate::serve::expired_in_queue;
 use crate::{CallError, Executed, Name, Payload, Request, Undelivered};
 
@@ -241,7 +242,7 @@ impl Core {
         envelope.trace = sender.trace.child(self.spans ^ id);
         envelope.key = request.key.take();
         envelope.idempotent = request.idempotent;
-        envelope.horizon = request.horizon;
+        envelope.horizon = request.horizon.map(Reach::own);
         self.record_sent(sender, &envelope, request.place);
         Ok(envelope)
     }

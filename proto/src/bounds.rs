@@ -313,7 +313,7 @@ mod schema {
     };
     static HORIZON: Schema = Schema {
         name: "Horizon",
-        last: 3,
+        last: 4,
         fields: &[(2, Texts(name, networks))],
     };
     pub(super) static OUTCOME: Schema = Schema {

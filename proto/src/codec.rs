@@ -115,6 +115,19 @@ pub struct RecordRef<'a> {
     pub hops: u32,
     /// At which distances it was spilled, a bit each.
     pub spilled: u32,
+    /// How far it may travel; `None`: not said.
+    pub horizon: Option<HorizonRef>,
+}
+
+/// How far a message may travel, without the networks it may be in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HorizonRef {
+    /// A [`crate::wire::Distance`].
+    pub distance: i32,
+    /// It comes back instead of being dropped.
+    pub bounce: bool,
+    /// A [`crate::wire::HorizonOf`].
+    pub set_by: i32,
 }
 
 /// The instances that wait for a call, first the one where it began: encoded entries, each with its tag.

@@ -13,8 +13,8 @@ pub use bounds::{
     Bounds, DecodeError, Reason, decode_control, decode_datagram, decode_frame, encode,
 };
 pub use codec::{
-    FrameRef, FrameWriter, Head, NameRef, RecordRef, TraceRef, WaitingRef, Waitings, put_waiting,
-    read_frame, write_frame,
+    FrameRef, FrameWriter, Head, HorizonRef, NameRef, RecordRef, TraceRef, WaitingRef, Waitings,
+    put_waiting, read_frame, write_frame,
 };
 
 /// The application plane.

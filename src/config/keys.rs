@@ -8,7 +8,7 @@ use monofil_transport::Endpoint;
 use super::settings::{FlowSettings, LogFormat, Settings};
 use super::value::{parse_count, parse_place, parse_size, parse_time, show_size, show_time};
 use crate::logging::parse_level;
-use crate::{Distance, InstanceLimits, Layout, Overflow};
+use crate::{Distance, Horizon, InstanceLimits, Layout, Overflow};
 
 /// Where a value is kept, and how it is written.
 pub(crate) enum Slot<'a> {
@@ -31,7 +31,7 @@ pub(crate) enum Slot<'a> {
     Format(&'a mut LogFormat),
     Endpoints(&'a mut Vec<Endpoint>),
     Places(&'a mut Vec<String>),
-    Distance(&'a mut Distance),
+    Horizon(&'a mut Horizon),
 }
 
 impl Slot<'_> {
@@ -71,19 +71,7 @@ impl Slot<'_> {
                     _ => return Err(format!("`{text}` is no log format: auto, human or json")),
                 };
             }
-            Self::Distance(slot) => {
-                *slot = match text {
-                    "process" => Distance::Process,
-                    "host" => Distance::Host,
-                    "network" => Distance::Network,
-                    "remote" => Distance::Remote,
-                    _ => {
-                        return Err(format!(
-                            "`{text}` is no distance: process, host, network or remote"
-                        ));
-                    }
-                };
-            }
+            Self::Horizon(slot) => *slot = parse_horizon(text)?,
             Self::Endpoints(slot) => {
                 let endpoints = text.split(',').map(|endpoint| {
                     let endpoint: Result<Endpoint, _> = endpoint.trim().parse();
@@ -125,8 +113,32 @@ impl Slot<'_> {
                 texts.join(",")
             }
             Self::Places(slot) => slot.join(","),
-            Self::Distance(slot) => slot.to_string(),
+            Self::Horizon(slot) => slot.to_string(),
         }
+    }
+}
+
+/// Reads a distance, and after a comma whether casts that would go farther are dropped.
+fn parse_horizon(text: &str) -> Result<Horizon, String> {
+    let (distance, rest) = match text.split_once(',') {
+        Some((distance, rest)) => (distance.trim(), Some(rest.trim())),
+        None => (text, None),
+    };
+    let horizon = Horizon::new(match distance {
+        "process" => Distance::Process,
+        "host" => Distance::Host,
+        "network" => Distance::Network,
+        "remote" => Distance::Remote,
+        _ => {
+            return Err(format!(
+                "`{distance}` is no distance: process, host, network or remote"
+            ));
+        }
+    });
+    match rest {
+        None => Ok(horizon),
+        Some("drop") => Ok(horizon.dropping()),
+        Some(rest) => Err(format!("`{rest}` is not `drop`, as in `host, drop`")),
     }
 }
 
@@ -187,8 +199,8 @@ keys! {
     "overflow.network" MaybeOverflow(network_overflow) "what becomes of messages that there is no room for: bounce, queue, spill or drop; unset: bounce";
     "overflow.app" MaybeOverflow(app_overflow) "the same for this app, over the network's";
     "node.host" Maybe(machine) "the machine, in a word: equal at nodes that share one; unset: its name";
-    "horizon.network" Distance(network_horizon) "how far messages travel: process, host, network or remote";
-    "horizon.app" Distance(app_horizon) "those for components of this app";
+    "horizon.network" Horizon(network_horizon) "how far messages travel: process, host, network or remote; `host, drop`: casts that would go farther are dropped";
+    "horizon.app" Horizon(app_horizon) "those for components of this app";
     "breaker.window" Time(resilience.breaker.window) "how far back calls count";
     "breaker.calls_min" Small(resilience.breaker.calls_min) "calls in it before a share opens the breaker";
     "breaker.failure_percent" Small(resilience.breaker.failure_percent) "of them that fail; above 100: never";
@@ -367,6 +379,11 @@ const FLOW_KEYS: &[KeyOf<FlowSettings>] = &[
         about: "what becomes of messages of this flow that there is no room for, over what others say",
         slot: |flow| Slot::MaybeOverflow(&mut flow.overflow),
     },
+    KeyOf {
+        name: "horizon",
+        about: "how far messages of this flow travel: process, host, network or remote",
+        slot: |flow| Slot::Horizon(&mut flow.horizon),
+    },
 ];
 
 /// A setting that every component has which is no limit of it.
@@ -391,7 +408,7 @@ fn slot<'a>(settings: &'a mut Settings, name: &str) -> Option<Slot<'a>> {
             if field == HORIZON.0 && settings.components.contains_key(component) {
                 let horizons = &mut settings.component_horizons;
                 let horizon = horizons.entry(component.to_owned()).or_default();
-                return Some(Slot::Distance(horizon));
+                return Some(Slot::Horizon(horizon));
             }
             let limits = settings.components.get_mut(component)?;
             let key = COMPONENT_KEYS.iter().find(|key| key.name == field)?;

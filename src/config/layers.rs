@@ -415,13 +415,16 @@ mod tests {
     #[test]
     fn flows_are_called_as_they_like_and_what_can_be_set_of_them_is_known() {
         let layers = of_file(
-            "[flows.checkout]\nrate_messages = 100\noverflow = \"queue\"\n\n[flows.\"a.b\"]\nqueue_bytes = \"2KiB\"\n",
+            "[flows.checkout]\nrate_messages = 100\noverflow = \"queue\"\nhorizon = \"host, drop\"\n\n[flows.\"a.b\"]\nqueue_bytes = \"2KiB\"\n",
         );
         let settings = layers.and_then(|it| it.finish().map_err(|error| error.to_string()));
         let settings = settings.unwrap_or_else(|error| panic!("{error}"));
         let checkout = settings.flows["checkout"];
         assert_eq!(checkout.limits.rate_messages, Some(100));
         assert_eq!(checkout.overflow, Some(crate::Overflow::Queue));
+        let near = crate::Horizon::new(crate::Distance::Host).dropping();
+        assert_eq!(checkout.horizon, near);
+        assert_eq!(show(&settings, "flows.checkout.horizon"), "host, drop");
         assert_eq!(settings.flows["a.b"].limits.queue_bytes, Some(2048));
         assert_eq!(settings.flows.len(), 2);
         let shown = known_keys(&settings);
@@ -431,8 +434,23 @@ mod tests {
         let wrong = of_file("[flows.checkout]\ndepth = 1\n")
             .err()
             .unwrap_or_default();
-        let all = "`flows.checkout` has queue_messages, queue_bytes, in_flight, rate_messages, rate_bytes and overflow";
+        let all = "`flows.checkout` has queue_messages, queue_bytes, in_flight, rate_messages, rate_bytes, overflow and horizon";
         assert!(wrong.contains(all), "{wrong}");
+    }
+
+    #[test]
+    fn horizons_are_distances_and_say_what_becomes_of_casts() {
+        for (text, said) in [
+            (
+                "away",
+                "`away` is no distance: process, host, network or remote",
+            ),
+            ("host, bounce", "`bounce` is not `drop`, as in `host, drop`"),
+        ] {
+            let wrong = of_file(&format!("[horizon]\napp = \"{text}\"\n"));
+            let wrong = wrong.err().unwrap_or_default();
+            assert!(wrong.contains(said), "{wrong}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use monofil_transport::Endpoint;
 
 use crate::app::Definition;
 use crate::{
-    ContainerConfig, Distance, GroupLimits, InstanceLimits, Layout, LinkConfig, MembershipConfig,
+    ContainerConfig, GroupLimits, Horizon, InstanceLimits, Layout, LinkConfig, MembershipConfig,
     NodeLimits, Overflow, ResilienceConfig,
 };
 
@@ -49,10 +49,10 @@ pub(crate) struct Settings {
     /// Of flows for which something is set.
     pub(crate) flows: BTreeMap<String, FlowSettings>,
     pub(crate) resilience: ResilienceConfig,
-    pub(crate) network_horizon: Distance,
-    pub(crate) app_horizon: Distance,
+    pub(crate) network_horizon: Horizon,
+    pub(crate) app_horizon: Horizon,
     /// Of components for which one is set.
-    pub(crate) component_horizons: BTreeMap<String, Distance>,
+    pub(crate) component_horizons: BTreeMap<String, Horizon>,
     pub(crate) link: LinkConfig,
     pub(crate) zmq: monofil_zmq::Options,
     pub(crate) up: Supervision,
@@ -65,6 +65,7 @@ pub(crate) struct Settings {
 pub(crate) struct FlowSettings {
     pub(crate) limits: GroupLimits,
     pub(crate) overflow: Option<Overflow>,
+    pub(crate) horizon: Horizon,
 }
 
 /// How `up` restarts processes.
@@ -107,8 +108,8 @@ impl Settings {
             app_overflow: container.overflow.app,
             flows: BTreeMap::new(),
             resilience: container.resilience,
-            network_horizon: Distance::Remote,
-            app_horizon: Distance::Remote,
+            network_horizon: Horizon::default(),
+            app_horizon: Horizon::default(),
             component_horizons: BTreeMap::new(),
             link: container.link,
             zmq: monofil_zmq::Options::default(),

@@ -23,7 +23,7 @@ use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::parcel::Parcel;
-use crate::{CallError, ComponentKind, Distance, Limit, Name};
+use crate::{CallError, ComponentKind, Distance, Horizon, Limit, Name};
 
 /// Returns the bit of [`Envelope::spilled`] that says that it was spilled at a distance.
 const fn bit(distance: Distance) -> u8 {
@@ -129,8 +129,8 @@ impl Core {
             return Err(envelope);
         }
         match self.spill_target(index, &envelope, Some(part)) {
-            Some(target) => Ok(self.pass_on(index, target, envelope)),
-            None => Err(envelope),
+            Ok(target) => Ok(self.pass_on(index, target, envelope)),
+            Err(_) => Err(envelope),
         }
     }
 
@@ -158,14 +158,15 @@ impl Core {
                 }
             }
             Overflow::Spill => match self.spill_target(index, &envelope, None) {
-                Some(target) => return self.pass_on(index, target, envelope),
-                None => error,
+                Ok(target) => return self.pass_on(index, target, envelope),
+                Err(Stays::BeyondHorizon) if envelope.kind != Kind::Call => {
+                    self.drop_cast(&envelope, Counter::CastsBeyondHorizon);
+                    return Ok(());
+                }
+                Err(_) => error,
             },
             Overflow::Drop if envelope.kind != Kind::Call => {
-                self.counters.add(Counter::Dropped);
-                if let Origin::Remote { link, sequence, .. } = envelope.origin {
-                    self.settle_cast(link, sequence);
-                }
+                self.drop_cast(&envelope, Counter::Dropped);
                 return Ok(());
             }
             Overflow::Drop | Overflow::Bounce => error,
@@ -174,17 +175,25 @@ impl Core {
         Err(error)
     }
 
-    /// Finds a node that may take a message; `None` if it stays or nobody is known to. `own`: how full the instance is,
-    /// if it could keep it.
+    /// A cast is gone, and nobody hears of it.
+    fn drop_cast(&mut self, envelope: &Envelope, counter: Counter) {
+        self.counters.add(counter);
+        if let Origin::Remote { link, sequence, .. } = envelope.origin {
+            self.settle_cast(link, sequence);
+        }
+    }
+
+    /// Finds a node that may take a message, within all horizons that were set where it has been and here. `own`: how
+    /// full the instance is, if it could keep it.
     fn spill_target(
         &mut self,
         index: usize,
         envelope: &Envelope,
         own: Option<u64>,
-    ) -> Option<Target> {
+    ) -> Result<Target, Stays> {
         let streams = envelope.kind == Kind::Call && envelope.credit > 0;
         if streams || self.calls.len() >= self.calls_max() {
-            return None;
+            return Err(Stays::Here);
         }
         let from = match envelope.origin {
             Origin::Remote { link, .. } => Some(link.peer),
@@ -198,7 +207,7 @@ impl Core {
             ComponentKind::Single => false,
         };
         if !elsewhere_too {
-            return None;
+            return Err(Stays::Here);
         }
         let own_limit = self.instances[index].guard.get(Limit::QueueMessages);
         let mut targets = self.spill_targets(envelope, own_limit);
@@ -208,8 +217,16 @@ impl Core {
             let tells = peer.is_some_and(|peer| !peer.link.is_unnumbered());
             Some(it.peer) != from && tells && envelope.spilled & bit(it.distance) == 0
         });
-        let spill = self.instances[index].spill.as_ref()?;
-        spill.choose(self.now, own, targets, &mut self.random)
+        let Horizon { distance, bounce } = self.reach_of(envelope).horizon;
+        let all = targets.len();
+        targets.retain(|it| it.distance <= distance);
+        let stays = match targets.len() < all && !bounce {
+            true => Stays::BeyondHorizon,
+            false => Stays::Here,
+        };
+        let spill = self.instances[index].spill.as_ref();
+        let chosen = spill.and_then(|it| it.choose(self.now, own, targets, &mut self.random));
+        chosen.ok_or(stays)
     }
 
     /// Passes a message on. What comes of it there comes of it here.
@@ -220,6 +237,8 @@ impl Core {
         mut envelope: Parcel,
     ) -> Result<(), CallError> {
         let peer = target.peer;
+        let reach = self.reach_of(&envelope);
+        envelope.horizon = (!reach.is_endless()).then_some(reach);
         envelope.hops = envelope.hops.saturating_add(1);
         envelope.spilled |= bit(target.distance);
         self.counters.add(Counter::Spilled);
@@ -299,6 +318,15 @@ impl Core {
         }
         self.conclude(&origin, Err(CallError::Cancelled));
     }
+}
+
+/// Why a message is not passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    /// It may not be, or nobody is known to have room.
+    Here,
+    /// Those who may have room are farther away than it may go, and then it is to be dropped.
+    BeyondHorizon,
 }
 
 /// Where a call that was passed on came from, which instance had no room, and who has it now.

@@ -2,11 +2,13 @@
 
 use monofil_proto::control::{Explain, Explanation, PlaceExplanation};
 
-use super::{Ask, Candidate, ComponentKind, Distance, Sought, Standing, Verdict, Where, narrow};
+use super::{
+    Ask, Candidate, ComponentKind, Distance, Reach, Sought, Standing, Verdict, Where, narrow,
+};
 use crate::core::Core;
 use crate::membership::{Known, kind_on_wire};
 use crate::resilience::GuardKey;
-use crate::{Horizon, Name, NodeId};
+use crate::{Name, NodeId};
 
 /// Places that are told of.
 const PLACES_MAX: usize = 1024;
@@ -26,7 +28,7 @@ impl Core {
         };
         let own = name.as_str().split('/').next() == Some(self.app.as_str());
         let flow = asked.flow.as_str().into();
-        let horizon = self.routing.horizons.of(None, &name, &flow, own);
+        let reach = self.routing.horizons.of(None, &name, &flow, own);
         let mut candidates = Vec::new();
         let kind = self.gather(&sought, &mut candidates);
         let mut places: Vec<_> = candidates
@@ -37,7 +39,7 @@ impl Core {
         let ask = Ask {
             kind,
             key: &asked.key,
-            horizon: horizon.distance,
+            horizon: reach.horizon.distance,
         };
         narrow(&ask, &mut candidates);
         for (candidate, place) in candidates.iter().zip(&mut places) {
@@ -45,7 +47,7 @@ impl Core {
             word(candidate).clone_into(&mut place.verdict);
             place.reason = self.reason(candidate, &candidates, &ask, guard);
         }
-        let outcome = self.outcome(&name, &ask, horizon, &candidates, &places, guard);
+        let outcome = self.outcome(&name, &ask, reach, &candidates, &places, guard);
         let mut sorted: Vec<_> = candidates.iter().zip(places).collect();
         sorted.sort_by(|a, b| {
             let order = |(candidate, place): &(&Candidate<Where>, PlaceExplanation)| {
@@ -258,7 +260,7 @@ impl Core {
         &mut self,
         name: &Name,
         ask: &Ask<'_>,
-        horizon: Horizon,
+        reach: Reach,
         candidates: &[Candidate<Where>],
         places: &[PlaceExplanation],
         guard: Option<GuardKey>,
@@ -277,10 +279,9 @@ impl Core {
             .collect();
         let too_far = |it: &Candidate<Where>| it.verdict == Verdict::BeyondHorizon;
         match chosen.len() {
-            0 if candidates.iter().any(too_far) => format!(
-                "it ends with HORIZON_EXCEEDED: nobody runs `{name}` within `{}`",
-                horizon.distance
-            ),
+            0 if candidates.iter().any(too_far) => {
+                format!("it ends with HORIZON_EXCEEDED: nobody runs `{name}` within {reach}")
+            }
             0 if self.membership.is_some() => format!(
                 "it waits, until its deadline, for somebody who runs `{name}`: nobody is known to"
             ),

@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::{Head, NameRef, RecordRef, TraceRef, WaitingRef, Waitings};
+use super::{Head, HorizonRef, NameRef, RecordRef, TraceRef, WaitingRef, Waitings};
 use crate::bounds::{MALFORMED, check_hello, check_outcome, check_sender, refuse, take, varint};
 use crate::{Bounds, DecodeError, Reason, wire};
 
@@ -169,7 +169,7 @@ fn read_record<'a>(
                 room(networks, bounds.networks, RECORD)?;
                 networks += 1;
             }
-            25 => check_horizon(value.any()?, bounds)?,
+            25 => record.horizon = Some(read_horizon(value.any()?, bounds)?),
             26 => record.spilled = value.number32()?,
             _ => record.idempotent = value.number()? != 0,
         }
@@ -243,21 +243,23 @@ fn read_waiting<'a>(bytes: &'a [u8], bounds: &Bounds) -> Result<WaitingRef<'a>, 
     })
 }
 
-fn check_horizon(bytes: &[u8], bounds: &Bounds) -> Result<(), DecodeError> {
+fn read_horizon(bytes: &[u8], bounds: &Bounds) -> Result<HorizonRef, DecodeError> {
+    let mut horizon = HorizonRef::default();
     let mut networks = 0;
-    let mut fields = Fields::new(bytes, 3, bounds);
+    let mut fields = Fields::new(bytes, 4, bounds);
     while let Some((field, value)) = fields.next()? {
         match field {
-            1 => drop(value.enumeration()?),
+            1 => horizon.distance = value.enumeration()?,
             2 => {
                 value.text(bounds.name_bytes, "Horizon")?;
                 room(networks, bounds.networks, "Horizon")?;
                 networks += 1;
             }
-            _ => drop(value.number()?),
+            3 => horizon.bounce = value.number()? != 0,
+            _ => horizon.set_by = value.enumeration()?,
         }
     }
-    Ok(())
+    Ok(horizon)
 }
 
 /// What was read before was held to somebody's bounds, and what was written here needs none.

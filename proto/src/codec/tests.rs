@@ -75,6 +75,12 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn horizon()(distance in -1_i32..6, bounce: bool, set_by in 0_i32..7) -> Horizon {
+        Horizon { distance, networks: Vec::new(), bounce, set_by }
+    }
+}
+
+prop_compose! {
     fn names()(texts in vec(text(), 6), numbers in vec(prop_oneof![3 => Just(0), 1 => number32()], 6))
         -> (Vec<String>, Vec<u32>)
     {
@@ -101,6 +107,7 @@ prop_compose! {
         (credit, item) in (number32(), number()),
         key in some_bytes(),
         (idempotent, hops, spilled) in (any::<bool>(), number32(), number32()),
+        horizon in proptest::option::weighted(0.3, horizon()),
     ) -> Record {
         let text = |at: usize| texts[at].clone();
         Record {
@@ -114,6 +121,7 @@ prop_compose! {
             remaining_micros, payload, trace, waiting,
             outcome: outcome.map(Box::new),
             credit, item, key, idempotent, hops, spilled,
+            horizon: horizon.map(Box::new),
             ..Record::default()
         }
     }
@@ -211,6 +219,11 @@ fn expected<'a>(frame: &'a Frame, runs: &'a [Vec<u8>]) -> FrameRef<'a> {
         idempotent: record.idempotent,
         hops: record.hops,
         spilled: record.spilled,
+        horizon: record.horizon.as_ref().map(|it| HorizonRef {
+            distance: it.distance,
+            bounce: it.bounce,
+            set_by: it.set_by,
+        }),
     };
     FrameRef {
         head: Head {
@@ -317,10 +330,9 @@ proptest! {
         for record in &mut frame.records {
             // What is not looked at yet.
             record.visited_networks = networks.clone();
-            record.horizon = (rest > 9).then(|| Box::new(Horizon {
-                networks: networks.clone(),
-                ..Horizon::default()
-            }));
+            if let Some(horizon) = record.horizon.as_mut().filter(|_| rest > 9) {
+                horizon.networks = networks.clone();
+            }
         }
         assert_agree(encode(&frame));
     }

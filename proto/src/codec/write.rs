@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{Head, NameRef, RecordRef, TraceRef, WaitingRef, Waitings};
+use super::{Head, HorizonRef, NameRef, RecordRef, TraceRef, WaitingRef, Waitings};
 use crate::wire;
 
 /// A varint, a fixed number of 64 bits, something with a length.
@@ -181,8 +181,21 @@ fn put_fields(out: &mut Vec<u8>, record: &RecordRef<'_>) {
     put_number(out, 21, record.item);
     put_bytes(out, 22, record.key);
     put_number(out, 23, record.hops.into());
+    if let Some(horizon) = &record.horizon {
+        put_tag(out, 25, BYTES);
+        put_varint(out, horizon_len(horizon) as u64);
+        put_number(out, 1, signed(horizon.distance));
+        put_number(out, 3, horizon.bounce.into());
+        put_number(out, 4, signed(horizon.set_by));
+    }
     put_number(out, 26, record.spilled.into());
     put_number(out, 27, record.idempotent.into());
+}
+
+const fn horizon_len(horizon: &HorizonRef) -> usize {
+    number_len(1, signed(horizon.distance))
+        + number_len(3, horizon.bounce as u64)
+        + number_len(4, signed(horizon.set_by))
 }
 
 fn trace_len(trace: &TraceRef) -> usize {

@@ -1,11 +1,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use monofil_container::{
     CallError, Caller, ComponentKind, ContainerConfig, Context, Counter, Distance, Horizon,
-    Message, Reply, Request,
+    InstanceLimits, Message, Overflow, Reply, Request,
 };
-use monofil_tests::{Hooks, hooked, text};
+use monofil_proto::control::{Explain, request::Verb};
+use monofil_tests::{ComponentDef, Hooks, component, hooked, text};
 
 use super::{echo, say};
 use crate::village::{SECOND, Village, seeds};
@@ -49,6 +51,12 @@ fn sends(
     (called, cast, dropped)
 }
 
+/// Tells whether a message was stopped, and whose horizon that was.
+fn is_stopped_by(result: &Result<(), CallError>, whose: &str) -> bool {
+    let says = format!("may travel to `host`: of all horizons, {whose} is the nearest");
+    matches!(result, Err(CallError::HorizonExceeded(text)) if text.ends_with(&says))
+}
+
 fn is_too_far(result: &Result<(), CallError>) -> bool {
     matches!(result, Err(CallError::HorizonExceeded(_)))
 }
@@ -59,17 +67,17 @@ fn a_message_goes_no_farther_than_each_of_its_horizons() {
     type Configure = fn(&mut ContainerConfig);
     let set: [(&str, Configure); 5] = [
         ("none", |_| {}),
-        ("network", |config| {
+        ("that of the network", |config| {
             config.horizons.network = Horizon::new(Distance::Host);
         }),
-        ("app", |config| {
+        ("that of the app", |config| {
             config.horizons.app = Horizon::new(Distance::Host);
         }),
-        ("component", |config| {
+        ("that of the component", |config| {
             let near = Horizon::new(Distance::Host);
             config.horizons.components.insert("test/echo".into(), near);
         }),
-        ("flow", |config| {
+        ("that of its flow", |config| {
             let near = Horizon::new(Distance::Host);
             config.horizons.flows.insert("checkout".into(), near);
         }),
@@ -79,14 +87,16 @@ fn a_message_goes_no_farther_than_each_of_its_horizons() {
         for (host, is_far) in [("another", true), ("this machine", false)] {
             let (called, cast, dropped) = sends(host, configure, of_flow);
             let expected = is_far && what != "none";
-            assert_eq!(is_too_far(&called), expected, "{what} {host}: {called:?}");
-            assert_eq!(is_too_far(&cast), expected, "{what} {host}: {cast:?}");
+            for sent in [called, cast] {
+                assert_eq!(sent.is_err(), expected, "{what} {host}: {sent:?}");
+                assert_eq!(is_stopped_by(&sent, what), expected, "{sent:?}");
+            }
             assert_eq!(dropped, 0, "{what} {host}");
         }
     }
     // Its own.
     let (called, ..) = sends("another", |_| {}, move || say().within(near()));
-    assert!(is_too_far(&called), "{called:?}");
+    assert!(is_stopped_by(&called, "its own"), "{called:?}");
     let (called, ..) = sends("this machine", |_| {}, move || say().within(near()));
     assert_eq!(called, Ok(()));
     // Nobody here runs it.
@@ -127,4 +137,140 @@ fn what_runs_here_is_within_every_horizon() {
     });
     village.run(SECOND);
     assert_eq!(*seen.borrow(), [("here", true), ("elsewhere", true)]);
+}
+
+/// Has room for one message besides the one that it handles for a second; what is more is spilled.
+fn narrow(handled: &Rc<RefCell<Vec<&'static str>>>, node: &'static str) -> ComponentDef {
+    let handled = handled.clone();
+    let narrow = component("narrow", move || {
+        let handled = handled.clone();
+        move |cx: &mut Context, _: Message| {
+            handled.borrow_mut().push(node);
+            cx.sleep(SECOND)?;
+            Ok(Reply::Empty)
+        }
+    });
+    let narrow = narrow.limits(InstanceLimits {
+        queue_messages: 1,
+        overflow: Some(Overflow::Spill),
+        ..InstanceLimits::default()
+    });
+    narrow.kind(ComponentKind::Stateless)
+}
+
+/// What became of four messages that were sent, one shortly after the other, to a node with room for two, on the sender's machine; another
+/// node with as much room is on another machine.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Spilled {
+    near: usize,
+    far: usize,
+    /// Calls that were refused for want of room, and casts that came back because of that.
+    refused: usize,
+    /// Casts that were dropped where there was no room.
+    dropped: u64,
+}
+
+fn spills(
+    as_calls: bool,
+    request: impl Fn() -> Request + 'static,
+    here: impl Fn(&mut ContainerConfig) + 'static,
+    near: impl Fn(&mut ContainerConfig) + 'static,
+) -> Spilled {
+    let mut village = Village::new(1);
+    let membership = seeds(&["near"]);
+    let handled: Rc<RefCell<Vec<&'static str>>> = Rc::default();
+    let near = village.join_as("near", &membership, vec![narrow(&handled, "near")], {
+        move |config| {
+            config.host = "this machine".into();
+            near(config);
+        }
+    });
+    village.join("far", &membership, vec![narrow(&handled, "far")]);
+    village.run(SECOND * 2);
+    // A first look has everybody connected to.
+    village.ask(
+        near,
+        Verb::Explain(Explain {
+            component: "test/narrow".to_owned(),
+            ..Explain::default()
+        }),
+    );
+    let refused: Rc<RefCell<usize>> = Rc::default();
+    let (note, request) = (refused.clone(), Rc::new(request));
+    let is_refused = |error: &CallError| matches!(error, CallError::Rejected(_));
+    let main = hooked("main", move || {
+        let (note, back, request) = (note.clone(), note.clone(), request.clone());
+        Hooks::new(|_: &mut Context, _: Message| Ok(Reply::Empty))
+            .start(move |cx, _| {
+                cx.sleep(SECOND * 3)?;
+                let mut calls = Vec::new();
+                for _ in 0..4 {
+                    match as_calls {
+                        true => calls.push(cx.start_call(request())),
+                        false => drop(cx.cast(request())?),
+                    }
+                    cx.sleep(Duration::from_millis(50))?;
+                }
+                for call in calls {
+                    let end = cx.wait(call);
+                    *note.borrow_mut() += usize::from(end.is_err_and(|error| is_refused(&error)));
+                }
+                Ok(())
+            })
+            .undelivered(move |_, it| *back.borrow_mut() += usize::from(is_refused(&it.error)))
+    });
+    village.join_as("here", &membership, vec![main], move |config| {
+        config.host = "this machine".into();
+        here(config);
+    });
+    village.run(SECOND * 10);
+    let count = |name: &str| handled.borrow().iter().filter(|it| **it == name).count();
+    let refused = *refused.borrow();
+    Spilled {
+        near: count("near"),
+        far: count("far"),
+        refused,
+        dropped: village.counter(near, Counter::CastsBeyondHorizon),
+    }
+}
+
+#[test]
+fn what_is_spilled_goes_no_farther_than_said_where_it_has_been() {
+    let near = Horizon::new(Distance::Host);
+    let plain = || text("narrow", "Do", "").with_flow("checkout");
+    let spilled = Spilled {
+        near: 2,
+        far: 2,
+        ..Spilled::default()
+    };
+    let stays = Spilled {
+        near: 2,
+        refused: 2,
+        ..Spilled::default()
+    };
+    for as_calls in [true, false] {
+        assert_eq!(spills(as_calls, plain, |_| {}, |_| {}), spilled);
+        // Its own.
+        let own = spills(as_calls, move || plain().within(near), |_| {}, |_| {});
+        assert_eq!(own, stays, "calls: {as_calls}");
+        // One that only the sender's node knows.
+        let of_flow = move |config: &mut ContainerConfig| {
+            config.horizons.flows.insert("checkout".into(), near);
+        };
+        let at_sender = spills(as_calls, plain, of_flow, |_| {});
+        assert_eq!(at_sender, stays, "calls: {as_calls}");
+        // One that only the node knows that has no room.
+        let of_network = move |config: &mut ContainerConfig| config.horizons.network = near;
+        let on_the_way = spills(as_calls, plain, |_| {}, of_network);
+        assert_eq!(on_the_way, stays, "calls: {as_calls}");
+    }
+    // Without bounce casts are gone, and calls are told all the same.
+    let drops = move || plain().within(near.dropping());
+    let dropped = Spilled {
+        near: 2,
+        dropped: 2,
+        ..Spilled::default()
+    };
+    assert_eq!(spills(false, drops, |_| {}, |_| {}), dropped);
+    assert_eq!(spills(true, drops, |_| {}, |_| {}), stays);
 }
