@@ -224,15 +224,27 @@ impl Core {
             }
             self.handlers_left = self.handlers_left.saturating_sub(1);
             self.take_ready(ready);
-            let begun = match ready {
-                Ready::Stream(id) => self.produce_activity(id),
-                Ready::Instance(index) => match self.instances[index].state {
-                    State::New => Some(self.start_activity(index)),
-                    _ => self.work_activity(index),
-                },
-            };
-            if begun.is_some() {
-                return begun;
+            // What was just filled in is returned from where it is, not through one place for all.
+            match ready {
+                Ready::Stream(id) => {
+                    if let Some(begun) = self.produce_activity(id) {
+                        return Some(begun);
+                    }
+                }
+                Ready::Instance(index) if self.instances[index].state == State::New => {
+                    return Some(self.start_activity(index));
+                }
+                Ready::Instance(index) => {
+                    let Some(record) = self.next_work(index) else {
+                        continue;
+                    };
+                    if record.is_request() {
+                        return Some(self.handle_activity(index, Message(record)));
+                    }
+                    if let Some(undelivered) = Undelivered::from_record(record) {
+                        return Some(self.undelivered_activity(index, Box::new(undelivered)));
+                    }
+                }
             }
         }
     }
@@ -266,15 +278,10 @@ impl Core {
         self.plain_activity(index, name!("stop"), Purpose::Stop, Other::Stop(component))
     }
 
-    fn work_activity(&mut self, index: usize) -> Option<Activity> {
-        let record = self.next_work(index)?;
-        if record.is_request() {
-            return Some(self.handle_activity(index, Message(record)));
-        }
-        let undelivered = Box::new(Undelivered::from_record(record)?);
+    fn undelivered_activity(&mut self, index: usize, undelivered: Box<Undelivered>) -> Activity {
         let component = self.take_component(index);
         let method = Other::Undelivered(component, undelivered);
-        Some(self.plain_activity(index, name!("undelivered"), Purpose::Other, method))
+        self.plain_activity(index, name!("undelivered"), Purpose::Other, method)
     }
 
     fn take_component(&mut self, index: usize) -> Box<dyn Component> {

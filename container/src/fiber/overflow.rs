@@ -17,25 +17,25 @@ use std::cell::Cell;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What runs on this thread. Plain data: a signal may come between any two instructions.
-#[derive(Clone, Copy)]
+/// What runs on this thread. Plain data, and each word by itself: a signal may come between any two instructions,
+/// and the name is another with each message.
 struct OnStack {
-    name: *const u8,
-    name_len: usize,
-    size: usize,
+    name: Cell<*const u8>,
+    name_len: Cell<usize>,
+    size: Cell<usize>,
     /// Where its guard page begins.
-    guard: usize,
+    guard: Cell<usize>,
 }
 
-const NOTHING: OnStack = OnStack {
-    name: std::ptr::null(),
-    name_len: 0,
-    size: 0,
-    guard: 0,
-};
-
 thread_local! {
-    static RUNNING: Cell<OnStack> = const { Cell::new(NOTHING) };
+    static RUNNING: OnStack = const {
+        OnStack {
+            name: Cell::new(std::ptr::null()),
+            name_len: Cell::new(0),
+            size: Cell::new(0),
+            guard: Cell::new(0),
+        }
+    };
 }
 
 static INSTALL: Once = Once::new();
@@ -45,26 +45,31 @@ static PAGE_BYTES: AtomicUsize = AtomicUsize::new(4096);
 /// it is reported, if somebody said by [`name`] whose it is.
 pub(super) fn guarded<R>(size: usize, guard: usize, resume: impl FnOnce() -> R) -> R {
     INSTALL.call_once(install);
-    let running = OnStack {
-        size,
-        guard,
-        ..NOTHING
-    };
-    let before = RUNNING.replace(running);
+    let before = RUNNING.with(|running| {
+        (
+            running.name.replace(std::ptr::null()),
+            running.name_len.replace(0),
+            running.size.replace(size),
+            running.guard.replace(guard),
+        )
+    });
     let result = resume();
-    RUNNING.set(before);
+    RUNNING.with(|running| {
+        running.name.set(before.0);
+        running.name_len.set(before.1);
+        running.size.set(before.2);
+        running.guard.set(before.3);
+    });
     result
 }
 
 /// Says whose handler runs on this thread from now on: until the next call, or the end of [`guarded`],
 /// which the name must outlive. A name that does not is never read, but in a report of an overflow.
 pub(crate) fn name(name: Option<&str>) {
-    let mut running = RUNNING.get();
-    (running.name, running.name_len) = match name {
-        Some(name) => (name.as_ptr(), name.len()),
-        None => (NOTHING.name, NOTHING.name_len),
-    };
-    RUNNING.set(running);
+    RUNNING.with(|running| {
+        running.name.set(name.map_or(std::ptr::null(), str::as_ptr));
+        running.name_len.set(name.map_or(0, str::len));
+    });
 }
 
 fn install() {
@@ -104,12 +109,15 @@ extern "C" fn on_fault(
     // SAFETY: the kernel passes a valid `siginfo_t` for SIGSEGV.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
     let was_sent = code <= 0;
-    let running = RUNNING.get();
-    let guard = running.guard..running.guard + PAGE_BYTES.load(Ordering::Relaxed);
-    let overflowed = !was_sent && !running.name.is_null() && guard.contains(&address);
-    if overflowed {
-        report(&running);
-    }
+    let overflowed = RUNNING.with(|running| {
+        let begin = running.guard.get();
+        let guard = begin..begin + PAGE_BYTES.load(Ordering::Relaxed);
+        let overflowed = !was_sent && !running.name.get().is_null() && guard.contains(&address);
+        if overflowed {
+            report(running);
+        }
+        overflowed
+    });
     // SAFETY: all zero is the default action; `PREVIOUS` was set before this handler was installed. A
     // faulting instruction runs again under the action put in place here. The raised signal is blocked
     // until this handler returns, and ends the process then.
@@ -130,9 +138,9 @@ fn report(running: &OnStack) {
     let mut line = Line::new();
     line.push(b"\nmonofil: the handler of component `");
     // SAFETY: whoever called `name` keeps the name for as long as the handler runs, and that is now.
-    line.push(unsafe { std::slice::from_raw_parts(running.name, running.name_len) });
+    line.push(unsafe { std::slice::from_raw_parts(running.name.get(), running.name_len.get()) });
     line.push(b"` overflowed its stack of ");
-    line.push_number(running.size);
+    line.push_number(running.size.get());
     line.push(b" bytes; give it more with `stack_bytes`. The process ends.\n");
     line.write();
 }
