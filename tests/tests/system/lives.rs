@@ -401,8 +401,11 @@ fn what_a_killed_node_s_handlers_do_as_they_end_reaches_nobody() {
             for to in ["waits", "stubborn"] {
                 cx.cast(text(to, "Do", "")).expect("sent");
             }
-            cx.sleep(Duration::from_millis(50)).expect("time");
         });
+        // Both sleep by then.
+        while net.gauges("one")["monofil_handlers_under_way"] < 2 {
+            net.run(|cx| cx.sleep(Duration::from_millis(10)).expect("time"));
+        }
         net.kill("one");
         let all = ["7 refused", "caught true", "7 refused"];
         assert_eq!(*log.borrow(), all);
