@@ -256,6 +256,7 @@ impl Shrinker<'_> {
         self.try_plan(|plan| *plan = Plan::default());
         self.steps();
         self.events();
+        self.at_once();
         self.lists();
         let links = 1 + self.plan().ways.len();
         for (number, calm) in (0..links).flat_map(|number| LINK_PARTS.map(|calm| (number, calm))) {
@@ -292,6 +293,15 @@ impl Shrinker<'_> {
                 longer(plan);
             });
         }
+    }
+
+    /// Has faults begin at once, if it fails earlier then: so much less happens until it does.
+    fn at_once(&mut self) {
+        let fails_at = |ran: &Ran| ran.failure.as_ref().map(|failure| failure.at);
+        let before = fails_at(&self.ran);
+        let mut case = self.best.clone();
+        from_the_beginning(case.plan.get_or_insert_default());
+        self.try_case_if(case, |ran| fails_at(ran) < before);
     }
 
     fn lists(&mut self) {

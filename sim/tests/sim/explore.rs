@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use monofil_container::{Caller, Payload, Request};
 use monofil_sim::{
-    Case, CaseFile, Episodes, Explore, Failure, Faults, Keep, Program, Received, Report, Scenario,
-    Schedule, Sim, Span, SpanRange, StopAt,
+    Case, CaseFile, Episodes, Explore, Failure, Faults, Keep, LinkPlan, Program, Received, Report,
+    Scenario, Schedule, Shape, Sim, Span, SpanRange, StopAt, Way,
 };
 
 use crate::counter::{ask, counter, number};
@@ -484,6 +484,69 @@ fn processes_try_the_orders_that_one_tries() {
     let told = |report: &Report| (report.runs, report.hash, report.exhausted);
     assert_eq!(told(&one), told(&many));
     assert_eq!(one.exhausted, Some(true));
+}
+
+/// Explores one run of a client that asks again and again, and wants to be answered each time.
+fn unanswered(faults: &str) -> Report {
+    Scenario::new("unanswered", "counters", |sim| {
+        counter(sim);
+        sim.spawn("ada", |cx| {
+            for _ in 0..20 {
+                monofil_sim::always(ask(cx, "Add", 1).is_ok(), "each is answered");
+                if cx.sleep(Duration::from_millis(500)).is_err() {
+                    return;
+                }
+            }
+        });
+    })
+    .faults(toml::from_str(faults).expect("faults"))
+    .explore(1..2)
+    .run()
+}
+
+/// What happens before a fault is of no use to whoever looks for what is wrong.
+#[test]
+fn a_fault_that_may_come_at_once_does() {
+    let report = unanswered(
+        r#"
+        [[events]]
+        event = "partition"
+        at = "8s"
+        lasts = "8s"
+        from = ["ada"]
+        to = ["*"]
+        "#,
+    );
+    let found = found(&report);
+    assert!(found.failure.at > Span::secs(12), "{report}");
+    let at_last = found.shrunk.ran.failure.as_ref().expect("it fails").at;
+    assert!(at_last <= Span::secs(5), "{report}");
+    assert_eq!(found.shrunk.to.faults, 1, "{report}");
+}
+
+#[test]
+fn of_what_is_wrong_one_way_only_what_matters_is_left() {
+    let report = unanswered(
+        r#"
+        [[ways]]
+        from = "counter"
+        to = "*"
+        link.loss = "20%"
+        [[ways]]
+        from = "ada"
+        to = "*"
+        link.loss = "20%"
+        link.latency = { shape = "constant", time = "6s" }
+        "#,
+    );
+    let shrunk = &found(&report).shrunk;
+    assert_eq!((shrunk.from.faults, shrunk.to.faults), (3, 1), "{report}");
+    let ways = shrunk.case.plan.as_ref().map(|plan| plan.ways.as_slice());
+    let slow = LinkPlan {
+        latency: Some(Shape::constant(Span::secs(6))),
+        ..LinkPlan::default()
+    };
+    assert_eq!(ways, Some(&[Way::new("ada", "*", slow)][..]), "{report}");
 }
 
 #[test]
