@@ -71,6 +71,13 @@ pub trait Fixture {
         false
     }
 
+    /// Returns a place, `host:port`, that stands for where a node receives datagrams and is no address: one that has
+    /// to be looked up. `None` where there are no names for it; that names are found is not tried then.
+    fn named(&mut self, name: &str) -> Option<String> {
+        let _ = name;
+        None
+    }
+
     /// Calls `act` with a node's handle, once.
     fn with(&mut self, name: &str, act: &mut dyn FnMut(&mut dyn Io));
 
@@ -158,6 +165,7 @@ pub const CASES: &[Case] = &[
     case("entropy_differs", services::entropy),
     case("datagrams_arrive_whole", services::datagrams),
     case("datagrams_are_bounded", services::datagram_bounds),
+    case("places_are_looked_up", services::lookup),
     case("offloaded_jobs_report_back", services::offload),
     case("an_offloaded_panic_is_reported", services::offload_panic),
 ];

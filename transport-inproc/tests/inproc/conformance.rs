@@ -63,6 +63,10 @@ impl Fixture for WorldFixture {
         true
     }
 
+    fn named(&mut self, name: &str) -> Option<String> {
+        Some(format!("{name}:7700"))
+    }
+
     fn with(&mut self, name: &str, act: &mut dyn FnMut(&mut dyn Io)) {
         let key = self.key(name);
         let defects = self.defects.remove(name);
@@ -131,6 +135,11 @@ fn failure(case: &str, defect: Defect) -> String {
 fn each_defect_fails_in_its_case() {
     let late = Duration::from_millis(80);
     let table = [
+        (
+            Defect::ForgetNames,
+            "places_are_looked_up",
+            "`receiver:7700` never stood for",
+        ),
         (
             Defect::Swap(7),
             "frames_arrive_whole_and_in_order",

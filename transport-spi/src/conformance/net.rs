@@ -107,6 +107,10 @@ impl<'f> Net<'f> {
         self.fixture.vanish(name)
     }
 
+    pub(super) fn named(&mut self, name: &str) -> Option<String> {
+        self.fixture.named(name)
+    }
+
     /// Does one thing with a node's handle and returns what came of it.
     pub(super) fn with<R>(&mut self, name: &str, act: impl FnOnce(&mut dyn Io) -> R) -> R {
         let mut act = Some(act);

@@ -130,6 +130,45 @@ pub(super) fn datagram_bounds(net: &mut Net<'_>) -> Result<Verdict, Failure> {
     }
 }
 
+pub(super) fn lookup(net: &mut Net<'_>) -> Result<Verdict, Failure> {
+    let (_, there) = addresses(net)?;
+    let ask = |net: &mut Net<'_>, place: &str| {
+        let before = net.now("sender");
+        let found = net.with("sender", |io| io.lookup(place));
+        (found, net.now("sender").since(before))
+    };
+    let (found, _) = ask(net, &there.to_string());
+    if found != [there] {
+        let what = format!("`{there}` stands for {found:?}");
+        return broken("an address stands for itself, at once", what);
+    }
+    // Of the second one the port is missing, of the third one the name.
+    for place in ["nobody.invalid:7700", "nobody.invalid", ":7700", ""] {
+        let mut late = 0;
+        for _ in 0..20 {
+            let (found, took) = ask(net, place);
+            if !found.is_empty() {
+                let what = format!("`{place}` stands for {found:?}");
+                return broken("what nobody is called stands for nothing", what);
+            }
+            late += u32::from(took > net.slack());
+        }
+        if late > 5 {
+            let what = format!("of 20 times that `{place}` was looked up it did {late} times");
+            return broken("looking up never blocks", what);
+        }
+    }
+    let Some(place) = net.named("receiver") else {
+        return Ok(Verdict::Passed);
+    };
+    let known = net.drive(&["sender"], |net| ask(net, &place).0.contains(&there));
+    if known {
+        return Ok(Verdict::Passed);
+    }
+    let clause = "a name is looked up when it is asked for, and stands for its addresses soon";
+    broken(clause, format!("`{place}` never stood for {there}"))
+}
+
 pub(super) fn offload(net: &mut Net<'_>) -> Result<Verdict, Failure> {
     let clause = "an accepted job's value comes back once, and wakes its node";
     net.open("worker");

@@ -43,6 +43,8 @@ pub enum Defect {
     Delay(u64, Duration),
     /// Datagrams lose their last byte.
     CutDatagrams,
+    /// Names are never found.
+    ForgetNames,
 }
 
 /// The defects of one backend, and how far it got.
@@ -266,7 +268,12 @@ impl<T: Io> Transport for Faulty<T> {
 
 impl<T: Io> Datagrams for Faulty<T> {
     fn lookup(&mut self, place: &str) -> Vec<SocketAddr> {
-        self.inner.lookup(place)
+        let found = self.inner.lookup(place);
+        let is_name = place.parse::<SocketAddr>().is_err();
+        if is_name && self.defects.has(Defect::ForgetNames) {
+            return Vec::new();
+        }
+        found
     }
 
     fn send_datagram(&mut self, to: SocketAddr, payload: &[u8]) -> Result<(), DatagramError> {

@@ -104,6 +104,11 @@ impl Fixture for Nodes {
         self.bind(name, listen);
     }
 
+    fn named(&mut self, name: &str) -> Option<String> {
+        let address = self.node(name).local().datagram;
+        Some(format!("localhost:{}", address?.port()))
+    }
+
     fn with(&mut self, name: &str, act: &mut dyn FnMut(&mut dyn Io)) {
         if self.plan.is_empty() {
             return act(self.node(name));
