@@ -290,6 +290,7 @@ impl Core {
                     .map(|subscription| subscription.topic.as_str().to_owned())
                     .collect(),
                 descriptors: set,
+                version: instance.definition.version.as_str().to_owned(),
             }
         };
         self.instances

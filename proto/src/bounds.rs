@@ -545,13 +545,14 @@ mod schema {
     };
     static COMPONENT: Schema = Schema {
         name: "ComponentDescription",
-        last: 14,
+        last: 15,
         fields: &[
             (1, Text(name)),
             (3, Text(name)),
             (12, Texts(long, many)),
             (13, Texts(name, many)),
             (14, Payload),
+            (15, Text(name)),
         ],
     };
     static PEER: Schema = Schema {

@@ -161,6 +161,7 @@ pub(crate) fn component_json(it: &ComponentDescription) -> Value {
     json!({
         "name": it.name,
         "instance": it.instance,
+        "version": it.version,
         "state": it.state,
         "queued_messages": it.queued_messages,
         "queue_messages_max": it.queue_messages_max,

@@ -72,10 +72,11 @@ pub(super) fn nodes(network: &mut Network) -> Result<ExitCode, Failure> {
     finish(network, &table, values, &notes)
 }
 
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 10] = [
     "component",
     "node",
     "instance",
+    "version",
     "state",
     "queued",
     "handled",
@@ -84,11 +85,12 @@ const COLUMNS: [&str; 9] = [
     "restarts",
 ];
 
-fn row(node: &Node, it: &ComponentDescription) -> [String; 9] {
+fn row(node: &Node, it: &ComponentDescription) -> [String; 10] {
     [
         it.name.clone(),
         node.name.clone(),
         it.instance.to_string(),
+        it.version.clone(),
         it.state.clone(),
         format!("{} of {}", it.queued_messages, it.queue_messages_max),
         it.handled.to_string(),

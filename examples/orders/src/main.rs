@@ -48,6 +48,7 @@ fn main() -> ExitCode {
             ledger::begins("orders");
             OrdersServer::new(orders::Desk::new())
         })
+        .version(env!("CARGO_PKG_VERSION"))
         .job::<customers::Args>("customers", customers::run)
         .main()
 }
