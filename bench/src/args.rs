@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// How many rounds. Default 7, with `--quick` 3.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
+    /// End with an error that names the rows whose goal is not reached, once all are measured.
+    #[arg(long)]
+    pub(crate) require: bool,
     /// One JSON object a line instead of tables.
     #[arg(long)]
     pub(crate) json: bool,

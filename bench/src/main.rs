@@ -74,5 +74,8 @@ fn run(args: &Args) -> Result<(), String> {
     let file = args.report();
     report::write(&file, &machine, args, &outcomes)?;
     eprintln!("charts: {}", file.display());
-    Ok(())
+    match outcome::unreached(&outcomes) {
+        Some(why) if args.require => Err(why),
+        _ => Ok(()),
+    }
 }

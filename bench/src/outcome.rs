@@ -3,6 +3,7 @@
 use bench_worker::Sample;
 use serde_json::{Map, Value, json};
 
+use crate::figure::short;
 use crate::rows::{Base, OURS, Row};
 use crate::stats::Summary;
 
@@ -121,6 +122,17 @@ impl Outcome {
         }
     }
 
+    /// Says in a line how far it is from its goal.
+    fn short_of(&self) -> String {
+        let ours = self.ours();
+        let value = match (self.summary(ours), ours.missing()) {
+            (Some(value), _) => format!("{} {}", short(value.median), self.row.measure.unit()),
+            (None, why) => why.unwrap_or("no value").to_owned(),
+        };
+        let (name, goal) = (self.row.name, self.row.goal_text());
+        format!("  {name}: goal {goal}: {}: {value}", self.verdict().text())
+    }
+
     /// Makes the object that `--json` prints.
     pub(crate) fn to_json(&self) -> Value {
         let (ours, ratio) = (self.summary(self.ours()), self.ratio(self.ours()));
@@ -170,6 +182,24 @@ impl Outcome {
         }
         object
     }
+}
+
+/// Says of which rows the goal is not reached, if there are any: also of those that were not measured, or whose rounds
+/// differ too much to tell.
+pub(crate) fn unreached(outcomes: &[Outcome]) -> Option<String> {
+    let reached = |outcome: &&Outcome| outcome.verdict() == Verdict::Reached;
+    let lines: Vec<_> = outcomes
+        .iter()
+        .filter(|outcome| !reached(outcome))
+        .map(Outcome::short_of)
+        .collect();
+    let (some, all) = (lines.len(), outcomes.len());
+    (some > 0).then(|| {
+        format!(
+            "{some} of {all} goals are required and not reached\n{}",
+            lines.join("\n")
+        )
+    })
 }
 
 impl Verdict {
@@ -274,6 +304,25 @@ mod tests {
         let outcome = outcome("remote_cast_64", &[1.0, 1.0, 1.0], &[1.0, 5.0, 9.0]);
         assert_eq!(outcome.verdict(), Verdict::Unclear);
         assert_eq!(outcome.to_json()["reached"], Value::Null);
+    }
+
+    #[test]
+    fn what_is_required_and_not_reached_is_named() {
+        let good = || outcome("local_cast", &[20.0], &[100.0]);
+        let missed = outcome("local_call", &[40.0], &[100.0]);
+        let unclear = outcome("remote_cast_64", &[1.0, 1.0, 1.0], &[1.0, 5.0, 9.0]);
+        let mut unmeasured = outcome("remote_cast_1k", &[], &[1.0]);
+        unmeasured.add(OURS, Err("no such thing".to_owned()));
+        assert_eq!(unreached(&[good()]), None);
+        let why = unreached(&[good(), missed, unclear, unmeasured]).expect("three are not reached");
+        let lines: Vec<_> = why.lines().collect();
+        assert_eq!(lines[0], "3 of 4 goals are required and not reached");
+        let expected = [
+            "  local_call: goal ≤ 0.25 × actix, ≤ 100 ns: not reached: 40 ns",
+            "  remote_cast_64: goal ≥ 2 × raw: unclear: 1000 M casts/s",
+            "  remote_cast_1k: goal ≥ 1.15 × raw: not measured: no such thing",
+        ];
+        assert_eq!(lines[1..], expected);
     }
 
     #[test]

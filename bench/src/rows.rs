@@ -288,7 +288,7 @@ pub(crate) static ROWS: &[Row] = &[
     },
     Row {
         name: "sim_heartbeats",
-        what: "5 simulated nodes, each of which sends to all others every second",
+        what: "5 simulated bare nodes, each of which sends to all others every second",
         task: Task::Heartbeats {
             nodes: 5,
             period: Duration::from_secs(1),
