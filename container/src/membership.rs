@@ -331,8 +331,12 @@ impl Core {
         }
         let is_new = std::mem::take(&mut membership.members.news);
         let gone = std::mem::take(&mut membership.members.gone);
+        let came = std::mem::take(&mut membership.members.came);
         self.membership = Some(membership);
         self.look_at_shares();
+        for component in came {
+            self.resilience.try_soon(self.now, &component);
+        }
         for node in gone {
             if let Some(index) = self.peers.by_node(&node) {
                 self.send_elsewhere(index);

@@ -121,6 +121,16 @@ impl Resilience {
         guard.is_out(now, id)
     }
 
+    /// A node that runs a component has begun anew, or can be reached again.
+    pub(crate) fn try_soon(&mut self, now: Instant, callee: &Name) {
+        let number = self.numbers.get(callee).copied();
+        let callee = number.and_then(|number| self.callees.get_mut(number as usize));
+        let guards = callee
+            .into_iter()
+            .flat_map(|it| it.guards.iter_mut().flatten());
+        guards.for_each(|guard| guard.try_soon(now));
+    }
+
     fn guard_or_new(&mut self, now: Instant, key: GuardKey) -> Option<(&mut Guard, &mut Stream)> {
         let guards = &mut self.callees.get_mut(key.callee as usize)?.guards;
         if guards.len() <= key.caller {

@@ -27,6 +27,8 @@ pub(crate) struct Known {
     pub(crate) entry: Option<Entry>,
     /// It can be found by what its entry says.
     found: bool,
+    /// It was down, or is in another life, and what it runs is not known again yet.
+    is_back: bool,
     /// It spoke while it was held to be down.
     pub(crate) heard_down: Option<HeardDown>,
     /// A handler holds its thread, as was said last.
@@ -53,6 +55,7 @@ impl Known {
             since: now,
             entry: None,
             found: false,
+            is_back: false,
             heard_down: None,
             busy: None,
             asked: None,
@@ -103,6 +106,8 @@ pub(crate) struct Members {
     pub(super) news: bool,
     /// Grows with each change in what can be found.
     changes: u64,
+    /// What those run that came since somebody looked, or came back.
+    pub(super) came: Vec<Name>,
     /// Those that are down since somebody looked.
     pub(super) gone: Vec<NodeId>,
     all: BTreeMap<NodeId, Known>,
@@ -118,6 +123,7 @@ impl Members {
             own,
             news: false,
             changes: 0,
+            came: Vec::new(),
             gone: Vec::new(),
             all: BTreeMap::new(),
             components: BTreeMap::new(),
@@ -191,6 +197,7 @@ impl Members {
             && !known.up
         {
             known.up = true;
+            known.is_back = true;
             known.since = now;
             known.heard_down = None;
             known.attempts = 0;
@@ -222,6 +229,7 @@ impl Members {
             .or_insert_with(|| Known::new(identity.clone(), now));
         if known.identity.life != identity.life {
             known.entry = None;
+            known.is_back = true;
             known.busy = None;
             known.asked = None;
             known.attempts = 0;
@@ -261,6 +269,10 @@ impl Members {
             return;
         };
         known.found = true;
+        if std::mem::take(&mut known.is_back) {
+            let names = entry.components.iter().map(|it| it.name.as_str());
+            self.came.extend(names.map(Name::from));
+        }
         self.changes += 1;
         self.news = true;
         let endpoint: Option<Endpoint> = entry.application.parse().ok();

@@ -317,6 +317,11 @@ impl Core {
             .iter()
             .map(|name| name.as_str().into())
             .collect();
+        if !was_introduced {
+            for component in &peer.components {
+                self.resilience.try_soon(self.now, component);
+            }
+        }
         if hello.unnumbered {
             peer.link.set_unnumbered();
         } else if !was_introduced || is_new_connection {

@@ -215,6 +215,13 @@ impl Breaker {
         }
     }
 
+    /// Whoever is called has begun anew, or can be reached again: it may be tried as soon as somebody wants to.
+    pub(crate) fn try_soon(&mut self, now: Instant) {
+        if let Phase::Open { until } = &mut self.phase {
+            *until = now.min(*until);
+        }
+    }
+
     fn try_pass(
         &mut self,
         now: Instant,

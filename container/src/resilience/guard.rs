@@ -100,6 +100,11 @@ impl Guard {
         })
     }
 
+    /// Whoever is called has begun anew.
+    pub(crate) fn try_soon(&mut self, now: Instant) {
+        self.breaker.try_soon(now);
+    }
+
     fn pass(
         &mut self,
         now: Instant,

@@ -386,3 +386,29 @@ fn whatever_happens_a_callee_that_works_again_is_called_again() {
         }
     }
 }
+
+#[test]
+fn who_is_back_is_tried_at_once_and_only_then() {
+    let mut bench = Bench::new(&BreakerConfig::default());
+    let fail = |bench: &mut Bench, now: u64| {
+        for _ in 0..5 {
+            if let Ok(permit) = bench.admit(at(now), 1000) {
+                let random = &mut bench.random;
+                bench.breaker.ended(at(now), permit, FAILED, random);
+            }
+        }
+        assert_eq!(bench.state(now), State::Open);
+    };
+    bench.breaker.try_soon(at(0));
+    assert_eq!(bench.state(0), State::Closed);
+    fail(&mut bench, 0);
+    assert!(bench.admit(at(1), 1000).is_err());
+    bench.breaker.try_soon(at(2));
+    // It is as bad as it was, and then it is left alone for longer than the first time.
+    fail(&mut bench, 2);
+    assert!(bench.admit(at(900), 1000).is_err());
+    // Somebody wants it to be left alone.
+    bench.breaker.set_mode(at(901), Mode::ForcedOpen);
+    bench.breaker.try_soon(at(902));
+    assert!(bench.admit(at(903), 1000).is_err());
+}

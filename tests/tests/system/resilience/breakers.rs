@@ -5,7 +5,7 @@ use std::time::Duration;
 use monofil_container::{CallError, Caller, Code, InstanceLimits};
 use monofil_proto::control::{BreakerOrder, BreakerState};
 use monofil_tests::{NodeSpec, on_both, seeds as test_seeds, text};
-use monofil_transport::Stream;
+use monofil_transport::{Instant, Stream};
 
 use super::{MILLISECOND, Mood, Patient, breaker, call_until, is_open, request, state};
 use crate::village::{SECOND, Village, seeds};
@@ -210,6 +210,37 @@ fn calls_pass_as_they_are_told_to() {
 }
 
 /// Moods, cancelled calls, short and long deadlines, for a minute; then all is well.
+#[test]
+fn a_component_that_failed_for_long_is_called_as_soon_as_its_node_has_begun_anew() {
+    for seed in 1..=3 {
+        let mut village = Village::new(seed);
+        let membership = seeds(&["here", "there"]);
+        let patient = Patient::new(Mood::Fails);
+        let components = vec![patient.component("patient")];
+        let there = village.join("there", &membership, components);
+        // Somebody mends it, and starts it again.
+        let back = Instant::ZERO + SECOND * (240 + 7 * seed as u32);
+        village.world().at(back, move |world| {
+            world.crash(there);
+            patient.mood.set(Mood::Works);
+        });
+        let begins = back + MILLISECOND * 200;
+        village
+            .world()
+            .at(begins, move |world| world.restart(there));
+        let late = village.perform("here", &membership, move |cx| {
+            while cx.now() < back {
+                let _ = cx.call(request());
+                cx.sleep(MILLISECOND * 100).expect("time");
+            }
+            call_until(cx, MILLISECOND * 100, 1000, Result::is_ok);
+            cx.now().since(back)
+        });
+        // Its breaker had been open for up to a minute each time.
+        assert!(late < SECOND * 5, "seed {seed}: {late:?}");
+    }
+}
+
 #[test]
 fn whatever_has_happened_a_component_that_works_is_called_again() {
     for seed in test_seeds(50) {
