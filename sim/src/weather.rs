@@ -21,33 +21,55 @@ pub(crate) struct Weather {
     drifting: BTreeMap<NodeKey, u32>,
     /// Events of the plan that are not over.
     open: BTreeSet<u32>,
-    /// All is healed: what was planned for later does not happen.
+    /// All is healed, and no plan is followed since.
     pub(crate) calm: Rc<Cell<bool>>,
+    /// How often all was healed. What a plan has for later happens only if it was not since.
+    healed: u64,
+    /// How many faults plans had until now: the next one's number.
+    numbered: u32,
     /// When the last fault began or ended.
     pub(crate) changed: Span,
 }
 
 impl Sim {
-    /// Has the faults of a plan happen, from now on.
+    /// Has the faults of a plan happen, from now on and until [`heal_all`](Self::heal_all).
     pub fn follow(&mut self, plan: &Plan) {
         self.start();
+        self.weather.calm.set(false);
         self.link_up(plan);
         self.service_times(plan.service.clone());
         for injection in &plan.messages {
             self.inject(injection.clone());
         }
         let now = self.now().as_nanos();
-        let numbers = plan.ways.len()..;
-        for (number, event) in numbers.zip(&plan.events) {
-            let (number, event) = (u32::try_from(number).unwrap_or(u32::MAX), event.clone());
+        for event in &plan.events {
+            let (number, event) = (self.number(), event.clone());
             let at = Duration::from_nanos(now.saturating_add(event.at.nanos()));
-            self.at(at, move |sim| sim.begin(number, &event));
+            self.unless_healed(at, move |sim| sim.begin(number, &event));
         }
+    }
+
+    /// Returns the number of the next fault.
+    fn number(&mut self) -> u32 {
+        let number = self.weather.numbered;
+        self.weather.numbered = number.saturating_add(1);
+        number
+    }
+
+    /// Does something at a time, unless all is healed before.
+    fn unless_healed(&mut self, at: Duration, action: impl FnOnce(&mut Self) + 'static) {
+        let healed = self.weather.healed;
+        self.at(at, move |sim| {
+            if sim.weather.healed == healed {
+                action(sim);
+            }
+        });
     }
 
     /// Has links behave as a plan says. What is otherwise one way is told as a fault; the numbers of ways come first.
     fn link_up(&mut self, plan: &Plan) {
-        for (number, way) in (0..).zip(&plan.ways) {
+        for way in &plan.ways {
+            let number = self.number();
             self.weather.open.insert(number);
             self.note(|sim| What::FaultBegan {
                 fault: number,
@@ -66,12 +88,10 @@ impl Sim {
     }
 
     /// Ends all that is wrong and starts what is down: the network is as it is in good times, and so are all nodes.
-    /// Faults that were planned for later do not happen.
+    /// Faults that were planned for later do not happen; those of a plan that is [followed](Self::follow) after it do.
     pub fn heal_all(&mut self) {
         self.start();
-        if self.weather.calm.replace(true) {
-            return;
-        }
+        self.weather.calm.set(true);
         self.gatekeeper.clear(self.now());
         self.service_times(Vec::new());
         self.link_up(&Plan::default());
@@ -96,9 +116,10 @@ impl Sim {
         for fault in std::mem::take(&mut self.weather.open) {
             self.note(|_| What::FaultEnded { fault });
         }
-        let calm = self.weather.calm.clone();
         self.weather = Weather {
-            calm,
+            calm: self.weather.calm.clone(),
+            healed: self.weather.healed + 1,
+            numbered: self.weather.numbered,
             changed: self.elapsed(),
             ..Weather::default()
         };
@@ -136,9 +157,6 @@ impl Sim {
     }
 
     fn begin(&mut self, number: u32, event: &Event) {
-        if self.weather.calm.get() {
-            return;
-        }
         self.weather.changed = self.elapsed();
         self.note(|sim| What::FaultBegan {
             fault: number,
@@ -156,13 +174,11 @@ impl Sim {
         {
             self.flap(&what, every, until);
         }
-        self.at(until, move |sim| {
-            if !sim.weather.calm.get() {
-                sim.change(&what, false, lasts);
-                sim.weather.changed = sim.elapsed();
-                sim.weather.open.remove(&number);
-                sim.note(|_| What::FaultEnded { fault: number });
-            }
+        self.unless_healed(until, move |sim| {
+            sim.change(&what, false, lasts);
+            sim.weather.changed = sim.elapsed();
+            sim.weather.open.remove(&number);
+            sim.note(|_| What::FaultEnded { fault: number });
         });
     }
 
@@ -182,11 +198,7 @@ impl Sim {
         }
         for (at, begins) in changes {
             let what = what.clone();
-            self.at(at, move |sim| {
-                if !sim.weather.calm.get() {
-                    sim.change(&what, begins, Span::default());
-                }
-            });
+            self.unless_healed(at, move |sim| sim.change(&what, begins, Span::default()));
         }
     }
 

@@ -200,3 +200,36 @@ fn all_that_is_wrong_can_be_healed_at_once() {
     sim.heal_all();
     assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(1));
 }
+
+#[test]
+fn all_heals_as_often_as_it_is_asked_and_plans_come_again() {
+    let mut sim = sim();
+    let crash = |at, lasts| Event {
+        at: Span::secs(at),
+        lasts: Some(Span::secs(lasts)),
+        what: Happening::Crash {
+            node: "counter".to_owned(),
+            machine: false,
+        },
+    };
+    let plan = Plan {
+        events: vec![crash(1, 100), crash(3, 1)],
+        ..Plan::default()
+    };
+    for _ in 0..3 {
+        sim.follow(&plan);
+        assert!(sim.world().is_up(sim.key("counter")));
+        sim.run_for(Duration::from_secs(2));
+        assert!(!sim.world().is_up(sim.key("counter")), "as planned");
+        sim.heal_all();
+        assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(1));
+        // What was planned for the third second was taken back.
+        sim.run_for(Duration::from_secs(2));
+        assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(2));
+        // So is what is done by hand.
+        sim.cut("ada", "counter");
+        sim.pause("counter");
+        sim.heal_all();
+        assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(3));
+    }
+}
