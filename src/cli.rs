@@ -8,12 +8,13 @@ use std::num::{IntErrorKind, ParseIntError};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 use monofil_sim::{CaseFile, Faults, Scenario};
 
 use crate::app::App;
 use crate::config::Settings;
-use crate::exit::Failure;
+use crate::exit::{Failure, tell};
 use crate::job::{JobRun, Told};
 use crate::layout::{self, Run};
 use crate::{Layout, commands, logging, suggest};
@@ -257,9 +258,25 @@ impl Invocation<'_> {
             return self.look_into(name, matches);
         }
         let args: SimArgs = parsed(matches)?;
+        let given = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
+        if given("records") && !args.pictures.is_drawn() {
+            let what = "--records is of what is drawn, and nothing is";
+            return Err(Failure::usage(what).note("add --view FILE.html or --perfetto FILE.json"));
+        }
         if let Some(transport) = self.common.transport {
             let what = format!("a simulated world has no transport, and so not {transport}");
             return Err(Failure::usage(what).note("leave --transport out, or use `run` or `up`"));
+        }
+        if !self.common.join.is_empty() {
+            let what = "--join does not go with a simulated world: nobody is found by seeds there";
+            return Err(Failure::usage(what).note("`[peers]` of a file says where components are"));
+        }
+        // A worker has it said by who started it.
+        if self.settings.has_seeds() && std::env::var_os(monofil_sim::WORKER).is_none() {
+            tell(
+                "`network.seeds` is left out: members that find each other by seeds are not laid out, only what \
+                 `[peers]` says",
+            );
         }
         if args.explore.is_meant() {
             self.log("off")?;

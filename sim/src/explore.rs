@@ -378,13 +378,20 @@ impl Explore {
         format!("run {run} of `{scenario}` is not the same twice\n{difference}")
     }
 
-    /// Returns what happens in a run, line by line.
-    pub(crate) fn records(&self, run: u64) -> Vec<String> {
+    /// Does one of its runs, and keeps the last `records` of what happens in it, and what they are not understood
+    /// without.
+    #[must_use]
+    pub fn recorded(&self, run: u64, records: usize) -> Ran {
         let keep = Keep {
-            records: RECORDS,
+            records,
             ..Keep::default()
         };
-        let recording = self.scenario.run(&self.case(run), keep).recording;
+        self.scenario.run(&self.case(run), keep)
+    }
+
+    /// Returns what happens in a run, line by line.
+    pub(crate) fn records(&self, run: u64) -> Vec<String> {
+        let recording = self.recorded(run, RECORDS).recording;
         let records = recording.records.iter();
         records
             .map(|record| record.line(&recording.nodes))

@@ -143,7 +143,7 @@ pub(crate) enum Order {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SimArgs {
     /// How long messages are on the way between machines: one duration, or a range to draw from
-    #[arg(long, value_name = "MIN..MAX", default_value = "200us..2ms", value_parser = parse_range)]
+    #[arg(long, value_name = "MIN..MAX", default_value = "200us..2ms", value_parser = parse_range, conflicts_with = "faults")]
     pub(crate) latency: (Duration, Duration),
     /// End when so much simulated time has passed; for a job, fail then
     #[arg(long, value_name = "DURATION", value_parser = parse_time)]
@@ -183,7 +183,7 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_time)]
     pub(crate) shrink: Duration,
     /// Run each seed twice, in processes with other runs before it, and show where they part if they do
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["junit", "trace_hash", "view", "perfetto"])]
     pub(crate) check: bool,
 }
 
@@ -206,6 +206,12 @@ impl ExploreArgs {
             seed.saturating_add(1)
         };
         self.seeds.clone().unwrap_or(seed..end)
+    }
+
+    /// Returns the number of the run, if there is to be one alone.
+    pub(crate) fn only(&self, seed: u64) -> Option<u64> {
+        let runs = self.runs(seed);
+        (runs.end - runs.start == 1).then_some(runs.start)
     }
 }
 
@@ -254,6 +260,13 @@ pub(crate) struct PictureArgs {
     /// How much of the run pictures and traces have: its last records, and what they need of those before
     #[arg(long, value_name = "NUMBER", default_value_t = 500_000, value_parser = parse_records)]
     pub(crate) records: usize,
+}
+
+impl PictureArgs {
+    /// Tells whether the run is to be drawn.
+    pub(crate) const fn is_drawn(&self) -> bool {
+        self.view.is_some() || self.perfetto.is_some()
+    }
 }
 
 fn parse_records(text: &str) -> Result<usize, String> {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use monofil_sim::{Faults, NodeDef, Program, Scenario, Shape, SpanRange, junit};
+use monofil_sim::{Faults, NodeDef, Program, Scenario, Shape, SpanRange, Story, junit};
 
-use super::{Run, world};
+use super::{Run, pictures, world};
 use crate::app::{App, Definition};
 use crate::cli::SimArgs;
 use crate::config::Settings;
@@ -62,7 +62,7 @@ pub(crate) fn laid_out(app: &App, settings: &Settings, seed: u64) -> Result<Vec<
     world::nodes(&run, &all, 0)
 }
 
-/// How long it may take, once all is healed, until the job is done.
+/// How long it may take, once all is healed, until the job is done, unless `--until` says when.
 const LIVENESS: Duration = Duration::from_secs(600);
 
 /// Makes a scenario: all components, and the job, which has to succeed.
@@ -71,8 +71,15 @@ pub(crate) fn scenario(mut it: Simulated) -> Result<Scenario, Failure> {
         Some(faults) => faults,
         None => faults(&it.args)?,
     };
-    if let (None, Some(until)) = (&it.job, it.args.until) {
-        faults.lasts = until.into();
+    let mut liveness = LIVENESS;
+    if let Some(until) = it.args.until {
+        match it.job {
+            Some(_) => {
+                faults.lasts = faults.lasts.min(until.into());
+                liveness = until.saturating_sub(faults.lasts.0);
+            }
+            None => faults.lasts = until.into(),
+        }
     }
     let (app, patience) = (it.app.to_string(), it.args.patience);
     // What is wrong with a layout is seen before the first run.
@@ -98,7 +105,7 @@ pub(crate) fn scenario(mut it: Simulated) -> Result<Scenario, Failure> {
             });
         }
     });
-    Ok(scenario.faults(faults).within(LIVENESS).patience(patience))
+    Ok(scenario.faults(faults).within(liveness).patience(patience))
 }
 
 /// Reads what may go wrong. Without faults messages take as long as `--latency` says.
@@ -158,6 +165,13 @@ pub(crate) fn explore(scenario: &Scenario, args: &SimArgs, seed: u64) -> Result<
     if let Some(budget) = explore.budget {
         exploration = exploration.for_time(budget);
     }
+    let only = explore.only(seed);
+    if args.pictures.is_drawn() && only.is_none() {
+        let what = "--view and --perfetto draw one run, and these are many";
+        return Err(Failure::usage(what).note(
+            "say which: --seed N; of a run that fails there are both without being asked for",
+        ));
+    }
     if explore.check {
         return checked(&exploration);
     }
@@ -168,15 +182,41 @@ pub(crate) fn explore(scenario: &Scenario, args: &SimArgs, seed: u64) -> Result<
     }
     if let Some(file) = &args.pictures.junit {
         let text = junit::xml(&format!("{} sim", report.scenario), &report.cases());
-        fs::write(file, text).map_err(|error| {
-            let what = format!("{} cannot be written: {error}", file.display());
-            Failure::new(EXIT_FAILED, what)
-        })?;
+        pictures::write_to(file, &text)?;
+    }
+    if let Some(run) = only {
+        draw(&exploration, args, run, &report)?;
     }
     match report.is_good() {
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::from(EXIT_FAILED)),
     }
+}
+
+/// Draws the run as its seed has it, if that was asked for: what is left of it when it was made smaller has pages of its
+/// own.
+fn draw(
+    exploration: &monofil_sim::Explore,
+    args: &SimArgs,
+    run: u64,
+    report: &monofil_sim::Report,
+) -> Result<(), Failure> {
+    if !args.pictures.is_drawn() {
+        return Ok(());
+    }
+    let found = report.found.as_ref();
+    if let Some(found) = found.filter(|found| found.reproduced.is_none()) {
+        let what = "the run cannot be drawn: it never ends, or ends its process";
+        return Err(Failure::new(EXIT_FAILED, what).note(found.failure.to_string()));
+    }
+    let ran = quietly(|| exploration.recorded(run, args.pictures.records))?;
+    let about = [
+        ("seed", run.to_string()),
+        ("virtual time", ran.lasted.to_string()),
+        ("trace hash", ran.hash.to_string()),
+    ];
+    let story = Story::of(&ran.recording);
+    pictures::draw(&args.pictures, &story, &report.scenario, &about)
 }
 
 fn checked(exploration: &monofil_sim::Explore) -> Result<ExitCode, Failure> {

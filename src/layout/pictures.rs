@@ -13,10 +13,7 @@ use crate::exit::{EXIT_FAILED, Failure, tell};
 
 /// Returns how much of a run is to be recorded.
 pub(super) const fn records_max(args: &PictureArgs) -> usize {
-    match (&args.view, &args.perfetto) {
-        (None, None) => 0,
-        _ => args.records,
-    }
+    if args.is_drawn() { args.records } else { 0 }
 }
 
 /// Writes what was asked for, of a run that is over.
@@ -41,27 +38,18 @@ pub(super) fn write(
             },
         );
     }
-    if records_max(args) > 0 {
-        let story = Story::of(&world.recording());
-        if let Some(file) = &args.view {
-            let about = [
-                ("seed", run.seed.to_string()),
-                ("virtual time", world.now().to_string()),
-                ("trace hash", world.trace_hash().to_string()),
-            ];
-            write_to(file, &view::page(&story, run.app.as_str(), &about))?;
-            tell(format_args!(
-                "a picture of the run is in {}",
-                file.display()
-            ));
-        }
-        if let Some(file) = &args.perfetto {
-            write_to(file, &perfetto::trace(&story))?;
-            tell(format_args!(
-                "a trace for https://ui.perfetto.dev is in {}",
-                file.display()
-            ));
-        }
+    if args.is_drawn() {
+        let about = [
+            ("seed", run.seed.to_string()),
+            ("virtual time", world.now().to_string()),
+            ("trace hash", world.trace_hash().to_string()),
+        ];
+        draw(
+            args,
+            &Story::of(&world.recording()),
+            run.app.as_str(),
+            &about,
+        )?;
     }
     if let Some(file) = &args.junit {
         let case = junit::Case {
@@ -75,7 +63,31 @@ pub(super) fn write(
     Ok(())
 }
 
-fn write_to(file: &Path, text: &str) -> Result<(), Failure> {
+/// Writes the page and the trace of a run, those that were asked for.
+pub(super) fn draw(
+    args: &PictureArgs,
+    story: &Story,
+    title: &str,
+    about: &[(&str, String)],
+) -> Result<(), Failure> {
+    if let Some(file) = &args.view {
+        write_to(file, &view::page(story, title, about))?;
+        tell(format_args!(
+            "a picture of the run is in {}",
+            file.display()
+        ));
+    }
+    if let Some(file) = &args.perfetto {
+        write_to(file, &perfetto::trace(story))?;
+        tell(format_args!(
+            "a trace for https://ui.perfetto.dev is in {}",
+            file.display()
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn write_to(file: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(file, text).map_err(|error| {
         let what = format!("{} cannot be written: {error}", file.display());
         Failure::new(EXIT_FAILED, what)

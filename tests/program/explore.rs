@@ -151,3 +151,54 @@ fn a_production_layout_is_simulated_from_its_file() {
         "{gone:?}"
     );
 }
+
+/// Of one run there is a page, with faults as without; what makes no sense of many is refused, and nothing is left out
+/// without a word.
+#[test]
+fn one_run_with_faults_is_drawn_and_flags_that_would_do_nothing_are_refused() {
+    let place = place();
+    let ran = place.run("sim --seed 79 --faults network --view run.html --perfetto run.json");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let read =
+        |name: &str| fs::read_to_string(place.path().join(name)).expect("what was asked for");
+    assert!(read("run.html").starts_with("<!doctype html>"), "no page");
+    assert!(read("run.json").contains("\"relay\""), "no such process");
+    let ran = place.run("sim --seed 79 --then fail --faults none --shrink 0s --view failed.html");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(read("failed.html").contains("not today"), "no failure");
+
+    // A job has to be over then, here as in a run alone.
+    let late = place.run("sim --seed 80 --then sleep --faults none --until 5s --shrink 0s");
+    assert_eq!(late.code, Some(1), "{late:?}");
+    assert!(late.out.contains("at 5.000000s"), "{late:?}");
+
+    for (args, said) in [
+        ("--seeds 0..4 --view run.html", "draw one run"),
+        ("--for 1s --perfetto run.json", "draw one run"),
+        ("--strategy dfs:depth=1 --view run.html", "draw one run"),
+        ("--check --view run.html", "cannot be used with"),
+        ("--check --junit run.xml", "cannot be used with"),
+        ("--check --trace-hash", "cannot be used with"),
+        ("--faults all --latency 1ms", "cannot be used with"),
+        ("--records 10", "--records is of what is drawn"),
+        ("--join 10.0.0.5:7703", "--join does not go with"),
+    ] {
+        let refused = place.run(&format!("sim {args}"));
+        assert_eq!(refused.code, Some(2), "{args}: {refused:?}");
+        assert!(refused.err.contains(said), "{args}: {refused:?}");
+    }
+}
+
+/// What is laid out is what `[peers]` says.
+#[test]
+fn seeds_in_a_file_are_left_out_and_that_is_said() {
+    let place = place();
+    let seeds = "[network]\nseeds = [\"10.0.0.5:7703\"]\n";
+    fs::write(place.path().join("production.toml"), seeds).expect("settings");
+    for how in ["", "--seeds 0..2 --jobs 2"] {
+        let ran = place.run(&format!("sim --config production.toml {how}"));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let times = ran.err.matches("`network.seeds` is left out").count();
+        assert_eq!(times, 1, "{ran:?}");
+    }
+}
