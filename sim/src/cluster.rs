@@ -143,7 +143,7 @@ fn tell_distances(world: &mut World, far: &LinkModel, machines: &Machines) {
 }
 
 /// On which machine nodes run, by their names.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machines(Rc<RefCell<BTreeMap<String, String>>>);
 
 impl Machines {

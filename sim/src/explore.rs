@@ -67,7 +67,8 @@ pub struct Report {
     pub scenario: String,
     /// How many runs there were, up to the one that failed.
     pub runs: u64,
-    /// How many there had to be if none failed; `None` where time or the number of orders decides it.
+    /// How many there had to be if none failed, one at least; `None` where time or the number of orders decides it and
+    /// there were some.
     pub wanted: Option<u64>,
     /// How runs differed from one another.
     pub strategy: Strategy,
@@ -246,7 +247,9 @@ impl Explore {
             }
         };
         let mut report = explore.report(lines, began);
-        report.wanted = explore.wanted();
+        // No run at all says nothing, whoever decided it.
+        let none = (report.runs == 0).then_some(1);
+        report.wanted = explore.wanted().max(none);
         report
     }
 
@@ -263,7 +266,7 @@ impl Explore {
     /// # Errors
     ///
     /// Where the first two runs part that are not the same: what they have in common last, and what comes then in each.
-    /// Also if a run was done once only, unless time was bounded, or ended its process.
+    /// Also if a run was done once only, unless time was bounded, if one ended its process, and if none was done.
     ///
     /// # Panics
     ///
@@ -315,7 +318,7 @@ impl Explore {
         command: Option<&[OsString]>,
     ) -> Result<u64, String> {
         let scenario = &self.scenario.name;
-        let mut same = 0;
+        let (mut same, mut stuck) = (0, None);
         let runs: BTreeSet<_> = first.keys().chain(second.keys()).collect();
         for run in runs {
             let (Some(one), Some(other)) = (first.get(run), second.get(run)) else {
@@ -343,16 +346,25 @@ impl Explore {
                 return Err(self.parts(*run, command));
             }
             same += 1;
-            if ended(GIVES_BACK).is_some() {
-                // Its process ended with it, and what comes after it was not done.
-                return Ok(same);
+            if let Some(failure) = ended(GIVES_BACK) {
+                stuck = Some((*run, failure));
+                break;
             }
         }
+        let why = stuck.map_or_else(String::new, |(run, failure)| {
+            format!(": run {run} ended its process ({failure})")
+        });
         match self.wanted() {
             Some(wanted) if same < wanted => {
                 let missing = wanted - same;
-                Err(format!("{missing} runs of `{scenario}` were not done\n"))
+                Err(format!(
+                    "{missing} runs of `{scenario}` were not done{why}\n"
+                ))
             }
+            None if !why.is_empty() => Err(format!(
+                "what comes after {same} runs of `{scenario}` was not done{why}\n"
+            )),
+            _ if same == 0 => Err(format!("no run of `{scenario}` was done twice\n")),
             _ => Ok(same),
         }
     }

@@ -10,7 +10,7 @@ use crate::plan::{
     ANY, BandwidthPlan, BurstPlan, Event, Happening, LinkPlan, Plan, ServiceTime, Shape, StallPlan,
     Way,
 };
-use crate::{Chance, Injection, Span, SpanRange};
+use crate::{Chance, Injection, Machines, Span, SpanRange};
 
 /// What may go wrong. A seed draws a [`Plan`] from it: which families are on, how bad they are, what happens when.
 ///
@@ -420,6 +420,8 @@ pub struct Nodes {
     pub members: Vec<String>,
     /// Those that only call: they are cut off as others are, and nothing else happens to them.
     pub clients: Vec<String>,
+    /// On which machines they are: nothing is drawn for what is between two on one.
+    pub machines: Machines,
 }
 
 struct Drawing<'a> {
@@ -555,10 +557,13 @@ impl Drawing<'_> {
         })
     }
 
-    /// Returns another node, a client perhaps.
+    /// Returns a node on another machine, a client perhaps.
     fn peer(&self, node: &str, choices: &mut Stream) -> Option<String> {
         let all = self.nodes.members.iter().chain(&self.nodes.clients);
-        let others: Vec<_> = all.filter(|other| *other != node).collect();
+        let is_near = |other: &str| self.nodes.machines.are_one(node, other);
+        let others: Vec<_> = all
+            .filter(|other| *other != node && !is_near(other))
+            .collect();
         choose(&others, choices).map(|peer| (*peer).clone())
     }
 
@@ -621,6 +626,7 @@ mod tests {
         Nodes {
             members: ["orders", "payments", "stock"].map(str::to_owned).to_vec(),
             clients: vec!["customers".to_owned()],
+            ..Nodes::default()
         }
     }
 

@@ -78,9 +78,9 @@ pub struct LinkPlan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Way {
-    /// Where messages come from: a node, or `*` for any.
+    /// Where messages come from: a node, or `*` for any on another machine.
     pub from: String,
-    /// Where they go: a node, or `*` for any.
+    /// Where they go: a node, or `*` for any on another machine.
     pub to: String,
     /// What is otherwise. What is not said is as on all links; of several ways that are meant the later one counts.
     pub link: LinkPlan,
@@ -99,6 +99,12 @@ impl Way {
         }
     }
 
+    /// Tells whether it is about a way between two nodes of one machine.
+    fn names(&self, from: &str, to: &str) -> bool {
+        self.from == from && self.to == to
+    }
+
+    /// Tells whether it is about a way between machines.
     fn is_meant(&self, from: &str, to: &str) -> bool {
         let fits = |wanted: &str, name| wanted == ANY || wanted == name;
         fits(&self.from, from) && fits(&self.to, to)
@@ -115,23 +121,20 @@ impl Plan {
     /// Returns how the way from one node to another behaves, which are on two machines.
     #[must_use]
     pub fn between(&self, from: &str, to: &str) -> LinkPlan {
-        self.over(self.link.clone(), from, to)
+        let ways = self.ways.iter().filter(|way| way.is_meant(from, to));
+        over(self.link.clone(), ways)
     }
 
-    /// Returns how the way from one node to another on its machine behaves: as if nothing were wrong, unless it is one of
-    /// the [ways](Self::ways).
+    /// Returns how the way from one node to another on its machine behaves: as if nothing were wrong, unless one of the
+    /// [ways](Self::ways) names both. `*` means those on other machines.
     #[must_use]
     pub fn within(&self, from: &str, to: &str) -> LinkPlan {
         let near = LinkPlan {
             latency: Some(Shape::constant(NEAR)),
             ..LinkPlan::default()
         };
-        self.over(near, from, to)
-    }
-
-    fn over(&self, link: LinkPlan, from: &str, to: &str) -> LinkPlan {
-        let ways = self.ways.iter().filter(|way| way.is_meant(from, to));
-        ways.fold(link, |link, way| way.link.or(link))
+        let ways = self.ways.iter().filter(|way| way.names(from, to));
+        over(near, ways)
     }
 
     /// Returns all that is said of links.
@@ -139,6 +142,11 @@ impl Plan {
         let ways = self.ways.iter_mut().map(|way| &mut way.link);
         std::iter::once(&mut self.link).chain(ways)
     }
+}
+
+/// Returns how links behave if ways say what is otherwise.
+fn over<'a>(link: LinkPlan, ways: impl Iterator<Item = &'a Way>) -> LinkPlan {
+    ways.fold(link, |link, way| way.link.or(link))
 }
 
 /// Bursts of loss; see [`Bursts`].

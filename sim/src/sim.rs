@@ -292,7 +292,12 @@ impl Sim {
             .names()
             .map(str::to_owned)
             .partition(|name| self.callers.contains(name));
-        Nodes { members, clients }
+        let machines = self.cluster.machines();
+        Nodes {
+            members,
+            clients,
+            machines,
+        }
     }
 
     // ── Work ─────────────────────────────────────────────────────────────────────────────────────────

@@ -17,6 +17,7 @@ use crate::{Event, Happening, Plan, Sim, Span};
 pub(crate) struct Weather {
     cuts: BTreeMap<(NodeKey, NodeKey), u32>,
     pauses: BTreeMap<NodeKey, u32>,
+    crashes: BTreeMap<NodeKey, u32>,
     slow: BTreeMap<NodeKey, u32>,
     drifting: BTreeMap<NodeKey, u32>,
     /// Events of the plan that are not over.
@@ -138,7 +139,7 @@ impl Sim {
         }
     }
 
-    /// Returns the pairs of two different nodes that names mean.
+    /// Returns the pairs of two different nodes that names mean. Nothing comes between processes of one machine.
     fn pairs(&self, from: &[String], to: &[String]) -> BTreeSet<(NodeKey, NodeKey)> {
         let all = |names: &[String]| -> Vec<_> {
             names.iter().flat_map(|name| self.find(name)).collect()
@@ -147,7 +148,9 @@ impl Sim {
         let pairs = from
             .iter()
             .flat_map(|from| to.iter().map(|to| (*from, *to)));
-        pairs.filter(|(from, to)| from != to).collect()
+        pairs
+            .filter(|(from, to)| from != to && !self.are_one_machine(*from, *to))
+            .collect()
     }
 
     fn numbers<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Box<[u32]> {
@@ -234,10 +237,7 @@ impl Sim {
                     cuts.extend(self.pairs(to, from));
                 }
                 for (from, to) in cuts {
-                    // Nothing comes between processes of one machine.
-                    if !self.are_one_machine(from, to) {
-                        self.change_cut(from, to, begins);
-                    }
+                    self.change_cut(from, to, begins);
                 }
             }
             Happening::Disconnect { node, peer } if begins => {
@@ -272,11 +272,12 @@ impl Sim {
     fn change_node(&mut self, node: NodeKey, what: &Happening, begins: bool) {
         match what {
             Happening::Crash { machine, .. } => {
+                let is_over = counted(&mut self.weather.crashes, node, begins);
                 let world = self.cluster.world();
                 match (begins, world.is_up(node), world.has_ended(node)) {
                     (true, true, _) if *machine => self.apply(Fault::Vanish(node)),
                     (true, true, _) => self.apply(Fault::Crash(node)),
-                    (false, false, false) => self.apply(Fault::Restart(node)),
+                    (false, false, false) if is_over => self.apply(Fault::Restart(node)),
                     _ => {}
                 }
             }

@@ -738,6 +738,46 @@ fn what_one_run_leaves_to_the_next_is_found() {
 }
 
 #[test]
+fn no_run_at_all_is_no_success() {
+    let scenario = || Scenario::new("none", "counters", counter);
+    let no_time = scenario().explore(0..4).for_time(Duration::ZERO);
+    let said = [scenario().explore(5..5), no_time].map(|explore| {
+        let report = explore.clone().jobs(1).run();
+        (report, explore.check_determinism())
+    });
+    // A process that does runs does not come here.
+    for (report, checked) in said {
+        assert!(!report.is_good() && report.to_string().contains("NOT DONE: 1 runs"));
+        let said = checked.expect_err("nothing was done");
+        assert!(said.contains("was done twice"), "{said}");
+    }
+}
+
+#[test]
+fn a_check_that_a_stuck_run_ended_is_not_done() {
+    let scenario = Scenario::new("stuck check", "counters", |sim| {
+        counter(sim);
+        let is_stuck = sim.seed() == 2;
+        sim.spawn("ada", move |cx| {
+            let _ = ask(cx, "Add", 1);
+            if is_stuck {
+                loop {
+                    std::hint::spin_loop();
+                }
+            }
+        });
+    });
+    let scenario = scenario.patience(Duration::from_millis(500));
+    let explore = scenario.explore(0..6).jobs(1);
+    let explore = explore.of_program(again("explore::a_check_that_a_stuck_run_ended_is_not_done"));
+    let said = explore.check_determinism().expect_err("run 2 is stuck");
+    assert!(
+        said.contains("3 runs of `stuck check` were not done: run 2"),
+        "{said}"
+    );
+}
+
+#[test]
 fn runs_that_were_not_done_are_not_the_same() {
     let explore = Scenario::new("nobody", "counters", |_| {}).explore(0..4);
     let explore = explore.of_program(again("explore::no_test"));

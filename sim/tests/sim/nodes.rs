@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use monofil_container::CallError;
-use monofil_sim::{Event, Happening, Plan, ServiceTime, Shape, Sim, Span};
+use monofil_container::{
+    CallError, Code, Component, ComponentSpec, ContainerConfig, Context, HandlerError, Message,
+    Payload, Reply, Request, StartReason, Status,
+};
+use monofil_sim::{
+    Event, Faults, Happening, NodeDef, Plan, Scenario, ServiceTime, Shape, Sim, Span,
+};
 
-use crate::counter::{ask, counter};
+use crate::counter::{Counter, ask, counter};
 
 fn sim() -> Sim {
     let mut sim = Sim::new("counters", 7);
@@ -159,6 +164,104 @@ fn faults_that_overlap_end_each_for_itself() {
         false, true, true, true, true, false, true, false, true, false,
     ];
     assert_eq!(cut, expected);
+}
+
+#[test]
+fn crashes_that_overlap_end_each_for_itself() {
+    let crash = |node: &str, machine, at, lasts| Event {
+        at: Span::secs(at),
+        lasts: Some(Span::secs(lasts)),
+        what: Happening::Crash {
+            node: node.to_owned(),
+            machine,
+        },
+    };
+    let mut sim = sim();
+    for name in ["back", "beside"] {
+        let node = NodeDef::new(name, |_| ContainerConfig::new("counters", "idle"));
+        sim.node(node.on_machine("one"));
+    }
+    sim.follow(&Plan {
+        events: vec![
+            crash("counter", false, 1, 5),
+            crash("counter", true, 2, 1),
+            // Its neighbour goes with it, and is down by itself for longer.
+            crash("beside", false, 1, 5),
+            crash("back", true, 2, 1),
+        ],
+        ..Plan::default()
+    });
+    let mut up_at = |millis| {
+        sim.run_until(monofil_transport::Instant::ZERO + Duration::from_millis(millis));
+        ["counter", "back", "beside"].map(|node| sim.world().is_up(sim.key(node)))
+    };
+    assert_eq!(up_at(500), [true; 3]);
+    assert_eq!(up_at(1_500), [false, true, false]);
+    assert_eq!(up_at(2_500), [false; 3]);
+    assert_eq!(up_at(3_500), [false, true, false]);
+    assert_eq!(up_at(6_500), [true; 3]);
+}
+
+/// Asks the counter again and again, and says if it takes longer than it does on one machine.
+struct Neighbour;
+
+impl Component for Neighbour {
+    fn start(&mut self, cx: &mut Context, _: StartReason) -> Result<(), Status> {
+        let request = Request::new("neighbour", "Ask", Payload::default());
+        let request = request.with_deadline(Duration::from_secs(60));
+        cx.after(Duration::from_millis(100), request)
+            .map_err(|error| Status::new(Code::Internal, error.to_string()))
+    }
+
+    fn handle(&mut self, cx: &mut Context, _: Message) -> Result<Reply, HandlerError> {
+        for _ in 0..400 {
+            let began = cx.now();
+            let answer = ask(cx, "Add", 1);
+            let took = began.until(cx.now());
+            monofil_sim::always(
+                answer.is_ok() && took < Duration::from_millis(1),
+                "neighbours are near each other",
+            );
+            cx.sleep(Duration::from_millis(50))?;
+        }
+        Ok(Reply::Empty)
+    }
+}
+
+/// Both are called by a client on another machine, so that links have something to carry.
+fn neighbours(sim: &mut Sim) {
+    fn node(name: &'static str, spec: fn() -> ComponentSpec) -> NodeDef {
+        let node = NodeDef::new(name, move |start| ContainerConfig {
+            incarnation: start.incarnation,
+            components: vec![spec()],
+            ..ContainerConfig::new("counters", name)
+        });
+        node.place(format!("counters/{name}"), &[])
+            .on_machine("one")
+    }
+    sim.node(node("counter", || {
+        ComponentSpec::new("counter", Counter::default)
+    }));
+    sim.node(node("neighbour", || {
+        ComponentSpec::new("neighbour", || Neighbour)
+    }));
+    sim.spawn("ada", |cx| {
+        for _ in 0..20 {
+            let _ = ask(cx, "Get", 0);
+            let _ = cx.sleep(Duration::from_secs(1));
+        }
+    });
+}
+
+#[test]
+fn whatever_is_drawn_nothing_is_wrong_within_a_machine() {
+    // Nodes that crash or are slow are no fault of links.
+    let faults = Faults::network();
+    Scenario::new("neighbours", "counters", neighbours)
+        .faults(faults)
+        .explore(0..30)
+        .jobs(1)
+        .check();
 }
 
 #[test]
