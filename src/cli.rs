@@ -280,7 +280,9 @@ impl Invocation<'_> {
         }
         if args.explore.is_meant() {
             self.log("off")?;
-            return layout::explore(&self.scenario(matches, None)?, &args, self.common.seed);
+            let layout = layout::placed(&self.setup(Layout::Sim, None))?;
+            let scenario = self.scenario(matches, None)?;
+            return layout::explore(&scenario, &args, self.common.seed, layout);
         }
         if self.app.job.is_none() && args.until.is_none() {
             let what = format!("`{}` has no job that would end the run", self.app.name);
@@ -333,6 +335,12 @@ impl Invocation<'_> {
                 settings,
                 common,
             };
+            let layout = layout::placed(&found.setup(Layout::Sim, None))?;
+            if let Some(other) = file.other_layout(&layout) {
+                tell(format_args!(
+                    "the layout is another than that of the run: {other}"
+                ));
+            }
             found.scenario(again, file.faults.clone())
         };
         match name {

@@ -30,6 +30,7 @@ use crate::{
 
 pub(crate) use explore::{Simulated, explore, laid_out, quietly, scenario};
 pub(crate) use memory::run as memory;
+pub(crate) use placing::layout as placed;
 pub(crate) use process::{client, places, run as process};
 pub(crate) use sim::{apart, run as sim};
 pub(crate) use up::run as up;

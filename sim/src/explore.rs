@@ -44,6 +44,8 @@ pub struct Program {
     pub command: Vec<OsString>,
     /// What a file of a failing run is to say that it was given.
     pub args: Vec<String>,
+    /// Where everything is, for the file as well: settings of a layout and their values; empty without one.
+    pub layout: BTreeMap<String, String>,
 }
 
 /// What one run says.
@@ -577,6 +579,10 @@ impl Explore {
                 .program
                 .as_ref()
                 .map_or_else(Vec::new, |it| it.args.clone()),
+            layout: self
+                .program
+                .as_ref()
+                .map_or_else(BTreeMap::new, |it| it.layout.clone()),
             failure: found
                 .shrunk
                 .ran

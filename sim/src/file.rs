@@ -1,5 +1,6 @@
 //! Files of failing runs: to be replayed, looked at and kept.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,9 @@ pub struct CaseFile {
     /// What the program was given besides, so that the scenario is the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
+    /// Where everything was, in the settings of a layout; empty without one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layout: BTreeMap<String, String>,
     /// How it fails.
     pub failure: Failure,
     /// What may go wrong, as far as the case does not say it: how long, and all of it if the case has no plan. So
@@ -78,6 +82,19 @@ impl CaseFile {
     pub fn write(&self, path: &Path) -> Result<(), CaseFileError> {
         let text = toml::to_string(self).map_err(io::Error::other);
         write(path, &text.map_err(|error| failed(path, error))?)
+    }
+
+    /// Says in which settings another layout is not the one of this run; `None` if it is the same.
+    #[must_use]
+    pub fn other_layout(&self, now: &BTreeMap<String, String>) -> Option<String> {
+        let keys: BTreeSet<_> = self.layout.keys().chain(now.keys()).collect();
+        let all = keys.into_iter().filter_map(|key| {
+            let shown = |value: Option<&String>| value.map_or("not set".to_owned(), Clone::clone);
+            let (was, is) = (self.layout.get(key), now.get(key));
+            (was != is).then(|| format!("{key} was {} and is {}", shown(was), shown(is)))
+        });
+        let all: Vec<_> = all.collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// Runs its case.

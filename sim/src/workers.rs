@@ -194,7 +194,8 @@ pub(crate) fn share_out(
                 let is_well = status.is_some_and(|status| status.success() && done[slot].1);
                 if !is_well && at[slot] < failed {
                     failed = at[slot];
-                    lines.insert(at[slot], died(at[slot], status, command));
+                    let has_begun = done[slot].0 > 0;
+                    lines.insert(at[slot], died(at[slot], status, command, has_begun));
                 }
             }
             Err(mpsc::RecvTimeoutError::Timeout) if until.is_none() => {}
@@ -278,7 +279,7 @@ fn end(child: &mut Child) {
 }
 
 /// What is said for a run that ended its process.
-fn died(run: u64, status: Option<ExitStatus>, command: &[OsString]) -> Line {
+fn died(run: u64, status: Option<ExitStatus>, command: &[OsString], has_begun: bool) -> Line {
     let how = status.map_or_else(|| "nobody knows how".to_owned(), |it| it.to_string());
     let mut text = format!("it ended before its runs were done: {how}");
     if status.is_some_and(|status| status.success()) {
@@ -287,6 +288,14 @@ fn died(run: u64, status: Option<ExitStatus>, command: &[OsString]) -> Line {
         text += &format!(
             "; a handler may have ended it, or `{command}` does not come to this exploration: on a thread that is not \
              called like its test, explore with `.jobs(1)`"
+        );
+    }
+    let before = ORDINAL.get().saturating_sub(1);
+    if before > 0 && !has_begun {
+        text += &format!(
+            "; it may have ended on the way to this exploration: of the {before} before it in its test nothing is run in \
+             such a process, and what is asserted of their reports fails there: give each a test of its own, or explore \
+             with `.jobs(1)`"
         );
     }
     let failure = Failure {

@@ -139,13 +139,12 @@ pub(crate) fn pin(app: &str, matches: &ArgMatches) -> Result<ExitCode, Failure> 
         .cloned()
         .unwrap_or_default();
     let file = read(&path)?;
+    check_package()?;
     let cannot = |path: &Path, error: io::Error| {
         Failure::new(EXIT_FAILED, format!("{}: {error}", path.display()))
     };
     let folder = Path::new("tests/pinned");
-    fs::create_dir_all(folder).map_err(|error| {
-        cannot(folder, error).note("run this in the folder of the app's package")
-    })?;
+    fs::create_dir_all(folder).map_err(|error| cannot(folder, error))?;
     let pinned = folder.join(format!("{}.toml", file.name()));
     fs::copy(&path, &pinned).map_err(|error| cannot(&pinned, error))?;
     let test = Path::new("tests/pinned.rs");
@@ -156,6 +155,19 @@ pub(crate) fn pin(app: &str, matches: &ArgMatches) -> Result<ExitCode, Failure> 
     }
     print(said.trim_end())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a folder whose `tests` nobody compiles, as that of a workspace without a package of its own.
+fn check_package() -> Result<(), Failure> {
+    let manifest = fs::read_to_string("Cargo.toml").unwrap_or_default();
+    let manifest = toml::from_str::<toml::Table>(&manifest);
+    match manifest.is_ok_and(|it| it.contains_key("package")) {
+        true => Ok(()),
+        false => Err(Failure::usage(
+            "no package is in this folder, and nobody would run a test of it",
+        )
+        .note("run this where the Cargo.toml of the app's package is")),
+    }
 }
 
 fn test_of(app: &str) -> String {

@@ -1,5 +1,6 @@
 //! An app in many simulated worlds.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -138,7 +139,12 @@ fn faults(args: &SimArgs) -> Result<Faults, Failure> {
 }
 
 /// Runs the app once for each seed, and says what came of it.
-pub(crate) fn explore(scenario: &Scenario, args: &SimArgs, seed: u64) -> Result<ExitCode, Failure> {
+pub(crate) fn explore(
+    scenario: &Scenario,
+    args: &SimArgs,
+    seed: u64,
+    layout: BTreeMap<String, String>,
+) -> Result<ExitCode, Failure> {
     let given: Vec<_> = std::env::args_os().collect();
     let program = Program {
         called: format!("{} sim", called(&given[0])),
@@ -151,6 +157,7 @@ pub(crate) fn explore(scenario: &Scenario, args: &SimArgs, seed: u64) -> Result<
             .into_iter()
             .chain(given[1..].iter().cloned())
             .collect(),
+        layout,
     };
     let explore = &args.explore;
     let mut exploration = scenario

@@ -4,6 +4,8 @@
 //! who is at no address is where this app's components are by convention, at `network.host`. Without `[peers]` there is no
 //! layout: each component has a process of its own, on a machine of its own.
 
+use std::collections::BTreeMap;
+
 use monofil_transport::{Endpoint, Scheme};
 
 use super::Run;
@@ -27,12 +29,7 @@ pub(super) fn processes(run: &Run, components: &[usize]) -> Result<Vec<Process>,
     if !is_laid_out(run) {
         return Ok(components.iter().map(|index| alone(run, *index)).collect());
     }
-    let addresses = Addresses::new(
-        run.app.as_str(),
-        &run.components,
-        &run.settings,
-        run.settings.transport.unwrap_or(Layout::Tcp),
-    );
+    let addresses = addresses(run);
     let mut processes: Vec<Process> = Vec::new();
     for index in components {
         for endpoint in addresses.of(*index)? {
@@ -53,6 +50,34 @@ pub(super) fn processes(run: &Run, components: &[usize]) -> Result<Vec<Process>,
     }
     name(run, &mut processes);
     Ok(processes)
+}
+
+/// Returns the settings that say where everything is, with what they come to; empty without a layout.
+pub(crate) fn layout(run: &Run) -> Result<BTreeMap<String, String>, Failure> {
+    let mut layout = BTreeMap::new();
+    if !is_laid_out(run) {
+        return Ok(layout);
+    }
+    let addresses = addresses(run);
+    for (index, definition) in run.components.iter().enumerate() {
+        let at: Vec<_> = addresses
+            .of(index)?
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        layout.insert(format!("peers.{}", definition.name), at.join(", "));
+    }
+    layout.insert("network.host".to_owned(), run.settings.host.clone());
+    Ok(layout)
+}
+
+fn addresses(run: &Run) -> Addresses<'_> {
+    Addresses::new(
+        run.app.as_str(),
+        &run.components,
+        &run.settings,
+        run.settings.transport.unwrap_or(Layout::Tcp),
+    )
 }
 
 /// Returns the machine of whoever runs the job.

@@ -7,6 +7,9 @@ use monofil_tests::Program;
 
 use crate::support::place;
 
+/// The manifest of a package.
+const PACKAGE: &str = "[package]\nname = \"app\"\n";
+
 /// Returns the word that follows `replay` in what was said.
 fn file_of(out: &str) -> &str {
     let line = out.lines().find(|line| line.contains("sim replay "));
@@ -91,6 +94,20 @@ fn a_run_that_fails_is_written_down_replayed_stopped_compared_and_pinned() {
         assert_eq!(through.code, Some(code), "{through:?}");
     }
 
+    // Nobody compiles tests of a folder that is no package's, be it a workspace's.
+    for manifest in [None, Some("[workspace]\n")] {
+        if let Some(text) = manifest {
+            fs::write(place.path().join("Cargo.toml"), text).expect("a manifest");
+        }
+        let refused = place.run(&format!("sim pin {file}"));
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(
+            refused.err.contains("no package is in this folder"),
+            "{refused:?}"
+        );
+    }
+    assert!(!place.path().join("tests").exists());
+    fs::write(place.path().join("Cargo.toml"), PACKAGE).expect("a manifest");
     let pinned = place.run(&format!("sim pin {file}"));
     assert_eq!(pinned.code, Some(0), "{pinned:?}");
     let test = fs::read_to_string(place.path().join("tests/pinned.rs")).expect("a test");
@@ -111,6 +128,7 @@ fn a_run_that_is_pinned_needs_no_other_file() {
     let file = place.path().join(file_of(&found.out));
     let package = place.path().join("package");
     fs::create_dir(&package).expect("a folder");
+    fs::write(package.join("Cargo.toml"), PACKAGE).expect("a manifest");
     let there = |args: &str| {
         let mut command = place.command(args);
         Program::start(command.current_dir(&package)).wait()
@@ -144,6 +162,13 @@ fn a_production_layout_is_simulated_from_its_file() {
     let again = place.run(&format!("sim replay {}", file_of(&found.out)));
     assert_eq!(again.code, Some(1), "{again:?}");
     assert!(!again.out.contains("another run"), "{again:?}");
+    assert!(!again.err.contains("the layout is another"), "{again:?}");
+    let moved = peers.replace("relay = [\"tcp://10.0.0.5", "relay = [\"tcp://10.0.0.6");
+    fs::write(place.path().join("production.toml"), moved).expect("another layout");
+    let again = place.run(&format!("sim replay {}", file_of(&found.out)));
+    let said = "the layout is another than that of the run: peers.relay was tcp://10.0.0.5:7702 and is \
+                tcp://10.0.0.6:7702\n";
+    assert!(again.err.contains(said), "{again:?}");
     fs::remove_file(place.path().join("production.toml")).expect("a file");
     let gone = place.run(&format!("sim replay {}", file_of(&found.out)));
     assert!(

@@ -682,6 +682,7 @@ pub(crate) fn again(test: &str) -> Program {
         called: test.to_owned(),
         command: std::iter::once(program).chain(words).collect(),
         args: Vec::new(),
+        layout: BTreeMap::new(),
     }
 }
 
@@ -704,6 +705,29 @@ fn a_handler_that_ends_the_process_is_a_failure_whatever_it_says() {
     .run();
     assert_eq!(found(&report).run, 5);
     assert_eq!(found(&report).failure.property, "the process survives");
+}
+
+#[test]
+fn a_process_that_ends_on_the_way_to_its_exploration_says_so() {
+    let counted = |name: &str| {
+        Scenario::new(name, "counters", |sim| {
+            counter(sim);
+            sim.spawn("ada", |cx| ask(cx, "Add", 1));
+        })
+    };
+    let first = counted("on the way").explore(0..2).jobs(1).run();
+    // A process of the second exploration has no report of the first.
+    assert_eq!(first.runs, 2);
+    let second = counted("never come to").explore(0..2).jobs(2);
+    let report = second
+        .of_program(again(
+            "explore::a_process_that_ends_on_the_way_to_its_exploration_says_so",
+        ))
+        .run();
+    let failure = &found(&report).failure;
+    assert_eq!(failure.property, "the process survives");
+    let said = "it may have ended on the way to this exploration";
+    assert!(failure.text.contains(said), "{failure}");
 }
 
 #[test]
@@ -796,6 +820,7 @@ fn written(folder: &Path, scenario: &str, hash: &str) -> PathBuf {
         run: 0,
         hash: hash.to_owned(),
         args: Vec::new(),
+        layout: BTreeMap::new(),
         failure: Failure {
             property: "it fails".to_owned(),
             text: "it failed once".to_owned(),
