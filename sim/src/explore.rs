@@ -403,12 +403,16 @@ impl Explore {
         self.scenario.run(&self.case(run), keep)
     }
 
-    /// Returns what happens in a run, line by line.
+    /// Returns what happens in a run, line by line, and at last its hash.
     pub(crate) fn records(&self, run: u64) -> Vec<String> {
-        let recording = self.recorded(run, RECORDS).recording;
+        let Ran {
+            recording, hash, ..
+        } = self.recorded(run, RECORDS);
         let records = recording.records.iter();
         records
             .map(|record| record.line(&recording.nodes))
+            // It may be all that differs: records have the first bytes of a payload only.
+            .chain([format!("hash of all of it {hash}")])
             .collect()
     }
 

@@ -707,6 +707,24 @@ fn a_handler_that_ends_the_process_is_a_failure_whatever_it_says() {
     assert_eq!(found(&report).failure.property, "the process survives");
 }
 
+/// Records have the first bytes of a payload.
+#[test]
+fn what_differs_beyond_what_records_show_is_named_as_that() {
+    let scenario = Scenario::new("long", "counters", |sim| {
+        counter(sim);
+        sim.spawn("ada", |cx| {
+            let text = format!("{}{:010}", "a".repeat(10_000), std::process::id());
+            let _ = cx.call(Request::new("counter", "Get", Payload::bytes(text)));
+        });
+    });
+    let explore = scenario.explore(0..2).jobs(1);
+    let test = "explore::what_differs_beyond_what_records_show_is_named_as_that";
+    let said = explore.of_program(again(test)).check_determinism();
+    let said = said.expect_err("processes have numbers of their own");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.trim().starts_with("hash of all of it "), "{said}");
+}
+
 #[test]
 fn a_process_that_ends_on_the_way_to_its_exploration_says_so() {
     let counted = |name: &str| {
