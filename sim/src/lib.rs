@@ -58,6 +58,7 @@ mod history;
 mod injection;
 pub mod junit;
 pub mod linearizability;
+mod listening;
 pub mod models;
 mod panics;
 mod patience;
@@ -87,6 +88,7 @@ pub use file::{CaseFile, CaseFileError};
 pub use gatekeeper::Received;
 pub use history::{History, Operation, OperationId, SharedHistory};
 pub use injection::{Deed, Injection, Leg};
+pub use listening::Listening;
 pub use plan::{
     BandwidthPlan, BurstPlan, Event, Happening, LinkPlan, Plan, ServiceTime, Shape, StallPlan, Way,
 };

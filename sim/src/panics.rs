@@ -1,12 +1,14 @@
-//! Panics of a run: where they were, and no noise about them.
+//! Panics of a run: where they were, and no noise about them where somebody else tells of them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
     /// Present while a simulated run is on this thread.
     static PANICS: RefCell<Option<Vec<Panicked>>> = const { RefCell::new(None) };
+    /// Whether they are noted without being printed.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A panic.
@@ -20,18 +22,23 @@ pub(crate) struct Panicked {
     pub(crate) in_handler: bool,
 }
 
-/// Notes panics of this thread from now on, instead of printing them.
+/// Notes panics of this thread from now on, and prints them as before.
 pub(crate) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = take_hook();
         set_hook(Box::new(move |info| {
-            if !note(info) {
+            if !(note(info) && QUIET.get()) {
                 before(info);
             }
         }));
     });
     PANICS.set(Some(Vec::new()));
+}
+
+/// Prints no panic of this thread any more while they are noted.
+pub(crate) fn hush() {
+    QUIET.set(true);
 }
 
 fn note(info: &PanicHookInfo<'_>) -> bool {
@@ -74,5 +81,6 @@ pub(crate) fn of_a_handler() -> Option<Panicked> {
 
 /// Returns the last panic, and stops noting them.
 pub(crate) fn heard() -> Option<Panicked> {
+    QUIET.set(false);
     PANICS.take().unwrap_or_default().pop()
 }

@@ -272,22 +272,8 @@ impl Sim {
                 .retain_mut(|property| (property.look)(self).is_some());
         }
         self.properties = properties;
-        if let Some(broken) = take_broken() {
+        if let Some(broken) = self.listening.heard(self.may_panic) {
             self.fail(broken);
-        }
-        if let Some(panicked) = crate::panics::of_a_handler()
-            && !self.may_panic
-        {
-            self.fail(Broken {
-                message: panicked.message,
-                ..Broken::new(NO_PANIC, panicked.text)
-            });
-        }
-        if let Some(leak) = guard::leaked() {
-            self.fail(Broken {
-                message: leak.message,
-                ..Broken::new(ONE_RUN, leak.text)
-            });
         }
     }
 
@@ -364,4 +350,4 @@ pub(crate) const NO_PANIC: &str = "no handler panics";
 /// What must hold once all is healed.
 const WORK_ENDS: &str = "what clients were given to do ends";
 /// What always must hold, so that the same seed is the same run; see [`guard`].
-const ONE_RUN: &str = "a seed is one run";
+pub(crate) const ONE_RUN: &str = "a seed is one run";

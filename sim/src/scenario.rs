@@ -317,12 +317,11 @@ impl Scenario {
         go_on: &mut dyn FnMut(&Sim) -> bool,
     ) -> Ran {
         let noting = (keep.draws > 0).then(|| draws::note(keep.draws));
-        panics::listen();
-        property::listen();
         let mut config = WorldConfig::with_seed(case.seed);
         config.records_max = keep.records;
         let mut sim = Sim::with(self.app.as_str(), config);
         sim.judged = true;
+        panics::hush();
         sim.cluster.publish(published);
         let recorder = sim.world().recorder().cloned().filter(|_| keep.stacks);
         if let Some(recorder) = &recorder {

@@ -19,7 +19,9 @@ use crate::service::Service;
 use crate::tape::{Fixed, Tape};
 use crate::task::Client;
 use crate::weather::Weather;
-use crate::{Cluster, Failure, Injection, NodeDef, Nodes, Received, ServiceTime, Task, guard};
+use crate::{
+    Cluster, Failure, Injection, Listening, NodeDef, Nodes, Received, ServiceTime, Task, guard,
+};
 
 type Action = Box<dyn FnOnce(&mut Sim)>;
 type Adjust = Rc<dyn Fn(&mut ContainerConfig)>;
@@ -53,6 +55,8 @@ pub struct Sim {
     /// Whether somebody else looks at what failed; otherwise whoever lets time pass panics.
     pub(crate) judged: bool,
     pub(crate) may_panic: bool,
+    /// What components themselves say.
+    pub(crate) listening: Listening,
     /// Clients whose work must end.
     pub(crate) work: Vec<Work>,
     /// How many actions there have been; orders those of one time.
@@ -134,6 +138,7 @@ impl Sim {
     pub fn with(app: impl Into<Name>, config: WorldConfig) -> Self {
         let seed = config.seed;
         guard::arm(seed);
+        let listening = Listening::begin();
         let cluster = Cluster::new(config);
         let gatekeeper = Gatekeeper::new(seed, cluster.world().recorder().cloned());
         let service = Service {
@@ -159,6 +164,7 @@ impl Sim {
             failure: None,
             judged: false,
             may_panic: false,
+            listening,
             work: Vec::new(),
             sequence: 0,
         }
@@ -169,6 +175,12 @@ impl Sim {
     /// Changes the configuration of each container that is described from now on.
     pub fn configure(&mut self, adjust: impl Fn(&mut ContainerConfig) + 'static) -> &mut Self {
         self.adjust = Rc::new(adjust);
+        self
+    }
+
+    /// Takes handlers that panic as something that happens. Otherwise whoever lets time pass panics as well.
+    pub const fn may_panic(&mut self) -> &mut Self {
+        self.may_panic = true;
         self
     }
 

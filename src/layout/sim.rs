@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use monofil_inproc::{Latency, LinkModel, NodeKey, World, WorldConfig};
-use monofil_sim::guard;
+use monofil_sim::{Listening, guard};
 use monofil_transport::Instant;
 
 use super::ending::Ending;
@@ -27,6 +27,8 @@ pub(crate) fn run(run: &Run, args: &SimArgs) -> Result<ExitCode, Failure> {
         wall_start: config.wall_start_micros,
         most: config.steps_per_instant_max,
         at_once: 0,
+        run,
+        listening: Listening::begin(),
     };
     logging::set_virtual_time(steps.wall_start);
     guard::arm(run.seed);
@@ -60,7 +62,7 @@ fn live(
     run: &Run,
     args: &SimArgs,
     inhabited: &mut Inhabited,
-    mut steps: Steps,
+    mut steps: Steps<'_>,
 ) -> Result<(), Failure> {
     let patience = args.patience;
     let sentinel = (!patience.is_zero()).then(|| {
@@ -97,7 +99,7 @@ fn work(
     world: &mut World,
     job: Option<NodeKey>,
     limit: Instant,
-    steps: &mut Steps,
+    steps: &mut Steps<'_>,
 ) -> Result<(), Failure> {
     while !job.is_some_and(|job| world.has_ended(job)) {
         if world.now() >= limit {
@@ -112,14 +114,16 @@ fn work(
     Ok(())
 }
 
-/// One step after the other, and a look at whether time passes.
-struct Steps {
+/// One step after the other, and a look at what components say and whether time passes.
+struct Steps<'a> {
     wall_start: u64,
     most: u64,
     at_once: u64,
+    run: &'a Run,
+    listening: Listening,
 }
 
-impl Steps {
+impl Steps<'_> {
     fn take(&mut self, world: &mut World) -> Result<(), Failure> {
         let before = world.now();
         if !world.step() {
@@ -131,6 +135,12 @@ impl Steps {
             let what = format!("at {before} {}", leaked.text);
             return Err(Failure::new(EXIT_FAILED, what)
                 .note("a seed is one run only if handlers take time, random numbers and helpers from their context"));
+        }
+        if let Some((property, text)) = self.listening.broken()
+            && !self.is_of_the_job()
+        {
+            let what = format!("{property} at {}: {text}", world.now());
+            return Err(Failure::new(EXIT_FAILED, what));
         }
         if world.now() > before {
             self.at_once = 0;
@@ -144,5 +154,11 @@ impl Steps {
         let what = format!("time does not get past {before}: components keep each other busy");
         Err(Failure::new(EXIT_STUCK, what)
             .note("something sends messages in a circle without ever waiting"))
+    }
+
+    /// Tells whether the job has ended badly: that is said of it when everything has ended.
+    fn is_of_the_job(&self) -> bool {
+        let job = self.run.job.as_ref();
+        job.is_some_and(|job| job.is_over() && job.verdict().is_err())
     }
 }

@@ -41,6 +41,10 @@ impl Component for Worker {
             }
             "fail" => Err(Status::failed_precondition("not today").into()),
             "panic" => panic!("as asked"),
+            "doubt" => {
+                monofil::sim::always(false, "nobody doubts");
+                Ok(Reply::Empty)
+            }
             "log" => {
                 tracing::warn!(answer = 42, "something was noticed");
                 Ok(Reply::Empty)

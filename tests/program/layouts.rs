@@ -70,6 +70,22 @@ fn the_order_of_a_hash_table_comes_from_the_seed_of_a_simulated_run() {
 }
 
 #[test]
+fn a_simulated_run_fails_by_what_components_say() {
+    let place = place();
+    let says = [
+        ("doubt", "error: nobody doubts at "),
+        ("panic", "error: no handler panics at "),
+    ];
+    for (then, what) in says {
+        let run = place.run(&format!("sim --seed 7 --then {then}"));
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.err.contains(what), "{run:?}");
+        let place = format!("in `{then}`");
+        assert!(run.err.contains(&place), "{run:?}");
+    }
+}
+
+#[test]
 fn a_simulated_run_leaves_what_it_was_asked_for() {
     let place = place();
     let asked = "--view run.html --perfetto run.json --junit run.xml";

@@ -304,6 +304,45 @@ fn all_that_is_wrong_can_be_healed_at_once() {
     assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(1));
 }
 
+/// Adds a counter that has a function look at what it is set to.
+fn that_looks(sim: &mut Sim, look: fn(u64)) {
+    sim.component("counter", move || {
+        ComponentSpec::new("counter", move || Counter::that(look))
+    });
+}
+
+#[test]
+#[should_panic(expected = "in `Set` of `counters/counter` (seed 7)")]
+fn whoever_lets_time_pass_hears_what_a_component_says() {
+    let mut sim = Sim::new("counters", 7);
+    that_looks(&mut sim, |value| {
+        monofil_sim::always(value < 10, "it is small")
+    });
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Set", 9)), Ok(9));
+    _ = sim.run("ada", |cx| ask(cx, "Set", 10));
+}
+
+#[test]
+#[should_panic(expected = "`counters/counter` in `Set`: oh no (sim/tests/sim/nodes.rs:")]
+fn whoever_lets_time_pass_hears_that_a_handler_panicked() {
+    let mut sim = Sim::new("counters", 7);
+    that_looks(&mut sim, |_| panic!("oh no"));
+    _ = sim.run("ada", |cx| ask(cx, "Set", 1));
+}
+
+#[test]
+fn handlers_may_panic_where_that_is_said() {
+    let mut sim = Sim::new("counters", 7);
+    that_looks(&mut sim, |_| panic!("oh no"));
+    sim.may_panic();
+    assert!(sim.run("ada", |cx| ask(cx, "Set", 1)).is_err());
+    // What was said in a run is not said of the next.
+    drop(sim);
+    let mut sim = Sim::new("counters", 7);
+    counter(&mut sim);
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Set", 1)), Ok(1));
+}
+
 #[test]
 fn all_heals_as_often_as_it_is_asked_and_plans_come_again() {
     let mut sim = sim();
