@@ -1,6 +1,6 @@
 //! What a test that fails leaves of its run: a report, and a picture.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use monofil_transport::record::What;
 
@@ -14,16 +14,25 @@ pub(crate) const RECORDS: usize = 20_000;
 const EVENTS_MAX: usize = 24;
 
 impl Drop for Sim {
-    /// When a test fails that drives its run by hand, it tells what happened, on standard error, and draws it. What
-    /// was found by an exploration is told there.
+    /// Judges a run by hand: what must hold at its end, and be so eventually or sometimes. When its test fails, here or
+    /// before, it tells what happened, on standard error, and draws it. What was found by an exploration is told there.
     fn drop(&mut self) {
-        if !std::thread::panicking() || self.judged {
+        if self.judged {
             return;
         }
-        // A second panic now would end the process, with all other tests.
-        let told = catch_unwind(AssertUnwindSafe(|| self.tell()));
-        if let Ok(Some(text)) = told {
-            eprintln!("{text}");
+        let ended = match std::thread::panicking() {
+            true => Ok(()),
+            false => catch_unwind(AssertUnwindSafe(|| self.judge_by_hand())),
+        };
+        if ended.is_err() || std::thread::panicking() {
+            // A second panic now would end the process, with all other tests.
+            let told = catch_unwind(AssertUnwindSafe(|| self.tell()));
+            if let Ok(Some(text)) = told {
+                eprintln!("{text}");
+            }
+        }
+        if let Err(panic) = ended {
+            resume_unwind(panic);
         }
     }
 }

@@ -199,8 +199,8 @@ impl Sim {
         self
     }
 
-    /// Says what must be so at some time, in one of the runs of an exploration at least. One that is never reached
-    /// tells that the runs do not test what they are meant to.
+    /// Says what must be so at some time, in one of the runs of an exploration at least; in a run by hand until it is
+    /// dropped, which panics otherwise. One that is never reached tells that the runs do not test what they are meant to.
     pub fn sometimes(
         &mut self,
         mark: &str,
@@ -212,7 +212,8 @@ impl Sim {
         self
     }
 
-    /// Says what must be so at some time after all is healed.
+    /// Says what must be so at some time after all is healed. In a run by hand that is after [`heal_all`](Self::heal_all),
+    /// or else when it is dropped, which panics if it never was.
     pub fn eventually<V: Verdict>(
         &mut self,
         property: &str,
@@ -224,7 +225,7 @@ impl Sim {
     }
 
     /// Says what must hold when a run of an exploration is over: after all is healed, what clients were given is done,
-    /// and what is to be so eventually is.
+    /// and what is to be so eventually is. A run by hand is over when it is dropped, which panics if it does not hold.
     pub fn at_end<V: Verdict>(
         &mut self,
         property: &str,
@@ -310,6 +311,31 @@ impl Sim {
         }
     }
 
+    /// Judges a run that a test drove, when it is over: what is looked at after each step is looked at once more, and
+    /// then what is left of it has failed. What clients were given may be under way.
+    ///
+    /// # Panics
+    ///
+    /// When something is broken, unless something was before: that was said then.
+    pub(crate) fn judge_by_hand(&mut self) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.start();
+        self.look();
+        for mut property in std::mem::take(&mut self.properties.eventually) {
+            if let Some(text) = (property.look)(self) {
+                self.fail(Broken::new(&property.name, text));
+            }
+        }
+        self.judge_end();
+        let never = self.marks.iter().find(|(_, is_reached)| !**is_reached);
+        if let Some((mark, _)) = never {
+            let mark = mark.clone();
+            self.fail(Broken::new(&mark, "it was never reached"));
+        }
+    }
+
     fn reach(&mut self, mark: &str) {
         self.marks.insert(mark.to_owned(), true);
         if let Some(recorder) = self.world().recorder() {
@@ -340,8 +366,9 @@ impl Sim {
             text: broken.text,
             at: self.elapsed(),
         };
-        assert!(self.judged, "{failure} (seed {})", self.seed());
+        let text = format!("{failure} (seed {})", self.seed());
         self.failure = Some(failure);
+        assert!(self.judged, "{text}");
     }
 }
 

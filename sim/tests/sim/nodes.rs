@@ -375,3 +375,38 @@ fn all_heals_as_often_as_it_is_asked_and_plans_come_again() {
         assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(3));
     }
 }
+
+#[test]
+#[should_panic(expected = "it does not hold (seed 7)")]
+fn what_must_hold_at_the_end_is_judged_when_a_run_is_dropped() {
+    let mut sim = sim();
+    sim.at_end("somebody adds", |sim| !sim.received("counter").is_empty());
+}
+
+#[test]
+#[should_panic(expected = "two are there at ")]
+fn what_is_not_so_eventually_fails_when_a_run_is_dropped() {
+    let mut sim = sim();
+    sim.eventually("two are there", |sim| sim.received("counter").len() == 2);
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(1));
+}
+
+#[test]
+#[should_panic(expected = "it was never reached (seed 7)")]
+fn what_never_is_so_sometimes_fails_when_a_run_is_dropped() {
+    let mut sim = sim();
+    sim.sometimes("somebody adds", |sim| !sim.received("counter").is_empty());
+}
+
+#[test]
+fn what_came_to_be_so_is_well_when_a_run_is_dropped() {
+    let mut sim = sim();
+    let times = |times| move |sim: &Sim| sim.received("counter").len() == times;
+    sim.sometimes("it is added to once", times(1));
+    sim.at_end("it was added to twice", times(2));
+    sim.eventually("it is added to once more", times(2));
+    sim.eventually("it is left alone for once", times(1));
+    sim.heal_all();
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(1));
+    assert_eq!(sim.run("ada", |cx| ask(cx, "Add", 1)), Ok(2));
+}
