@@ -113,6 +113,7 @@ fn run_for(bug: &'static Bug, seed: u64, time: Duration) {
     let plan = bug.faults().draw(seed, &sim.nodes());
     sim.follow(&plan);
     sim.run_for(time);
+    sim.abandon();
 }
 
 #[test]
