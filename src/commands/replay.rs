@@ -126,6 +126,10 @@ pub(crate) fn diff(matches: &ArgMatches, again: &Again<'_>) -> Result<ExitCode, 
     let (one, other) = (run("one")?, run("other")?);
     let (text, code) = match difference(&one.ran.recording, &other.ran.recording) {
         Some(text) => (text, ExitCode::from(EXIT_FAILED)),
+        None if one.ran.hash != other.ran.hash => {
+            let text = "they differ in what no record shows: their hashes are not the same";
+            (text.to_owned(), ExitCode::from(EXIT_FAILED))
+        }
         None => ("they are the same".to_owned(), ExitCode::SUCCESS),
     };
     print(text.trim_end())?;
