@@ -101,6 +101,8 @@ pub(crate) struct LedgerEntry {
     pub(crate) id: u64,
     heading: Option<Rc<Heading>>,
     deadline: Option<Instant>,
+    /// Which instance sent it.
+    pub(crate) sender: Option<u32>,
     /// Where it came from, if it is another node's and was passed on.
     pub(crate) passed: Option<Box<Origin>>,
 }
@@ -112,6 +114,10 @@ impl LedgerEntry {
             id: envelope.id,
             heading: envelope.heading.clone(),
             deadline: envelope.deadline,
+            sender: match envelope.origin {
+                Origin::LocalCast { sender, .. } => sender.and_then(|it| it.try_into().ok()),
+                Origin::LocalCall { .. } | Origin::Remote { .. } => None,
+            },
             passed: match envelope.origin {
                 origin @ Origin::Remote { .. } => Some(Box::new(origin)),
                 Origin::LocalCall { .. } | Origin::LocalCast { .. } => None,

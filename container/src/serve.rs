@@ -216,7 +216,9 @@ impl Core {
     pub(crate) fn give_back(&mut self, index: usize, undelivered: Undelivered) {
         self.counters.add(Counter::CastsUndelivered);
         let instance = &self.instances[index];
-        let most = instance.guard.get(Limit::QueueMessages);
+        // All that a lost node leaves unsettled may come back at once.
+        let most = self.link_config.unsettled_max as u64;
+        let most = instance.guard.get(Limit::QueueMessages).max(most);
         if instance.returned as u64 >= most || instance.state == State::Stopped {
             self.counters.add(Counter::CastsUndeliveredDropped);
             return;

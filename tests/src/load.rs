@@ -174,7 +174,7 @@ impl Load {
             let tick = Request::new(name, "Tick", Payload::default()).with_deadline(EVER);
             cx.after(pause, tick)
         };
-        let def = hooked(name, move || {
+        hooked(name, move || {
             let (sends, back) = (load.clone(), load.clone());
             Hooks::new(move |cx, _| {
                 if !sends.is_over.get() {
@@ -185,9 +185,7 @@ impl Load {
             })
             .start(move |cx, _| Ok(again(cx, Duration::ZERO)?))
             .undelivered(move |_, it| back.came_back(name, &it))
-        });
-        // Everything may come back at once.
-        def.limits(limits(1 << 20))
+        })
     }
 
     fn request(&self, to: u8, stream: u8) -> Request {

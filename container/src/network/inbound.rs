@@ -126,6 +126,10 @@ impl Core {
             peer: index,
             number: peer.link_number,
         };
+        // Anybody can say that a frame is of this node. What is not of the link that both have agreed on defines no
+        // names for it, and ends nothing of it.
+        let is_of_link =
+            is_of_a_link(&frame.head) || peer.link.is_unnumbered() || peer.their_epoch == 0;
         // Who said to number nothing is not believed to do so.
         let numbered = first_sequence > 0 && !peer.link.is_unnumbered();
         if matches!(self.stage, Stage::Flushing { .. }) && numbered {
@@ -135,7 +139,7 @@ impl Core {
             self.peers.mark_dirty(index);
             return;
         }
-        if peer.link.define_names(&frame.names).is_err() {
+        if is_of_link && peer.link.define_names(&frame.names).is_err() {
             self.counters.add(Counter::FramesMisnumbered);
             return;
         }
@@ -175,7 +179,9 @@ impl Core {
             }
         }
         let mut settled = Vec::new();
-        if let Some(peer) = self.peers.get_mut(index) {
+        if let Some(peer) = self.peers.get_mut(index)
+            && is_of_link
+        {
             peer.link.handle_marks(now, &marks, true);
             settled = peer.link.take_passed_settled();
         }
@@ -306,10 +312,8 @@ impl Core {
             self.answer_link(*link, Parcel::failure(*id, error), settles);
             return;
         }
-        let heading = entry.heading();
-        let sender = self.instances_of(&heading.source).first().copied();
-        let undelivered = Undelivered::of(entry.id, heading, error);
-        self.return_cast(sender, undelivered);
+        let undelivered = Undelivered::of(entry.id, entry.heading(), error);
+        self.return_cast(entry.sender.map(|it| it as usize), undelivered);
     }
 }
 

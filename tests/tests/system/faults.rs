@@ -1,6 +1,6 @@
 //! What happens when nodes die, connections break and peers come back.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -448,4 +448,47 @@ fn a_connection_that_breaks_for_a_moment_makes_no_cast_doubtful() {
     dynamic.run(|cx| cx.sleep(Duration::from_secs(20)).expect("time"));
     assert_eq!(*back.borrow(), Vec::<String>::new());
     assert_eq!(dynamic.gauges("one")["monofil_link_casts_unsettled"], 0);
+}
+
+/// There are two of one name, and what they had under way is lost with the node that had it.
+#[test]
+fn casts_that_are_lost_come_back_to_the_instance_that_sent_them() {
+    type Book = Rc<RefCell<Vec<(u64, u32)>>>;
+    let (sent, back): (Book, Book) = Default::default();
+    let (senders, returns) = (sent.clone(), back.clone());
+    let made: Rc<Cell<u32>> = Rc::default();
+    let sender = hooked("sender", move || {
+        let (sent, back) = (senders.clone(), returns.clone());
+        let number = made.replace(made.get() + 1);
+        Hooks::new(|_, _| Ok(Reply::Empty))
+            .start(move |cx, _| {
+                for _ in 0..5 {
+                    let id = cx.cast(text("holds", "Do", ""))?;
+                    sent.borrow_mut().push((id, number));
+                }
+                Ok(())
+            })
+            .undelivered(move |_, it| back.borrow_mut().push((it.id, number)))
+    });
+    let holds = component("holds", || {
+        |cx: &mut Context, _| {
+            cx.sleep(Duration::from_secs(3600))?;
+            Ok(Reply::Empty)
+        }
+    });
+    let mut net = SimNet::new(1);
+    net.start(vec![
+        NodeSpec::new("one", vec![sender.clone(), sender]),
+        NodeSpec::new("two", vec![holds]),
+    ]);
+    let dynamic: &mut dyn Net = &mut net;
+    dynamic.run(|cx| cx.sleep(Duration::from_millis(500)).expect("time"));
+    dynamic.kill("two");
+    dynamic.restart("two");
+    dynamic.run(|cx| cx.sleep(Duration::from_secs(2)).expect("time"));
+    let (mut sent, mut back) = (sent.take(), back.take());
+    sent.sort_unstable();
+    back.sort_unstable();
+    assert_eq!(sent.len(), 10);
+    assert_eq!(back, sent);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use monofil_container::{Container, ContainerConfig, Context, Counter, Reply};
 use monofil_inproc::{NodeKey, NodeSpec as WorldNode, NodeStart, World, WorldConfig};
-use monofil_proto::wire::{Closing, Frame, Hello, Kind, Record};
+use monofil_proto::wire::{Closing, Frame, Hello, Kind, NameDefinition, Record};
 use monofil_proto::{VERSION, encode};
 use monofil_tests::{Net, SimNet, Stranger, component};
 use monofil_transport::decorator::{Call, Traced};
@@ -233,6 +233,47 @@ fn a_call_that_is_repeated_on_its_link_is_answered_once_and_holds_up_nothing() {
     field.listen(&mut stranger);
     assert_eq!(stranger.marks(), (5, 4));
     field.traffic.check("repeated");
+}
+
+/// Anybody can write a frame with somebody else's node and incarnation in it.
+#[test]
+fn what_is_of_no_link_defines_no_names_of_one_and_ends_nothing() {
+    let mut field = Field::new(|_| {});
+    let mut honest = field.stranger();
+    field.greet(&mut honest);
+    let frame = honest.frame(vec![call(1, "test/mirror", 1)]);
+    field.send(&mut honest, &frame);
+    field.run(20);
+    assert_eq!(field.gauge(UNACKNOWLEDGED), 1, "the answer");
+    let define = |name: &str| NameDefinition {
+        number: 1,
+        name: name.into(),
+    };
+    let forged = Frame {
+        link_epoch: 0,
+        receiver_epoch: 0,
+        received: u64::MAX >> 1,
+        settled: u64::MAX >> 1,
+        names: vec![define("junk")],
+        ..honest.frame(Vec::new())
+    };
+    field.send(&mut honest, &forged);
+    field.run(20);
+    assert_eq!(field.gauge(UNACKNOWLEDGED), 1, "it was not taken");
+    field.listen(&mut honest);
+    let mut named = call(2, "", 1);
+    named.target_number = 1;
+    let frame = Frame {
+        names: vec![define("test/mirror")],
+        ..honest.frame(vec![named])
+    };
+    field.send(&mut honest, &frame);
+    field.run(20);
+    let frames = field.listen(&mut honest);
+    let answers = frames.into_iter().flat_map(|frame| frame.records);
+    let answers: Vec<_> = answers.map(|it| (it.kind(), it.id)).collect();
+    assert_eq!(answers, [(Kind::Reply, 2)]);
+    assert_eq!(field.counter("one", Counter::FramesMisnumbered), 0);
 }
 
 /// It says so in every way that might be believed, under its own id and others.

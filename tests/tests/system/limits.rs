@@ -336,7 +336,10 @@ fn casts_that_come_back_to_a_sender_that_takes_no_more_are_counted() {
             ..InstanceLimits::default()
         };
         let full = slow("full").limits(none).subscribe("news", "Hear");
-        net.start(vec![NodeSpec::new("one", vec![sender, full])]);
+        let few = |config: &mut ContainerConfig| config.link.unsettled_max = 3;
+        net.start(vec![
+            NodeSpec::new("one", vec![sender, full]).configure(few),
+        ]);
         net.run(|cx| {
             cx.call(text("sender", "Do", "")).expect("sent");
             cx.sleep(Duration::from_millis(50)).expect("time");
