@@ -239,6 +239,8 @@ fn a_call_that_is_repeated_on_its_link_is_answered_once_and_holds_up_nothing() {
 #[test]
 fn what_is_of_no_link_defines_no_names_of_one_and_ends_nothing() {
     let mut field = Field::new(|_| {});
+    field.traffic.over.set(true);
+    field.run(500);
     let mut honest = field.stranger();
     field.greet(&mut honest);
     let frame = honest.frame(vec![call(1, "test/mirror", 1)]);
