@@ -247,8 +247,7 @@ impl Caller for Client {
             let mut core = self.container.shared().borrow_mut();
             core.now = now;
             let id = core.fresh_id();
-            let sent = core.send_cast(id, &Sender::default(), &mut request);
-            sent.map(|()| id)
+            core.send_cast(id, &Sender::default(), &mut request)
         };
         self.turn();
         sent

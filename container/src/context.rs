@@ -360,8 +360,7 @@ impl Caller for Context<'_> {
     fn cast(&mut self, mut request: Request) -> Result<u64, CallError> {
         let mut core = self.alive()?;
         let id = core.fresh_id();
-        core.send_cast(id, &self.task.sender, &mut request)?;
-        Ok(id)
+        core.send_cast(id, &self.task.sender, &mut request)
     }
 
     #[track_caller]

@@ -109,19 +109,18 @@ pub(crate) struct LedgerEntry {
 
 impl LedgerEntry {
     pub(crate) fn of(envelope: &Envelope, sequence: u64) -> Self {
+        let (sender, passed) = match envelope.origin {
+            Origin::LocalCast { sender, .. } => (sender.and_then(|it| it.try_into().ok()), None),
+            origin @ Origin::Remote { .. } => (None, Some(Box::new(origin))),
+            Origin::LocalCall { .. } => (None, None),
+        };
         Self {
             sequence,
             id: envelope.id,
             heading: envelope.heading.clone(),
             deadline: envelope.deadline,
-            sender: match envelope.origin {
-                Origin::LocalCast { sender, .. } => sender.and_then(|it| it.try_into().ok()),
-                Origin::LocalCall { .. } | Origin::Remote { .. } => None,
-            },
-            passed: match envelope.origin {
-                origin @ Origin::Remote { .. } => Some(Box::new(origin)),
-                Origin::LocalCall { .. } | Origin::LocalCast { .. } => None,
-            },
+            sender,
+            passed,
         }
     }
 
@@ -287,55 +286,34 @@ impl Link {
     /// Takes a request, or says which limit is reached. A full link is known before anything is sent.
     pub(crate) fn offer(
         &mut self,
+        now: Instant,
         envelope: Parcel,
         place: impl FnOnce() -> Name,
     ) -> Result<(), Box<(CallError, Parcel)>> {
-        let out = &self.outbound;
+        let out = &mut self.outbound;
         let bytes = envelope.payload.len() as u64;
-        let (limit, value, observed) = if out.requests_open >= self.config.window_records {
-            (
-                "link.records",
-                self.config.window_records,
-                out.requests_open,
-            )
+        let (limit, of, after) = if out.requests_open >= self.config.window_records {
+            let of = (self.config.window_records, out.requests_open);
+            ("link.records", of, out.requests_refused(now))
         } else if out.requests_open > 0 && out.request_bytes_open + bytes > self.config.window_bytes
         {
-            (
-                "link.bytes",
-                self.config.window_bytes,
-                out.request_bytes_open + bytes,
-            )
+            let of = (self.config.window_bytes, out.request_bytes_open + bytes);
+            ("link.bytes", of, out.requests_refused(now))
         } else if out.ledger.len() >= self.config.unsettled_max {
-            (
-                "link.unsettled",
-                self.config.unsettled_max as u64,
-                out.ledger.len() as u64,
-            )
+            let of = (self.config.unsettled_max as u64, out.ledger.len() as u64);
+            let after = out.unsettled_turnover.refuses(now, out.ledger_left);
+            ("link.unsettled", of, after)
         } else {
-            self.outbound.requests_open += 1;
-            self.outbound.request_bytes_open += bytes;
-            self.outbound.requests.push_back(Outbound {
+            out.requests_open += 1;
+            out.request_bytes_open += bytes;
+            out.requests.push_back(Outbound {
                 envelope,
                 settles: None,
             });
             return Ok(());
         };
-        Err(Box::new((
-            // Who knows the time says when.
-            CallError::rejected(limit, (value, observed), &place(), None),
-            envelope,
-        )))
-    }
-
-    /// A request was refused for a limit: returns when there may be room.
-    pub(crate) fn retry_after(&mut self, now: Instant, limit: &str) -> Duration {
-        let out = &mut self.outbound;
-        if limit == "link.unsettled" {
-            return out.unsettled_turnover.refuses(now, out.ledger_left);
-        }
-        let under_way = out.requests_open.saturating_sub(out.requests.len() as u64);
-        let gone = out.requests_sent.saturating_sub(under_way);
-        out.requests_turnover.refuses(now, gone)
+        let error = CallError::rejected(limit, of, &place(), after);
+        Err(Box::new((error, envelope)))
     }
 
     /// Takes anything but a request. `settles` is the other side's record that ends with it: its end is
@@ -768,6 +746,15 @@ impl Link {
 }
 
 impl Out {
+    /// A request is refused because of those that have not arrived: returns when there may be room.
+    fn requests_refused(&mut self, now: Instant) -> Duration {
+        let under_way = self
+            .requests_open
+            .saturating_sub(self.requests.len() as u64);
+        let gone = self.requests_sent.saturating_sub(under_way);
+        self.requests_turnover.refuses(now, gone)
+    }
+
     fn number(&mut self, envelope: &Envelope) {
         self.transmitted += 1;
         if envelope.is_request() {

@@ -200,14 +200,7 @@ impl Peer {
         envelope: Parcel,
     ) -> Result<(), Box<(CallError, Parcel)>> {
         let (name, endpoint) = (&self.name, self.application.as_ref());
-        let offered = self.link.offer(envelope, || place_of(name, endpoint));
-        offered.map_err(|mut refused| {
-            if let CallError::Rejected(rejection) = &mut refused.0 {
-                let after = self.link.retry_after(now, rejection.limit.as_str());
-                rejection.retry_after = Some(after);
-            }
-            refused
-        })
+        self.link.offer(now, envelope, || place_of(name, endpoint))
     }
 
     /// Records may leave: both sides know who the other is and which link this is.

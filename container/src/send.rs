@@ -117,7 +117,7 @@ impl Core {
         id: u64,
         sender: &Sender,
         request: &mut Request,
-    ) -> Result<(), CallError> {
+    ) -> Result<u64, CallError> {
         self.counters.add(Counter::CastsStarted);
         // A cast may outlive the message that caused it: its time is its own.
         let deadline = self.now + request.deadline.unwrap_or(self.default_deadline);
@@ -131,12 +131,11 @@ impl Core {
             .and_then(|mut envelope| {
                 envelope.origin = origin;
                 self.route(envelope)
-            })
-            .map(drop);
+            });
         if let Err(error) = &sent {
             self.record_returned(id, error);
         }
-        sent
+        sent.map(|_| id)
     }
 
     /// Sends to every subscriber of a topic, and returns how many there are.

@@ -331,13 +331,8 @@ impl Explore {
                 }
             };
             let ended = |property: &str| {
-                let failure = [one, other]
-                    .into_iter()
-                    .filter_map(|it| it.failure.as_ref());
-                failure
-                    .into_iter()
-                    .find(|it| it.property == property)
-                    .cloned()
+                let mut failures = [one, other].into_iter().filter_map(|it| it.failure.clone());
+                failures.find(|it| it.property == property)
             };
             if let Some(failure) = ended(SURVIVES) {
                 return Err(format!(

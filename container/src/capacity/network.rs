@@ -35,11 +35,8 @@ impl Core {
         load: Load,
         bytes: u64,
     ) -> Result<(), CallError> {
-        let (now, knowledge) = (self.now, self.knowledge());
-        let share = self.instances[index].share.as_ref();
-        if share.is_some_and(|share| share.is_stale(now, knowledge)) {
-            self.look_at_share(index);
-        }
+        self.look_at_share(index);
+        let now = self.now;
         let share = self.instances[index].share.as_mut();
         let checked = share.map_or(Ok(()), |share| share.check(now, load, bytes));
         let instance = &self.instances[index];
@@ -62,17 +59,18 @@ impl Core {
 
     /// Looks who there is, on behalf of each instance that shares limits.
     pub(crate) fn look_at_shares(&mut self) {
-        let (now, knowledge) = (self.now, self.knowledge());
         for index in 0..self.instances.len() {
-            let share = self.instances[index].share.as_ref();
-            if share.is_some_and(|share| share.is_stale(now, knowledge)) {
-                self.look_at_share(index);
-            }
+            self.look_at_share(index);
         }
     }
 
+    /// Looks who there is, if that may be others than when somebody looked last.
     fn look_at_share(&mut self, index: usize) {
         let (now, knowledge) = (self.now, self.knowledge());
+        let share = self.instances[index].share.as_ref();
+        if !share.is_some_and(|share| share.is_stale(now, knowledge)) {
+            return;
+        }
         let part = self.part_of(&self.instances[index]);
         if let Some(share) = &mut self.instances[index].share {
             share.look(now, knowledge, part);

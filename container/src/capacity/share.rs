@@ -35,6 +35,14 @@ impl Part {
     }
 }
 
+/// Returns what whoever has no part has.
+const fn nothing_of(whole: u64) -> u64 {
+    match whole {
+        UNLIMITED => UNLIMITED,
+        _ => 0,
+    }
+}
+
 /// The limits that an instance shares with others.
 #[derive(Clone, Debug)]
 pub(crate) struct Share {
@@ -56,10 +64,7 @@ impl Share {
     pub(crate) fn new(whole: impl Fn(Limit) -> u64, settles: Duration) -> Self {
         Self {
             whole: Limit::ALL.map(&whole),
-            guard: Guard::new(|limit| match whole(limit) {
-                UNLIMITED => UNLIMITED,
-                _ => 0,
-            }),
+            guard: Guard::new(|limit| nothing_of(whole(limit))),
             part: None,
             since: Instant::ZERO,
             settles,
@@ -129,12 +134,9 @@ impl Share {
     }
 
     fn own(&self, limit: Limit) -> u64 {
-        let none = if self.whole(limit) == UNLIMITED {
-            UNLIMITED
-        } else {
-            0
-        };
-        self.part.map_or(none, |part| part.of(self.whole(limit)))
+        let whole = self.whole(limit);
+        self.part
+            .map_or_else(|| nothing_of(whole), |part| part.of(whole))
     }
 
     /// Tells whether one more message is within its part; takes nothing.

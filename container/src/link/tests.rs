@@ -107,7 +107,7 @@ fn arrive(link: &mut Link, now: Instant, batch: &Frame) -> Vec<u64> {
 fn records_arrive_once_in_order_and_are_forgotten_when_they_have() {
     let (mut one, mut two) = introduced(LinkConfig::default());
     for id in 1..=100 {
-        one.offer(cast(id), place).expect("room");
+        one.offer(Instant::ZERO, cast(id), place).expect("room");
     }
     let mut arrived = Vec::new();
     while let Some(batch) = poll(&mut one, at(1)) {
@@ -125,7 +125,7 @@ fn records_arrive_once_in_order_and_are_forgotten_when_they_have() {
 #[test]
 fn the_end_of_a_cast_is_said_though_nothing_else_is() {
     let (mut one, mut two) = introduced(LinkConfig::default());
-    one.offer(cast(1), place).expect("room");
+    one.offer(Instant::ZERO, cast(1), place).expect("room");
     let batch = poll(&mut one, at(0)).expect("a frame");
     two.handle_records(at(0), batch.first_sequence, 1);
     arrive(&mut one, at(20), &poll(&mut two, at(20)).expect("received"));
@@ -144,7 +144,7 @@ fn the_end_of_a_cast_is_said_though_nothing_else_is() {
 #[test]
 fn an_acknowledgement_rides_on_an_answer_and_waits_no_longer_than_it_may() {
     let (mut one, mut two) = introduced(LinkConfig::default());
-    one.offer(cast(1), place).expect("room");
+    one.offer(Instant::ZERO, cast(1), place).expect("room");
     let batch = poll(&mut one, at(0)).expect("a frame");
     arrive(&mut two, at(0), &batch);
     assert!(poll(&mut two, at(0)).is_none(), "nothing to ride on yet");
@@ -162,9 +162,9 @@ fn a_full_link_says_which_limit_before_anything_is_sent() {
         ..LinkConfig::default()
     };
     let mut link = Link::new(config);
-    link.offer(cast(1), place).expect("room");
-    link.offer(cast(2), place).expect("room");
-    let (error, back) = *link.offer(cast(3), place).expect_err("full");
+    link.offer(Instant::ZERO, cast(1), place).expect("room");
+    link.offer(Instant::ZERO, cast(2), place).expect("room");
+    let (error, back) = *link.offer(Instant::ZERO, cast(3), place).expect_err("full");
     assert_eq!(back.id, 3);
     assert!(
         error.to_string().contains("link.records of peer is 2"),
@@ -173,7 +173,7 @@ fn a_full_link_says_which_limit_before_anything_is_sent() {
     assert!(link.withdraw(2).is_some());
     let mut big = cast(4);
     big.payload = Payload::bytes(vec![0; 20]);
-    let (error, _) = *link.offer(big, place).expect_err("full");
+    let (error, _) = *link.offer(Instant::ZERO, big, place).expect_err("full");
     assert!(
         error.to_string().contains("link.bytes of peer is 25"),
         "{error}"
@@ -190,7 +190,7 @@ fn requests_wait_for_credit_and_answers_do_not() {
     let mut two = Link::new(config);
     introduce(&mut one, &mut two);
     for id in 1..=5 {
-        one.offer(cast(id), place).expect("room");
+        one.offer(Instant::ZERO, cast(id), place).expect("room");
     }
     one.answer(Parcel::about(Kind::Reply, 77), None);
     let batch = poll(&mut one, at(0)).expect("a frame");
@@ -203,10 +203,10 @@ fn requests_wait_for_credit_and_answers_do_not() {
 fn what_a_lost_peer_never_settled_is_reported_and_what_never_left_stays() {
     let (mut one, _) = introduced(LinkConfig::default());
     for id in 1..=3 {
-        one.offer(cast(id), place).expect("room");
+        one.offer(Instant::ZERO, cast(id), place).expect("room");
     }
     assert!(poll(&mut one, at(0)).is_some());
-    one.offer(cast(4), place).expect("room");
+    one.offer(Instant::ZERO, cast(4), place).expect("room");
     let lost: Vec<_> = one.end().iter().map(|entry| entry.id).collect();
     assert_eq!(lost, [1, 2, 3]);
     assert!(one.is_fresh(4));
@@ -215,7 +215,7 @@ fn what_a_lost_peer_never_settled_is_reported_and_what_never_left_stays() {
 #[test]
 fn a_reported_end_comes_before_its_mark() {
     let (mut one, mut two) = introduced(LinkConfig::default());
-    one.offer(cast(1), place).expect("room");
+    one.offer(Instant::ZERO, cast(1), place).expect("room");
     let batch = poll(&mut one, at(0)).expect("a frame");
     assert!(matches!(
         two.handle_records(at(0), batch.first_sequence, 1),
@@ -293,7 +293,10 @@ fn survive(seed: u64) {
         pair.now += pair.random.below(30);
         if step < 300 {
             for _ in 0..pair.random.below(8) {
-                if pair.links[0].offer(cast(next), place).is_ok() {
+                if pair.links[0]
+                    .offer(Instant::ZERO, cast(next), place)
+                    .is_ok()
+                {
                     offered.insert(next);
                 }
                 next += 1;
@@ -348,7 +351,7 @@ fn casts_are_found_by_their_ids_although_an_older_one_came_later() {
     let (mut one, _) = introduced(LinkConfig::default());
     // 3 and 5 waited elsewhere and were moved here.
     for id in [7, 9, 3, 5, 11] {
-        one.offer(cast(id), place).expect("room");
+        one.offer(Instant::ZERO, cast(id), place).expect("room");
         while poll(&mut one, at(1)).is_some() {}
     }
     for id in [5, 9, 11, 3, 7] {
@@ -364,15 +367,15 @@ fn taking_what_has_not_left_forgets_nothing_of_what_has() {
         ..LinkConfig::default()
     };
     let (mut one, mut two) = introduced(config);
-    one.offer(cast(1), place).expect("room");
+    one.offer(Instant::ZERO, cast(1), place).expect("room");
     let sent = poll(&mut one, at(0)).expect("a frame");
-    one.offer(cast(2), place).expect("room");
+    one.offer(Instant::ZERO, cast(2), place).expect("room");
     assert_eq!(one.take_requests().len(), 1);
-    one.offer(cast(3), place).expect("room");
-    one.offer(cast(4), place)
+    one.offer(Instant::ZERO, cast(3), place).expect("room");
+    one.offer(Instant::ZERO, cast(4), place)
         .expect_err("one is under way, and one waits");
     arrive(&mut two, at(0), &sent);
     let received = poll(&mut two, at(20)).expect("an acknowledgement");
     arrive(&mut one, at(20), &received);
-    one.offer(cast(5), place).expect("room");
+    one.offer(Instant::ZERO, cast(5), place).expect("room");
 }

@@ -686,6 +686,16 @@ pub(crate) fn again(test: &str) -> Program {
     }
 }
 
+/// Runs a test again, in a process that is told by its environment that it is this one.
+pub(crate) fn run_again(test: &str, child: &str) -> std::process::Output {
+    let command = again(test).command;
+    let output = std::process::Command::new(&command[0])
+        .args(&command[1..])
+        .env(child, "1")
+        .output();
+    output.expect("this program starts")
+}
+
 #[test]
 fn a_handler_that_ends_the_process_is_a_failure_whatever_it_says() {
     let report = Scenario::new("quits", "counters", |sim| {
@@ -931,12 +941,7 @@ fn a_handler_that_ends_the_process_of_the_test_is_named() {
         });
         return scenario.explore(0..1).jobs(1).check();
     }
-    let command = again(TEST).command;
-    let output = std::process::Command::new(&command[0])
-        .args(&command[1..])
-        .env(CHILD, "1")
-        .output();
-    let output = output.expect("this program starts");
+    let output = run_again(TEST, CHILD);
     let heard = String::from_utf8_lossy(&output.stderr);
     let said = "`counters/ada` ends the process in `start`";
     assert!(heard.contains(said) && !output.status.success(), "{heard}");

@@ -6,7 +6,7 @@ use std::path::Path;
 use monofil_sim::Sim;
 
 use crate::counter::{ask, counter};
-use crate::explore::again;
+use crate::explore::run_again;
 
 /// Fails as a test would, on a thread with the name of one, and returns the page that it leaves.
 fn page_of(test: &str, fails: fn(&mut Sim)) -> String {
@@ -59,12 +59,7 @@ fn a_mistake_of_a_test_is_said_to_be_in_the_test() {
         counter(&mut sim);
         return sim.crash("conter");
     }
-    let command = again(TEST).command;
-    let output = std::process::Command::new(&command[0])
-        .args(&command[1..])
-        .env(CHILD, "1")
-        .output();
-    let output = output.expect("this program starts");
+    let output = run_again(TEST, CHILD);
     let heard = String::from_utf8_lossy(&output.stderr);
     let says = [
         "panicked at sim/tests/sim/farewell.rs:",
