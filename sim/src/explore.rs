@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::file::{self, CaseFile};
+use crate::mentioned::NAMES;
 use crate::replay::difference_of;
 use crate::report::{self, FailureReport as Told, Style};
 use crate::scenario::GIVES_BACK;
@@ -111,7 +112,7 @@ pub struct Found {
     /// What was made of it.
     pub shrunk: Shrunk,
     /// How often the shrunk case failed in the same way, of how many times; `None` for a run that never ended or that
-    /// ended its process, which cannot be tried again.
+    /// ended its process, which cannot be tried again, and for one that did not begin since its faults are a mistake.
     pub reproduced: Option<(u32, u32)>,
     /// The families of faults that were on in it, before it was shrunk.
     pub families: Vec<String>,
@@ -334,7 +335,7 @@ impl Explore {
                 let mut failures = [one, other].into_iter().filter_map(|it| it.failure.clone());
                 failures.find(|it| it.property == property)
             };
-            if let Some(failure) = ended(SURVIVES) {
+            if let Some(failure) = ended(SURVIVES).or_else(|| ended(NAMES)) {
                 return Err(format!(
                     "run {run} of `{scenario}` cannot be compared: {failure}\n"
                 ));
@@ -509,8 +510,9 @@ impl Explore {
 
     fn found(&self, run: u64, failure: Failure) -> Found {
         let case = self.case(run);
-        // A run that never ended, or ended its process, cannot be run again here to be made smaller.
-        let is_fatal = failure.property == GIVES_BACK || failure.property == SURVIVES;
+        // A run that never ended, or ended its process, cannot be run again here to be made smaller; one that did not
+        // begin is as small as it gets.
+        let is_fatal = [GIVES_BACK, SURVIVES, NAMES].contains(&&*failure.property);
         let shrunk = match is_fatal {
             true => Some(Shrunk::not_at_all(&case, &failure)),
             false => shrink(&self.scenario, &case, self.shrink),

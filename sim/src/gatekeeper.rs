@@ -10,7 +10,7 @@ use monofil_inproc::NodeKey;
 use monofil_transport::record::{Recorder, What};
 use monofil_transport::{Instant, Stream};
 
-use crate::{Deed, Injection, Leg, Span};
+use crate::{Deed, Injection, Leg, Span, sometimes};
 
 /// How many messages a run remembers; the oldest go first.
 const RECEIVED_MAX: usize = 100_000;
@@ -54,6 +54,8 @@ struct Rules {
 
 struct Rule {
     injection: Injection,
+    /// What is reached when it is done to a message.
+    mark: String,
     seen: u64,
     chances: Stream,
 }
@@ -88,6 +90,7 @@ impl Gatekeeper {
         let site = format!("injection/{}", rules.rules.len());
         let chances = Stream::new(rules.seed, &site);
         rules.rules.push(Rule {
+            mark: injection.to_string(),
             injection,
             seen: 0,
             chances,
@@ -228,6 +231,7 @@ impl Rules {
         let Some(at) = self.rules.iter_mut().position(touches) else {
             return Passage::Pass;
         };
+        sometimes(true, &self.rules[at].mark);
         match &self.rules[at].injection.deed {
             Deed::Delay { time } => Passage::Delay(time.0),
             Deed::Drop => Passage::Drop,

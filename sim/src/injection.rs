@@ -1,5 +1,7 @@
 //! What is done to single messages, deep in a flow.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Chance, Span};
@@ -26,7 +28,7 @@ pub struct Injection {
     /// Requests on their way to a handler, or replies on their way back.
     #[serde(default)]
     pub leg: Leg,
-    /// Whose handler: a component, without its app's name; empty for all.
+    /// Whose handler: a component, with or without its app's name; empty for all.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub component: String,
     /// The method, with or without its service; empty for all.
@@ -89,6 +91,49 @@ pub enum Deed {
         /// What the error says.
         error: String,
     },
+}
+
+impl fmt::Display for Injection {
+    /// Writes what is done to which messages: `delay by 300ms replies of payments on flow checkout, from 3, 1 at most`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.deed {
+            Deed::Delay { time } => write!(f, "delay by {time}")?,
+            Deed::Drop => f.write_str("drop")?,
+            Deed::Duplicate => f.write_str("duplicate")?,
+            Deed::Hold => f.write_str("hold")?,
+            Deed::Fail { error } => write!(f, "fail with {error:?}")?,
+        }
+        f.write_str(match self.leg {
+            Leg::Request => " requests",
+            Leg::Reply => " replies",
+        })?;
+        let side = match self.leg {
+            Leg::Request => "to",
+            Leg::Reply => "of",
+        };
+        for (before, name) in [
+            ("", &self.method),
+            (side, &self.component),
+            ("on flow", &self.flow),
+            ("with", &self.contains),
+        ] {
+            match (name.is_empty(), before.is_empty()) {
+                (true, _) => {}
+                (false, true) => write!(f, " {name}")?,
+                (false, false) => write!(f, " {before} {name}")?,
+            }
+        }
+        if self.skip > 0 {
+            write!(f, ", from {}", self.skip + 1)?;
+        }
+        if let Some(count) = self.count {
+            write!(f, ", {count} at most")?;
+        }
+        if let Some(chance) = self.chance {
+            write!(f, ", {chance} of them")?;
+        }
+        Ok(())
+    }
 }
 
 impl Injection {

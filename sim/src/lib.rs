@@ -59,6 +59,7 @@ mod injection;
 pub mod junit;
 pub mod linearizability;
 mod listening;
+mod mentioned;
 pub mod models;
 mod panics;
 mod patience;

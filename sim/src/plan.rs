@@ -333,7 +333,7 @@ impl fmt::Display for LinkPlan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceTime {
-    /// Whose handlers: a component without its app's name; empty for all.
+    /// Whose handlers: a component, with or without its app's name; empty for all.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub component: String,
     /// Of which method, with or without its service; empty for all.
@@ -356,7 +356,8 @@ pub struct Event {
     pub what: Happening,
 }
 
-/// What happens. Nodes are given by their names, or as `*` for all; those that a run does not have are left out.
+/// What happens. Nodes are given by their names, or as `*` for all. Those that a run does not have are left out of what
+/// was drawn or made smaller; in what somebody wrote down they are mistakes ([`Sim::follow`](crate::Sim::follow)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Happening {

@@ -13,6 +13,7 @@ use monofil_transport::draws::{self, Draw};
 use monofil_transport::record::Recording;
 use serde::{Deserialize, Serialize};
 
+use crate::mentioned::NAMES;
 use crate::patience::{self, Published};
 use crate::property::{Broken, Failure};
 use crate::strategy::Noted;
@@ -378,12 +379,21 @@ impl Scenario {
         sim.start();
         let plan = match &case.plan {
             Some(plan) => plan.clone(),
-            None => self.faults.draw(case.seed, &sim.nodes()),
+            None => {
+                if let Some(text) = sim.unknown_in_faults(&self.faults) {
+                    sim.fail(Broken::new(NAMES, text));
+                    return <_>::default();
+                }
+                for injection in &self.faults.messages {
+                    sim.expects(&injection.to_string());
+                }
+                self.faults.draw(case.seed, &sim.nodes())
+            }
         };
         let calm = sim.weather.calm.clone();
         let world = sim.cluster.world_mut();
         let noted = case.schedule.install(world, case.seed, &calm, note);
-        sim.follow(&plan);
+        sim.follow_as_it_is(&plan);
         if self.go_wrong(sim, go_on) {
             sim.heal_all();
             if self.come_right(sim, go_on) && sim.failure.is_none() {

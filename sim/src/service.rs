@@ -22,8 +22,13 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Makes the handlers of a component take time, once times are set.
-    pub(crate) fn slow_down(&self, mut spec: ComponentSpec, incarnation: u64) -> ComponentSpec {
+    /// Makes the handlers of a component take time, once times are set. `full` is its name with that of its app.
+    pub(crate) fn slow_down(
+        &self,
+        mut spec: ComponentSpec,
+        full: Name,
+        incarnation: u64,
+    ) -> ComponentSpec {
         let (service, name) = (self.clone(), spec.name.clone());
         let mut factory = spec.factory;
         spec.factory = Box::new(move || {
@@ -31,6 +36,7 @@ impl Service {
                 inner: factory(),
                 service: service.clone(),
                 name: name.clone(),
+                full: full.clone(),
                 incarnation,
                 streams: BTreeMap::new(),
             })
@@ -44,6 +50,7 @@ struct Timed {
     inner: Box<dyn Component>,
     service: Service,
     name: Name,
+    full: Name,
     incarnation: u64,
     streams: BTreeMap<Name, Stream>,
 }
@@ -52,7 +59,7 @@ impl Timed {
     fn spend(&mut self, method: &Name) {
         let times = self.service.times.borrow();
         let is_meant = |time: &&ServiceTime| {
-            (time.component.is_empty() || is_named(&self.name, &time.component))
+            (time.component.is_empty() || is_named(&self.full, &time.component))
                 && (time.method.is_empty() || is_named(method, &time.method))
         };
         let Some(time) = times.iter().find(is_meant) else {

@@ -14,13 +14,15 @@ use monofil_inproc::{
 use monofil_transport::Instant;
 
 use crate::gatekeeper::{Gatekeeper, is_named};
+use crate::mentioned::Interfaces;
 use crate::property::Properties;
 use crate::service::Service;
 use crate::tape::{Fixed, Tape};
 use crate::task::Client;
 use crate::weather::Weather;
 use crate::{
-    Cluster, Failure, Injection, Listening, NodeDef, Nodes, Received, ServiceTime, Task, guard,
+    Cluster, Failure, Injection, Listening, NodeDef, Nodes, Plan, Received, ServiceTime, Task,
+    guard,
 };
 
 type Action = Box<dyn FnOnce(&mut Sim)>;
@@ -49,6 +51,9 @@ pub struct Sim {
     pub(crate) gatekeeper: Gatekeeper,
     pub(crate) service: Service,
     pub(crate) weather: Weather,
+    pub(crate) interfaces: Interfaces,
+    /// Names that faults may have though nothing is called so.
+    pub(crate) allowed: BTreeSet<String>,
     pub(crate) properties: Properties,
     pub(crate) marks: BTreeMap<String, bool>,
     pub(crate) failure: Option<Failure>,
@@ -159,6 +164,8 @@ impl Sim {
             gatekeeper,
             service,
             weather: Weather::default(),
+            interfaces: Interfaces::default(),
+            allowed: BTreeSet::new(),
             properties: Properties::default(),
             marks: BTreeMap::new(),
             failure: None,
@@ -223,9 +230,15 @@ impl Sim {
         }
         let configure = node.configure;
         let (gate, service) = (self.gatekeeper.clone(), self.service.clone());
+        let interfaces = self.interfaces.clone();
         node.configure = Rc::new(move |start| {
             let mut config = configure(start);
-            let timed = |spec| service.slow_down(spec, start.incarnation);
+            let app = config.app.clone();
+            let timed = |spec: ComponentSpec| {
+                let full = Name::from(qualified(&app, &spec.name));
+                interfaces.note(&full, &spec.interfaces);
+                service.slow_down(spec, full, start.incarnation)
+            };
             config.components = config.components.into_iter().map(timed).collect();
             config.gate = Some(Box::new(gate.at(start.key)));
             config
@@ -288,12 +301,17 @@ impl Sim {
                 "the node `{name}` is not started yet: let time pass before, or call `sim.start()`"
             );
         }
-        let described = self.described.iter().map(|node| node.name.as_str());
-        let known: Vec<_> = self.world().names().chain(described).collect();
+        let known: Vec<_> = self.node_names().collect();
         format!(
             "there is no node `{name}` in this simulation; there are {known:?}. If it is a client: it is there from its \
              first `run` or `spawn` on, or once `sim.client({name:?})` was called"
         )
+    }
+
+    /// Returns the names of all nodes, those included that are not started yet.
+    pub(crate) fn node_names(&self) -> impl Iterator<Item = &str> {
+        let described = self.described.iter().map(|node| node.name.as_str());
+        self.world().names().chain(described)
     }
 
     /// Returns the names of all nodes that there are, in the order in which they were added.
@@ -548,9 +566,26 @@ impl Sim {
         self.cluster.world_mut().apply(fault(key));
     }
 
-    /// Does something to messages from now on, until all heals.
+    /// Does something to messages from now on, until all heals. An exploration in none of whose runs it is done to any
+    /// message fails, as with a mark that is never reached.
+    ///
+    /// # Panics
+    ///
+    /// When no component of this name is there, or no method; see [`allow_name`](Self::allow_name).
+    #[track_caller]
     pub fn inject(&mut self, injection: Injection) {
-        self.gatekeeper.add(injection);
+        let messages = vec![injection];
+        let written = Plan {
+            messages,
+            ..Plan::default()
+        };
+        self.check_names(&written);
+        for injection in written.messages {
+            if self.judged {
+                self.expects(&injection.to_string());
+            }
+            self.gatekeeper.add(injection);
+        }
     }
 
     /// Lets all messages pass that an injection holds.
@@ -559,7 +594,21 @@ impl Sim {
     }
 
     /// Makes handlers take time from now on: the first of these that is meant counts.
+    ///
+    /// # Panics
+    ///
+    /// When no component of a name is there, or no method; see [`allow_name`](Self::allow_name).
+    #[track_caller]
     pub fn service_times(&mut self, times: Vec<ServiceTime>) {
+        let written = Plan {
+            service: times,
+            ..Plan::default()
+        };
+        self.check_names(&written);
+        self.set_service_times(written.service);
+    }
+
+    pub(crate) fn set_service_times(&self, times: Vec<ServiceTime>) {
         *self.service.times.borrow_mut() = times;
     }
 
@@ -623,7 +672,7 @@ impl Sim {
     }
 
     /// Returns what is called somehow: components, and clients.
-    fn components(&self) -> Vec<Name> {
+    pub(crate) fn components(&self) -> Vec<Name> {
         let described = self.described.iter().flat_map(|node| &node.places);
         let mut known = self.cluster.components();
         known.extend(described.map(|(name, ..)| name.clone()));

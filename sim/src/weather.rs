@@ -34,13 +34,34 @@ pub(crate) struct Weather {
 
 impl Sim {
     /// Has the faults of a plan happen, from now on and until [`heal_all`](Self::heal_all).
+    ///
+    /// # Panics
+    ///
+    /// When nothing has a name that is in the plan. A client is a node from its first [`run`](Self::run) on;
+    /// [`client`](Self::client) makes it one before, and [`allow_name`](Self::allow_name) is for what comes later.
+    #[track_caller]
     pub fn follow(&mut self, plan: &Plan) {
+        self.start();
+        self.check_names(plan);
+        self.follow_as_it_is(plan);
+    }
+
+    /// Takes a name that nothing has for a mistake of who wrote a plan.
+    #[track_caller]
+    pub(crate) fn check_names(&self, plan: &Plan) {
+        if let Some(text) = self.unknown_in_plan(plan) {
+            panic!("{text}");
+        }
+    }
+
+    /// Has the faults of a plan happen for which there is something.
+    pub(crate) fn follow_as_it_is(&mut self, plan: &Plan) {
         self.start();
         self.weather.calm.set(false);
         self.link_up(plan);
-        self.service_times(plan.service.clone());
+        self.set_service_times(plan.service.clone());
         for injection in &plan.messages {
-            self.inject(injection.clone());
+            self.gatekeeper.add(injection.clone());
         }
         let now = self.now().as_nanos();
         for event in &plan.events {
@@ -94,7 +115,7 @@ impl Sim {
         self.start();
         self.weather.calm.set(true);
         self.gatekeeper.clear(self.now());
-        self.service_times(Vec::new());
+        self.set_service_times(Vec::new());
         self.link_up(&Plan::default());
         let world = self.cluster.world_mut();
         world.heal_everything();

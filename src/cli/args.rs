@@ -182,8 +182,11 @@ pub(crate) struct ExploreArgs {
     /// Make a failing run smaller for so long, in real time
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_time)]
     pub(crate) shrink: Duration,
+    /// Fail if no run reaches this mark of `sometimes`; may be given several times
+    #[arg(long, value_name = "MARK")]
+    pub(crate) expect: Vec<String>,
     /// Run each seed twice, in processes with other runs before it, and show where they part if they do
-    #[arg(long, conflicts_with_all = ["junit", "trace_hash", "view", "perfetto"])]
+    #[arg(long, conflicts_with_all = ["junit", "trace_hash", "view", "perfetto", "expect"])]
     pub(crate) check: bool,
 }
 
@@ -192,7 +195,7 @@ impl ExploreArgs {
     pub(crate) fn is_meant(&self) -> bool {
         let is_random = self.strategy == Strategy::Random;
         let given = self.seeds.is_some() || self.faults.is_some() || self.budget.is_some();
-        given || self.check || !is_random
+        given || self.check || !is_random || !self.expect.is_empty()
     }
 
     /// Returns the numbers of the runs; the one of `seed` if none are given, or all from it if there is a budget, or all

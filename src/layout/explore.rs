@@ -98,6 +98,9 @@ pub(crate) fn scenario(mut it: Simulated) -> Result<Scenario, Failure> {
         for node in nodes.expect("invariant: they could be described before") {
             sim.node(node);
         }
+        for mark in &it.args.explore.expect {
+            sim.expects(mark);
+        }
         if let Some(job) = job {
             let over = job.clone();
             sim.must_end(job.name(), move || over.is_over());
@@ -213,7 +216,7 @@ fn draw(
     }
     let found = report.found.as_ref();
     if let Some(found) = found.filter(|found| found.reproduced.is_none()) {
-        let what = "the run cannot be drawn: it never ends, or ends its process";
+        let what = "the run cannot be drawn: it did not begin, never ends, or ends its process";
         return Err(Failure::new(EXIT_FAILED, what).note(found.failure.to_string()));
     }
     let ran = quietly(|| exploration.recorded(run, args.pictures.records))?;

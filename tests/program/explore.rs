@@ -177,6 +177,15 @@ fn a_production_layout_is_simulated_from_its_file() {
     );
 }
 
+#[test]
+fn a_mark_that_is_expected_and_never_reached_is_a_failure() {
+    let place = place();
+    let ran = place.run("sim --seeds 0..2 --expect pigs-fly");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let said = "  sometimes pigs-fly: 0 of 2 runs\nNEVER REACHED: pigs-fly\n";
+    assert!(ran.out.contains(said), "{ran:?}");
+}
+
 /// Of one run there is a page, with faults as without; what makes no sense of many is refused, and nothing is left out
 /// without a word.
 #[test]

@@ -346,6 +346,37 @@ fn a_mark_that_is_never_reached_fails() {
     .check();
 }
 
+/// A client that says so if it is not answered, which it is.
+fn answered(sim: &mut Sim) {
+    counter(sim);
+    sim.spawn("ada", |cx| {
+        let answer = ask(cx, "Add", 1);
+        monofil_sim::sometimes(answer.is_ok(), "it is answered");
+        if answer.is_err() {
+            monofil_sim::sometimes(true, "it is not answered");
+        }
+    });
+}
+
+#[test]
+fn a_mark_in_code_that_is_never_come_to_is_missed_if_it_is_expected() {
+    let report = |marks: &'static [&str]| {
+        let scenario = Scenario::new("answered", "counters", move |sim| {
+            answered(sim);
+            for mark in marks {
+                sim.expects(mark);
+            }
+        });
+        scenario.explore(0..3).jobs(1).run()
+    };
+    assert!(report(&[]).is_good() && report(&["it is answered"]).is_good());
+    let both = report(&["it is answered", "it is not answered"]);
+    assert_eq!(both.unreached().collect::<Vec<_>>(), ["it is not answered"]);
+    assert!(!both.is_good(), "{both}");
+    let told = "  sometimes it is not answered: 0 of 3 runs\nNEVER REACHED: it is not answered\n";
+    assert!(both.to_string().contains(told), "{both}");
+}
+
 #[test]
 fn what_is_not_so_eventually_is_named() {
     let report = Scenario::new("never", "counters", |sim| {

@@ -12,6 +12,7 @@ use crate::counter::{ask, counter, number};
 fn sim(injection: Injection) -> Sim {
     let mut sim = Sim::new("counters", 7);
     counter(&mut sim);
+    sim.client("ada");
     sim.inject(injection);
     sim
 }
@@ -125,7 +126,7 @@ fn only_what_is_meant_is_touched() {
             Injection::request("counter").of_method("Get"),
             [false, false, false],
         ),
-        (Injection::request("other"), [false, false, false]),
+        (Injection::request("ada"), [false, false, false]),
         (
             Injection::reply("counters/counter").on_flow("returns"),
             [false, false, true],
@@ -244,7 +245,7 @@ fn chance_follows_the_seed() {
 
 #[test]
 fn what_was_received_can_be_looked_at() {
-    let mut sim = sim(Injection::request("other"));
+    let mut sim = sim(Injection::request("ada"));
     additions(&mut sim, 2);
     let received = sim.received("counter");
     assert_eq!(received.len(), 2);

@@ -5,6 +5,7 @@ mod explore;
 mod farewell;
 mod guard;
 mod inject;
+mod mentioned;
 mod nodes;
 mod stacks;
 mod story;

@@ -138,14 +138,14 @@ fn faults_that_overlap_end_each_for_itself() {
         at: Span::millis(at),
         lasts: Some(Span::millis(lasts)),
         what: Happening::Partition {
-            from: vec!["counter".to_owned(), "nobody".to_owned()],
+            from: vec!["counter".to_owned(), "bob".to_owned()],
             to: vec!["ada".to_owned()],
             one_way: false,
             flaps,
         },
     };
     let mut sim = sim();
-    sim.client("ada");
+    sim.client("ada").client("bob");
     sim.follow(&Plan {
         events: vec![
             cut(10, 100, None),
@@ -396,6 +396,27 @@ fn what_is_not_so_eventually_fails_when_a_run_is_dropped() {
 fn what_never_is_so_sometimes_fails_when_a_run_is_dropped() {
     let mut sim = sim();
     sim.sometimes("somebody adds", |sim| !sim.received("counter").is_empty());
+}
+
+/// Asks the counter, and expects a mark to be reached by what is said of the answer.
+fn expecting(mark: &str) {
+    let mut sim = sim();
+    sim.expects(mark);
+    sim.run("ada", |cx| match ask(cx, "Add", 1) {
+        Ok(_) => monofil_sim::sometimes(true, "it is answered"),
+        Err(_) => monofil_sim::sometimes(true, "it is not answered"),
+    });
+}
+
+#[test]
+fn what_is_expected_and_said_is_well_when_a_run_is_dropped() {
+    expecting("it is answered");
+}
+
+#[test]
+#[should_panic(expected = "it was never reached (seed 7)")]
+fn what_is_expected_and_never_said_fails_when_a_run_is_dropped() {
+    expecting("it is not answered");
 }
 
 #[test]

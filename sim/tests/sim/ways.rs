@@ -10,6 +10,7 @@ use crate::counter::{ask, counter};
 fn sim(plan: &str) -> Sim {
     let mut sim = Sim::new("counters", 7);
     counter(&mut sim);
+    sim.client("ada").client("bob");
     sim.follow(&toml::from_str(plan).expect("a plan"));
     sim
 }
