@@ -102,6 +102,10 @@ pub use monofil_proto::Bounds;
 /// The control plane's messages, as [`Client::describe`] returns them.
 pub use monofil_proto::control;
 
+#[cfg(test)]
+#[path = "../../proto/tests/memory/counting.rs"]
+mod counting;
+
 /// Reads bytes as a membership packet, for the fuzzer.
 #[cfg(fuzzing)]
 #[doc(hidden)]

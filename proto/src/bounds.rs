@@ -110,7 +110,8 @@ pub(crate) const fn refuse<T>(reason: Reason, detail: &'static str) -> Result<T,
     Err(DecodeError { reason, detail })
 }
 
-/// Decodes a frame of the application plane.
+/// Decodes a frame of the application plane. Whatever it says, that takes no more than 4 MiB of memory and 64 bytes
+/// for each of its own.
 ///
 /// # Errors
 ///
@@ -128,7 +129,7 @@ pub fn decode_frame(bytes: &Bytes, bounds: &Bounds) -> Result<wire::Frame, Decod
     Ok(frame)
 }
 
-/// Decodes a frame of the control plane.
+/// Decodes a frame of the control plane. It takes no more memory than [`decode_frame`] may.
 ///
 /// # Errors
 ///
@@ -149,7 +150,7 @@ pub fn decode_control(
 /// The longest datagram that is looked at.
 const DATAGRAM_BYTES_MAX: usize = 1472;
 
-/// Decodes a datagram.
+/// Decodes a datagram, which takes no more memory than [`decode_frame`] may.
 ///
 /// # Errors
 ///

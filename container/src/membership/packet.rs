@@ -339,6 +339,7 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
+    /// Reads a whole packet. That takes no more than 8 bytes of memory for each of its own, and a datagram is short.
     pub(crate) fn read(mut bytes: &[u8]) -> Result<Self, Refused> {
         let header = read_header(&mut bytes)?;
         let mut members = Vec::new();

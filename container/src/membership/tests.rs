@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use foca::{Foca, Header, Member, Message, State};
+use foca::{Codec as _, Foca, Header, Member, Message, State};
 use monofil_proto::control::{ComponentEntry, Entry, SubscriptionEntry};
 use monofil_transport::{Instant, Stream};
 
@@ -10,6 +10,7 @@ use super::members::{Cards, Members};
 use super::packet::{self, Bytes, Card, Identity, Packet, answer_alive};
 use super::{Draws, MembershipConfig, News, Outbox, Swim};
 use crate::NodeId;
+use crate::counting::most;
 
 fn identity(number: u8, control: &str) -> Identity {
     Identity {
@@ -132,6 +133,57 @@ fn packets_that_are_changed_are_refused_or_do_no_harm() {
         }
     }
     assert!(refused > 5000 && taken > 5000, "{refused} {taken}");
+}
+
+/// Makes a packet as long as a datagram may be, of members that are as short as may be and have an endpoint each.
+fn greedy(address: &str) -> Vec<u8> {
+    let member = Identity {
+        address: address.parse().expect("an address"),
+        control: format!("tcp://{address}").parse().ok(),
+        ..identity(1, "")
+    };
+    let header = Header {
+        src: member.clone(),
+        src_incarnation: 0,
+        dst: member.clone(),
+        message: Message::Gossip,
+    };
+    let mut bytes = Vec::new();
+    Bytes.encode_header(&header, &mut bytes).expect("room");
+    let member = packet::write_member(&member, 0, State::Alive);
+    let count = (1472 - bytes.len() - 2) / member.len();
+    bytes.extend(u16::try_from(count).expect("few").to_be_bytes());
+    bytes.extend(member.repeat(count));
+    bytes
+}
+
+/// Each member may be there twice while their list grows, and has an endpoint of its own.
+#[test]
+fn a_packet_takes_no_more_memory_than_it_may() {
+    let allowed = |bytes: &[u8]| 8 * bytes.len();
+    for address in ["10.0.0.1:1", "[fe80:1111:2222:3333:4444:5555:6666:7777]:1"] {
+        let mut bytes = greedy(address);
+        let mut members = 0;
+        let held = most(|| members = Packet::read(&bytes).expect("it makes sense").members.len());
+        println!("{members} members of {} bytes: {held}", bytes.len());
+        assert!(members > 20 && held <= allowed(&bytes), "{held}");
+        // One that is cut short is refused, and takes no more.
+        bytes.truncate(bytes.len() - 1);
+        let held = most(|| assert!(Packet::read(&bytes).is_err()));
+        assert!(held <= allowed(&bytes), "{held}");
+    }
+    let mut random = Stream::new(5, "memory");
+    for _ in 0..2000 {
+        let length = usize::try_from(random.below(1472)).expect("small");
+        let bytes: Vec<u8> = (0..length).map(|_| random.bits() as u8).collect();
+        let mut changed = greedy("10.0.0.1:1");
+        let at = usize::try_from(random.below(changed.len() as u64)).expect("small");
+        changed[at] = random.bits() as u8;
+        for bytes in [bytes, changed] {
+            let held = most(|| drop(Packet::read(&bytes)));
+            assert!(held <= 64 + allowed(&bytes), "{held} for {}", bytes.len());
+        }
+    }
 }
 
 #[test]
