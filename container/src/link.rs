@@ -15,7 +15,6 @@
 //! for what arrived, commands, then `poll_frame` until it returns `None`; and again by `next_deadline`.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,10 +25,16 @@ use monofil_transport::Instant;
 use crate::calls::Origin;
 use crate::capacity::Turnover;
 use crate::envelope::Envelope;
-use crate::heading::{self, Heading};
 use crate::names::{BadDefinition, NamesIn, NamesOut};
 use crate::parcel::Parcel;
 use crate::{CallError, Name};
+
+mod endings;
+mod ledger;
+
+use endings::Endings;
+use ledger::Ledger;
+pub(crate) use ledger::LedgerEntry;
 
 /// The bounds of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,47 +96,11 @@ const ANSWERS_MAX: u64 = 65_536;
 /// Their payloads may be so many times the window of requests.
 const ANSWERS_WINDOWS: u64 = 4;
 
-/// How many times as long as an acknowledgement the end of a cast waits for a frame to ride on.
+/// How many times as long as an acknowledgement the end of a cast waits for a frame to ride on, and for casts before it
+/// that take longer.
 const ANNOUNCE: u32 = 5;
-
-/// What is remembered of a cast until its end is known.
-#[derive(Clone, Debug)]
-pub(crate) struct LedgerEntry {
-    sequence: u64,
-    pub(crate) id: u64,
-    heading: Option<Rc<Heading>>,
-    deadline: Option<Instant>,
-    /// Which instance sent it.
-    pub(crate) sender: Option<u32>,
-    /// Where it came from, if it is another node's and was passed on.
-    pub(crate) passed: Option<Box<Origin>>,
-}
-
-impl LedgerEntry {
-    pub(crate) fn of(envelope: &Envelope, sequence: u64) -> Self {
-        let (sender, passed) = match envelope.origin {
-            Origin::LocalCast { sender, .. } => (sender.and_then(|it| it.try_into().ok()), None),
-            origin @ Origin::Remote { .. } => (None, Some(Box::new(origin))),
-            Origin::LocalCall { .. } => (None, None),
-        };
-        Self {
-            sequence,
-            id: envelope.id,
-            heading: envelope.heading.clone(),
-            deadline: envelope.deadline,
-            sender,
-            passed,
-        }
-    }
-
-    pub(crate) fn heading(&self) -> &Heading {
-        self.heading.as_deref().unwrap_or(&heading::NONE)
-    }
-
-    fn is_overdue(&self, now: Instant) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= now)
-    }
-}
+/// So many of these are excepted from the mark at a time.
+const EXCEPTED: usize = 256;
 
 #[derive(Debug)]
 struct Outbound {
@@ -174,15 +143,7 @@ struct Out {
     /// Invariant: `received <= transmitted <= received + sent.len()`. Those after it leave next.
     transmitted: u64,
     received: u64,
-    /// By sequence.
-    ledger: VecDeque<LedgerEntry>,
-    /// Those that have left it.
-    ledger_left: u64,
-    /// Requests that were moved here from another link may be older than what is in the ledger before them:
-    /// then its ids do not ascend.
-    ledger_mixed: bool,
-    /// Where casts came from that were passed on, of those that left the ledger because they are settled.
-    passed_settled: Vec<Origin>,
+    ledger: Ledger,
     /// Requests numbered so far, and their payload bytes.
     requests_sent: u64,
     request_bytes_sent: u64,
@@ -206,10 +167,7 @@ struct Out {
 #[derive(Debug, Default)]
 struct In {
     received: u64,
-    /// All up to this one have ended.
-    settled: u64,
-    /// Of those after it: which have.
-    ended: VecDeque<bool>,
+    endings: Endings,
     requests: u64,
     request_bytes: u64,
     /// What was last said to the other side.
@@ -253,7 +211,7 @@ impl Link {
 
     /// Tells whether nothing is under way in either direction.
     pub(crate) fn is_idle(&self) -> bool {
-        self.is_flushed() && self.inbound.ended.is_empty()
+        self.is_flushed() && self.inbound.endings.is_empty()
     }
 
     /// Returns how many casts were sent whose end is not known.
@@ -301,7 +259,7 @@ impl Link {
             ("link.bytes", of, out.requests_refused(now))
         } else if out.ledger.len() >= self.config.unsettled_max {
             let of = (self.config.unsettled_max as u64, out.ledger.len() as u64);
-            let after = out.unsettled_turnover.refuses(now, out.ledger_left);
+            let after = out.unsettled_turnover.refuses(now, out.ledger.left());
             ("link.unsettled", of, after)
         } else {
             out.requests_open += 1;
@@ -342,13 +300,16 @@ impl Link {
 
     /// Says that a record of the other side has ended.
     pub(crate) fn settle(&mut self, sequence: u64) {
-        self.inbound.settle(sequence);
+        self.inbound.endings.end(sequence);
     }
 
     /// Says that a cast of the other side has ended well. It does not wait for that, but until it knows it
     /// takes the cast for lost if the link ends. Returns when to look at the link again, if that is new.
     pub(crate) fn settle_cast(&mut self, now: Instant, sequence: u64) -> Option<Instant> {
-        self.inbound.settle(sequence);
+        if self.inbound.endings.end(sequence) {
+            self.answer(Parcel::about(Kind::Settled, sequence), None);
+            return Some(now);
+        }
         self.inbound.cast_ended = self.inbound.cast_ended.max(sequence);
         let set = self.inbound.announce_at;
         self.announce(now);
@@ -357,9 +318,41 @@ impl Link {
 
     fn announce(&mut self, now: Instant) {
         let inbound = &mut self.inbound;
-        let said = inbound.said.settled;
-        if said < inbound.settled && said < inbound.cast_ended && inbound.announce_at.is_none() {
+        let (said, endings) = (inbound.said.settled, &inbound.endings);
+        let more = said < endings.settled() || endings.is_held_before(inbound.cast_ended);
+        if more && said < inbound.cast_ended && inbound.announce_at.is_none() {
             inbound.announce_at = Some(now + self.config.acknowledge_within * ANNOUNCE);
+        }
+    }
+
+    /// Lets the mark go on although some records take long.
+    fn except_held(&mut self, now: Instant) {
+        while self.inbound.endings.is_long() {
+            self.except_first();
+        }
+        if self.inbound.announce_at.is_some_and(|at| at <= now) {
+            for _ in 0..EXCEPTED {
+                if !self.inbound.endings.is_held_before(self.inbound.cast_ended) {
+                    break;
+                }
+                self.except_first();
+            }
+        }
+    }
+
+    fn except_first(&mut self) {
+        if let Some(sequence) = self.inbound.endings.except_first() {
+            self.answer(Parcel::about(Kind::Unsettled, sequence), Some(sequence));
+        }
+    }
+
+    /// The other side says that a cast has not ended, though its mark will cover it; or that such a one has, well.
+    pub(crate) fn handle_ended(&mut self, sequence: u64, ended: bool) {
+        let ledger = &mut self.outbound.ledger;
+        if ended {
+            ledger.settle(sequence);
+        } else {
+            ledger.except(sequence);
         }
     }
 
@@ -402,11 +395,7 @@ impl Link {
     /// Gives up waiting for the end of casts that have left and whose deadline has passed. Their copies
     /// stay, because the numbers must have no gaps; whoever gets them finds them expired.
     pub(crate) fn expire_unsettled(&mut self, now: Instant) -> Vec<LedgerEntry> {
-        let (expired, kept) = std::mem::take(&mut self.outbound.ledger)
-            .into_iter()
-            .partition::<VecDeque<_>, _>(|entry| entry.is_overdue(now));
-        self.outbound.ledger = kept;
-        expired.into()
+        self.outbound.ledger.expire(now)
     }
 
     pub(crate) fn has_fresh_requests(&self) -> bool {
@@ -427,7 +416,7 @@ impl Link {
             .min(records);
         let fresh = records - skip;
         inbound.received += fresh as u64;
-        inbound.ended.extend(std::iter::repeat_n(false, fresh));
+        inbound.endings.arrived(fresh);
         if fresh > 0 {
             inbound.missing = false;
         } else {
@@ -468,8 +457,12 @@ impl Link {
         while out.received < received {
             if let Some(gone) = out.sent.pop_front() {
                 out.left(&gone.envelope);
-                if let Some(sequence) = gone.settles {
-                    self.inbound.settle(sequence);
+                match (gone.settles, gone.envelope.kind) {
+                    (Some(sequence), Kind::Unsettled) => self.inbound.endings.told(sequence),
+                    (Some(sequence), _) => {
+                        self.inbound.endings.end(sequence);
+                    }
+                    (None, _) => {}
                 }
             }
             out.received += 1;
@@ -478,17 +471,7 @@ impl Link {
         self.announce(now);
         let out = &mut self.outbound;
         if records_handled {
-            let settled = marks.settled.min(out.received);
-            while out
-                .ledger
-                .front()
-                .is_some_and(|entry| entry.sequence <= settled)
-            {
-                let gone = out.ledger.pop_front();
-                out.ledger_left += 1;
-                out.passed_settled
-                    .extend(gone.and_then(|gone| gone.passed).map(|origin| *origin));
-            }
+            out.ledger.settle_up_to(marks.settled.min(out.received));
         }
         if marks.resend {
             out.transmitted = out.received;
@@ -501,7 +484,7 @@ impl Link {
 
     /// Returns where casts came from that were passed on and have been settled now.
     pub(crate) fn take_passed_settled(&mut self) -> Vec<Origin> {
-        std::mem::take(&mut self.outbound.passed_settled)
+        self.outbound.ledger.take_passed_settled()
     }
 
     /// Sends everything again that is not acknowledged: the connection is new.
@@ -513,14 +496,7 @@ impl Link {
 
     /// Finds and forgets a cast by its id, when its end is reported.
     pub(crate) fn take_cast(&mut self, id: u64) -> Option<LedgerEntry> {
-        let ledger = &mut self.outbound.ledger;
-        let at = if self.outbound.ledger_mixed {
-            ledger.iter().position(|entry| entry.id == id)?
-        } else {
-            ledger.binary_search_by_key(&id, |entry| entry.id).ok()?
-        };
-        self.outbound.ledger_left += 1;
-        self.outbound.ledger.remove(at)
+        self.outbound.ledger.take(id)
     }
 
     /// Takes back the requests that were sent and did not arrive: the other side said that it received no
@@ -533,14 +509,7 @@ impl Link {
             let envelope = &outbound.envelope;
             let is_open = match envelope.kind {
                 Kind::Call => waits(envelope.id),
-                _ => {
-                    let last = out.ledger.back();
-                    let is_open = last.is_some_and(|entry| entry.sequence == sequence);
-                    if is_open {
-                        out.ledger.pop_back();
-                    }
-                    is_open
-                }
+                _ => out.ledger.pop(sequence),
             };
             if is_open {
                 out.requests.push_front(outbound);
@@ -564,7 +533,7 @@ impl Link {
             .sum();
         let lost = std::mem::take(&mut out.ledger);
         *self = fresh;
-        lost.into()
+        lost.into_lost()
     }
 
     /// Takes the requests that have not left.
@@ -600,6 +569,7 @@ impl Link {
     /// Takes the next frame's content; `None` when there is nothing to say now.
     pub(crate) fn poll_frame(&mut self, now: Instant) -> Option<Batch> {
         self.handle_timeout(now);
+        self.except_held(now);
         let mut budget = Budget::new(self.config.frame_bytes);
         let (records, first_sequence, resent) = self.next_records(&mut budget);
         let due = [self.inbound.acknowledge_at, self.inbound.announce_at];
@@ -618,7 +588,7 @@ impl Link {
         Some(Batch {
             first_sequence,
             records,
-            marks: self.marks(),
+            marks: self.marks(now),
             resent,
             bytes: budget.taken,
             unnumbered,
@@ -723,24 +693,27 @@ impl Link {
     }
 
     /// Returns the marks as they are, without counting them as said.
-    pub(crate) const fn peek_marks(&self) -> Marks {
+    pub(crate) fn peek_marks(&self) -> Marks {
         let inbound = &self.inbound;
         Marks {
             received: inbound.received,
-            settled: inbound.settled,
+            settled: inbound.endings.settled(),
             credit_records: inbound.requests + self.config.window_records,
             credit_bytes: inbound.request_bytes + self.config.window_bytes,
             resend: inbound.missing,
         }
     }
 
-    fn marks(&mut self) -> Marks {
+    fn marks(&mut self, now: Instant) -> Marks {
         let marks = self.peek_marks();
         let inbound = &mut self.inbound;
         inbound.said = marks;
         inbound.acknowledge_at = None;
         inbound.acknowledge_now = false;
-        inbound.announce_at = None;
+        if marks.settled >= inbound.cast_ended || inbound.announce_at.is_some_and(|at| at <= now) {
+            inbound.announce_at = None;
+            self.announce(now);
+        }
         marks
     }
 }
@@ -762,11 +735,7 @@ impl Out {
             self.request_bytes_sent += envelope.payload.len() as u64;
         }
         if matches!(envelope.kind, Kind::Cast | Kind::Publish) {
-            let last = self.ledger.back();
-            let ascends = last.is_none_or(|last| last.id < envelope.id);
-            self.ledger_mixed = !ascends || (self.ledger_mixed && last.is_some());
-            self.ledger
-                .push_back(LedgerEntry::of(envelope, self.transmitted));
+            self.ledger.push(envelope, self.transmitted);
         }
     }
 
@@ -782,25 +751,6 @@ impl Out {
     fn request_left(&mut self, envelope: &Envelope) {
         self.requests_open -= 1;
         self.request_bytes_open -= envelope.payload.len() as u64;
-    }
-}
-
-impl In {
-    fn settle(&mut self, sequence: u64) {
-        let Some(offset) = sequence.checked_sub(self.settled + 1) else {
-            return;
-        };
-        let Some(ended) = usize::try_from(offset)
-            .ok()
-            .and_then(|at| self.ended.get_mut(at))
-        else {
-            return;
-        };
-        *ended = true;
-        while self.ended.front() == Some(&true) {
-            self.ended.pop_front();
-            self.settled += 1;
-        }
     }
 }
 

@@ -152,7 +152,11 @@ impl Core {
             && let Some(peer) = self.peers.on_link(link)
             && let Some(at) = peer.link.settle_cast(now, sequence)
         {
-            self.set_link_timer(link.peer, at);
+            if at > now {
+                self.set_link_timer(link.peer, at);
+            } else {
+                self.peers.mark_dirty(link.peer);
+            }
         }
     }
 
