@@ -10,7 +10,7 @@ use memmap2::MmapMut;
 /// Something that happened to a numbered message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Which messages it is one of: those from one component to another, sent in one way.
+    /// Which messages it is one of: those from one component to another.
     pub stream: u8,
     /// Which of these; in the order in which they were sent, from 0, without gaps.
     pub number: u64,
@@ -22,7 +22,7 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Happened {
-    /// A cast was accepted, or a call begun.
+    /// A cast was accepted.
     Sent,
     /// A handler has it.
     Handled,
@@ -32,6 +32,10 @@ pub enum Happened {
     Lost,
     /// It was reported as refused: it was not handled, and will not be.
     Refused,
+    /// A call was begun.
+    Called,
+    /// It was reported because its time was over, and perhaps it was handled.
+    Overdue,
 }
 
 impl Entry {
@@ -51,6 +55,8 @@ impl Entry {
             Happened::Answered,
             Happened::Lost,
             Happened::Refused,
+            Happened::Called,
+            Happened::Overdue,
         ];
         Self {
             stream,

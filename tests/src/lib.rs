@@ -32,7 +32,7 @@ mod zmq;
 pub use component::{ComponentDef, Hooks, component, hooked, text};
 pub use foreign::Foreign;
 pub use journal::{Entry, Happened, Journal, Ledger};
-pub use load::{Amount, Load, Note, is_of_calls, sink_names, sinks};
+pub use load::{Amount, Load, Note, sink_names, sinks};
 pub use net::{Net, NodeSpec, on_both};
 pub use place::Place;
 pub use processes::{command_line, find_processes, free_port, is_there};

@@ -17,7 +17,7 @@ use crate::{ComponentDef, Hooks, component, hooked};
 const SINKS: [&str; 2] = ["sink-0", "sink-1"];
 const CASTERS: [&str; 2] = ["caster-0", "caster-1"];
 const CALLERS: [&str; 2] = ["caller-0", "caller-1"];
-/// Streams from this one on are calls.
+/// Streams from this one on have calls and casts.
 const CALLS: u8 = 4;
 const STREAMS: usize = 8;
 
@@ -34,7 +34,7 @@ pub struct Amount {
     pub bytes: usize,
     /// Casts that one handler sends, if nothing refuses them.
     pub casts: usize,
-    /// Calls that one component has under way.
+    /// Calls that one component has under way. It sends a cast before each.
     pub calls: usize,
     /// How long a component waits when its casts are refused. Callers are sooner back, or they would get nothing.
     pub pause: Duration,
@@ -50,8 +50,9 @@ pub struct Load {
     put: Name,
     sent: RefCell<[u64; STREAMS]>,
     /// The ids of casts, and their numbers.
-    recent: RefCell<[VecDeque<(u64, u64)>; CALLS as usize]>,
+    recent: RefCell<[VecDeque<(u64, u64)>; STREAMS]>,
     refused: Cell<u64>,
+    rests: Cell<bool>,
     is_over: Cell<bool>,
 }
 
@@ -84,12 +85,6 @@ pub fn sinks(note: &Note, queue: usize, every: u64, pause: Duration) -> Vec<Comp
 #[must_use]
 pub fn sink_names() -> [String; 2] {
     SINKS.map(|name| format!("test/{name}"))
-}
-
-/// Tells whether a stream is one of calls.
-#[must_use]
-pub const fn is_of_calls(stream: u8) -> bool {
-    stream >= CALLS
 }
 
 /// What the messages ask for.
@@ -128,6 +123,7 @@ impl Load {
             sent: RefCell::default(),
             recent: RefCell::default(),
             refused: Cell::default(),
+            rests: Cell::default(),
             is_over: Cell::default(),
         })
     }
@@ -142,6 +138,11 @@ impl Load {
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused.get()
+    }
+
+    /// Sends nothing for a while, or goes on.
+    pub fn rest(&self, rests: bool) {
+        self.rests.set(rests);
     }
 
     /// Sends no more.
@@ -178,7 +179,11 @@ impl Load {
             let (sends, back) = (load.clone(), load.clone());
             Hooks::new(move |cx, _| {
                 if !sends.is_over.get() {
-                    let pause = send(&sends, cx)?;
+                    let pause = if sends.rests.get() {
+                        sends.amount.pause
+                    } else {
+                        send(&sends, cx)?
+                    };
                     again(cx, pause)?;
                 }
                 Ok(Reply::Empty)
@@ -204,13 +209,13 @@ impl Load {
         (self.note)(entry);
     }
 
-    fn note_sent(&self, stream: u8) -> u64 {
+    fn note_sent(&self, stream: u8, how: Happened) -> u64 {
         let mut sent = self.sent.borrow_mut();
         let next = &mut sent[usize::from(stream)];
         let number = *next;
         *next += 1;
         drop(sent);
-        self.note(stream, number, Happened::Sent);
+        self.note(stream, number, how);
         number
     }
 
@@ -218,37 +223,45 @@ impl Load {
     fn cast(&self, cx: &mut Context<'_>, from: u8) -> Result<Duration, CallError> {
         for at in 0..self.amount.casts {
             let to = u8::from(at % 2 > 0);
-            let stream = 2 * from + to;
-            match cx.cast(self.request(to, stream)) {
-                Ok(id) => {
-                    let number = self.note_sent(stream);
-                    let recent = &mut self.recent.borrow_mut()[usize::from(stream)];
-                    if recent.len() == RECENT {
-                        recent.pop_front();
-                    }
-                    recent.push_back((id, number));
-                }
-                // Full is a value: what was refused here was not sent.
-                Err(error) if error.executed() == Executed::No => {
-                    self.refused.set(self.refused.get() + 1);
-                    return Ok(self.amount.pause);
-                }
-                Err(error) => return Err(error),
+            if !self.cast_one(cx, to, 2 * from + to)? {
+                return Ok(self.amount.pause);
             }
         }
         Ok(Duration::ZERO)
     }
 
-    /// Calls, and returns how long to wait before the next time.
+    /// Casts, and tells whether that was accepted.
+    fn cast_one(&self, cx: &mut Context<'_>, to: u8, stream: u8) -> Result<bool, CallError> {
+        match cx.cast(self.request(to, stream)) {
+            Ok(id) => {
+                let number = self.note_sent(stream, Happened::Sent);
+                let recent = &mut self.recent.borrow_mut()[usize::from(stream)];
+                if recent.len() == RECENT {
+                    recent.pop_front();
+                }
+                recent.push_back((id, number));
+                Ok(true)
+            }
+            // Full is a value: what was refused here was not sent.
+            Err(error) if error.executed() == Executed::No => {
+                self.refused.set(self.refused.get() + 1);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Calls, with a cast to the same component before each, and returns how long to wait before the next time.
     fn call(&self, cx: &mut Context<'_>, from: u8) -> Result<Duration, CallError> {
         let mut calls = Vec::new();
         for at in 0..self.amount.calls {
             let to = u8::from(at % 2 > 0);
             let stream = CALLS + 2 * from + to;
+            self.cast_one(cx, to, stream)?;
             let request = self.request(to, stream);
             let call = cx.start_call(request);
             let is_over = call.is_ready();
-            calls.push((stream, self.note_sent(stream), call));
+            calls.push((stream, self.note_sent(stream, Happened::Called), call));
             // What ends at once was refused, and the next would be.
             if is_over {
                 break;
@@ -272,9 +285,10 @@ impl Load {
 
     fn came_back(&self, name: &str, it: &Undelivered) {
         assert_eq!(it.method.as_str(), PUT, "{}", it.error);
-        let from = u8::from(name == CASTERS[1]);
+        let from = u8::from([CASTERS[1], CALLERS[1]].contains(&name));
         let to = u8::from(it.target.as_str().ends_with(SINKS[1]));
-        let stream = 2 * from + to;
+        let first = if CALLERS.contains(&name) { CALLS } else { 0 };
+        let stream = first + 2 * from + to;
         let recent = self.recent.borrow();
         let recent = &recent[usize::from(stream)];
         let at = recent.binary_search_by_key(&it.id, |(id, _)| *id);
@@ -286,6 +300,7 @@ impl Load {
 fn end_of(error: &CallError) -> Happened {
     match error.executed() {
         Executed::No => Happened::Refused,
+        Executed::Unknown if matches!(error, CallError::Timeout(_)) => Happened::Overdue,
         Executed::Unknown | Executed::InPart => Happened::Lost,
     }
 }

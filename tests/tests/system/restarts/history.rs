@@ -3,21 +3,50 @@
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-use monofil_tests::{Entry, Happened, is_of_calls};
+use monofil_tests::{Entry, Happened};
+
+/// What is noted of a run, in its order.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event {
+    /// Of a message.
+    Of(Entry),
+    /// Whoever sends knows the end of everything that was sent so far.
+    AllSettled,
+    /// Whoever handles is no more. Of what it handled, so much may be reported as lost: what had not been said to
+    /// have ended.
+    LifeEnded { most: u64 },
+}
+
+impl From<Entry> for Event {
+    fn from(entry: Entry) -> Self {
+        Self::Of(entry)
+    }
+}
 
 /// What is known of all messages.
 #[derive(Debug, Default)]
 pub(super) struct History {
     streams: BTreeMap<u8, Stream>,
+    /// Of each life that has ended, how much of what it handled may be reported as lost.
+    lives: Vec<u64>,
     found: Totals,
     examples: Vec<String>,
 }
 
 #[derive(Debug, Default)]
 struct Stream {
-    /// By number: a bit for each thing that happened.
-    fates: Vec<u8>,
+    /// By number.
+    fates: Vec<Fate>,
     handled_last: Option<u64>,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fate {
+    /// A bit for each thing that happened.
+    bits: u8,
+    /// Which life handled it, from 0.
+    life: u16,
 }
 
 /// How many messages there were, and what became of them.
@@ -30,15 +59,20 @@ pub(super) struct Totals {
     /// Reported as lost and not handled, or refused.
     pub(super) reported: u64,
     /// Handled, by one that died before it could say so, and so reported as lost.
-    pub(super) handled_and_reported: u64,
+    pub(super) handled_and_lost: u64,
+    /// Handled, and reported because its time was over.
+    pub(super) handled_and_overdue: u64,
     /// Neither handled nor reported.
     pub(super) vanished: u64,
     /// Handled or reported again.
     pub(super) doubled: u64,
     /// Handled after one that was sent later.
     pub(super) swapped: u64,
-    /// Handled although it was reported as refused, or answered although nobody handled it, or never sent.
+    /// Handled although it was reported as refused, or answered although nobody handled it, or never sent, or reported
+    /// when its end was known.
     pub(super) contradicted: u64,
+    /// Handled and reported as lost, beyond what can have been unsettled when a life ended.
+    pub(super) unfounded: u64,
 }
 
 /// So many things that are wrong are shown.
@@ -48,18 +82,28 @@ const fn bit(what: Happened) -> u8 {
     1 << what as u8
 }
 
+const BEGUN: u8 = bit(Happened::Sent) | bit(Happened::Called);
+const ENDED: u8 =
+    bit(Happened::Answered) | bit(Happened::Lost) | bit(Happened::Refused) | bit(Happened::Overdue);
+/// It was known to have ended.
+const SETTLED: u8 = 1 << 7;
+
 impl History {
     /// Reads what happened, for each stream in the order in which it was handled.
-    pub(super) fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
+    pub(super) fn of(events: impl IntoIterator<Item: Into<Event>>) -> Self {
         let mut history = Self::default();
-        history.extend(entries);
+        history.extend(events);
         history
     }
 
     /// Reads what happened next.
-    pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) {
-        for entry in entries {
-            self.note(entry);
+    pub(super) fn extend(&mut self, events: impl IntoIterator<Item: Into<Event>>) {
+        for event in events {
+            match event.into() {
+                Event::Of(entry) => self.note(entry),
+                Event::AllSettled => self.all_settled(),
+                Event::LifeEnded { most } => self.lives.push(most),
+            }
         }
     }
 
@@ -67,27 +111,38 @@ impl History {
         let stream = self.streams.entry(entry.stream).or_default();
         let at = usize::try_from(entry.number).expect("an index");
         if stream.fates.len() <= at {
-            stream.fates.resize(at + 1, 0);
+            stream.fates.resize(at + 1, Fate::default());
         }
         let fate = &mut stream.fates[at];
-        let ends = bit(Happened::Answered) | bit(Happened::Lost) | bit(Happened::Refused);
-        let again = match entry.what {
-            Happened::Sent | Happened::Handled => bit(entry.what),
-            _ => ends,
-        };
-        let doubled = *fate & again > 0;
-        *fate |= bit(entry.what);
+        let bit = bit(entry.what);
+        let all = [BEGUN, ENDED, bit];
+        let again = all.into_iter().find(|all| all & bit > 0).unwrap_or(bit);
+        let doubled = fate.bits & again > 0;
+        let reopened = !doubled && fate.bits & SETTLED > 0;
+        fate.bits |= bit;
         let mut swapped = false;
         if entry.what == Happened::Handled && !doubled {
+            fate.life = u16::try_from(self.lives.len()).expect("few lives");
             swapped = stream.handled_last.is_some_and(|last| last > entry.number);
             stream.handled_last = stream.handled_last.max(Some(entry.number));
         }
         self.found.doubled += u64::from(doubled);
         self.found.swapped += u64::from(swapped);
-        if doubled || swapped {
-            let what = if doubled { "again" } else { "out of order" };
-            self.show(|| format!("{entry:?}, {what}"));
+        self.found.contradicted += u64::from(reopened);
+        for (is_wrong, what) in [
+            (doubled, "again"),
+            (swapped, "out of order"),
+            (reopened, "after its end was known"),
+        ] {
+            if is_wrong {
+                self.show(|| format!("{entry:?}, {what}"));
+            }
         }
+    }
+
+    fn all_settled(&mut self) {
+        let fates = self.streams.values_mut().flat_map(|it| &mut it.fates);
+        fates.for_each(|fate| fate.bits |= SETTLED);
     }
 
     fn show(&mut self, what: impl FnOnce() -> String) {
@@ -98,44 +153,60 @@ impl History {
 
     /// Judges. Everybody has stopped sending, and has heard what became of everything.
     pub(super) fn judge(mut self) -> (Totals, Vec<String>) {
+        // The last life goes on: nothing of it is lost.
+        let mut lost = vec![0; self.lives.len() + 1];
         for (number, stream) in std::mem::take(&mut self.streams) {
             for (at, fate) in stream.fates.into_iter().enumerate() {
-                if let Some(wrong) = self.found.add(fate, is_of_calls(number)) {
-                    self.show(|| format!("{at} of stream {number}: {wrong}, {fate:#b}"));
+                if let Some(wrong) = self.found.add(fate.bits) {
+                    self.show(|| format!("{at} of stream {number}: {wrong}, {fate:?}"));
                 }
+                if is_lost_and_handled(fate.bits) {
+                    lost[usize::from(fate.life)] += 1;
+                }
+            }
+        }
+        let most = std::mem::take(&mut self.lives).into_iter().chain([0]);
+        for (life, (lost, most)) in lost.into_iter().zip(most).enumerate() {
+            if lost > most {
+                self.found.unfounded += lost - most;
+                self.show(|| {
+                    format!("of life {life} {lost} were reported that it handled, of {most}")
+                });
             }
         }
         (self.found, self.examples)
     }
 }
 
+const fn is_lost_and_handled(bits: u8) -> bool {
+    bits & bit(Happened::Handled) > 0 && bits & bit(Happened::Lost) > 0
+}
+
 impl Totals {
     /// Tells whether everything is as promised.
     pub(super) const fn are_sound(&self) -> bool {
-        self.vanished + self.doubled + self.swapped + self.contradicted == 0
+        self.vanished + self.doubled + self.swapped + self.contradicted + self.unfounded == 0
     }
 
     /// Counts a message, and says what is wrong with it.
-    fn add(&mut self, fate: u8, is_call: bool) -> Option<&'static str> {
-        let had = |what| fate & bit(what) > 0;
+    fn add(&mut self, bits: u8) -> Option<&'static str> {
+        let had = |what| bits & bit(what) > 0;
         let (handled, answered) = (had(Happened::Handled), had(Happened::Answered));
-        let (lost, refused) = (had(Happened::Lost), had(Happened::Refused));
-        let sent = if is_call {
-            &mut self.calls
-        } else {
-            &mut self.casts
-        };
-        *sent += u64::from(had(Happened::Sent));
+        let is_call = had(Happened::Called);
+        self.casts += u64::from(had(Happened::Sent));
+        self.calls += u64::from(is_call);
         self.answered += u64::from(answered);
         self.handled += u64::from(handled);
-        self.reported += u64::from(!handled && (lost || refused));
-        self.handled_and_reported += u64::from(handled && lost);
-        if !had(Happened::Sent) || (handled && refused) || (answered && !handled) {
+        let reported = bits & ENDED > 0 && !answered;
+        self.reported += u64::from(!handled && reported);
+        self.handled_and_lost += u64::from(is_lost_and_handled(bits));
+        self.handled_and_overdue += u64::from(handled && had(Happened::Overdue));
+        if bits & BEGUN == 0 || (handled && had(Happened::Refused)) || (answered && !handled) {
             self.contradicted += 1;
             return Some("contradicted");
         }
         // A cast that was handled needs no other end; a call does.
-        if !lost && !refused && !answered && (is_call || !handled) {
+        if bits & ENDED == 0 && (is_call || !handled) {
             self.vanished += 1;
             return Some("vanished");
         }
@@ -150,11 +221,13 @@ impl AddAssign for Totals {
         self.answered += other.answered;
         self.handled += other.handled;
         self.reported += other.reported;
-        self.handled_and_reported += other.handled_and_reported;
+        self.handled_and_lost += other.handled_and_lost;
+        self.handled_and_overdue += other.handled_and_overdue;
         self.vanished += other.vanished;
         self.doubled += other.doubled;
         self.swapped += other.swapped;
         self.contradicted += other.contradicted;
+        self.unfounded += other.unfounded;
     }
 }
 
@@ -162,25 +235,29 @@ impl AddAssign for Totals {
 mod tests {
     use super::*;
 
-    /// A stream of casts and one of calls. All goes well.
+    /// A stream of casts, and one in which every other message is a call. All goes well.
     fn history() -> Vec<Entry> {
-        let each = |stream, whats: &'static [Happened]| {
-            let entry = move |what: &Happened, number| Entry {
-                stream,
-                number,
-                what: *what,
-            };
-            whats
-                .iter()
-                .flat_map(move |what| (0..100).map(move |number| entry(what, number)))
-        };
-        let casts = each(0, &[Happened::Sent, Happened::Handled]);
-        let calls = each(4, &[Happened::Sent, Happened::Handled, Happened::Answered]);
-        casts.chain(calls).collect()
+        let mut entries = Vec::new();
+        for what in [Happened::Sent, Happened::Handled, Happened::Answered] {
+            for (stream, number) in (0..100).flat_map(|number| [(0, number), (4, number)]) {
+                let is_call = stream == 4 && number % 2 == 0;
+                let what = match what {
+                    Happened::Answered if !is_call => continue,
+                    Happened::Sent if is_call => Happened::Called,
+                    other => other,
+                };
+                entries.push(Entry {
+                    stream,
+                    number,
+                    what,
+                });
+            }
+        }
+        entries
     }
 
-    fn judged(entries: Vec<Entry>) -> Totals {
-        let (totals, examples) = History::of(entries).judge();
+    fn judged(events: Vec<impl Into<Event>>) -> Totals {
+        let (totals, examples) = History::of(events).judge();
         assert_eq!(totals.are_sound(), examples.is_empty(), "{examples:?}");
         totals
     }
@@ -195,13 +272,17 @@ mod tests {
         at.expect("it is in the history")
     }
 
+    fn vec_of(entries: &[Entry]) -> Vec<Event> {
+        entries.iter().map(|entry| Event::Of(*entry)).collect()
+    }
+
     #[test]
     fn what_goes_well_is_found_to_have_gone_well() {
         let totals = judged(history());
         let expected = Totals {
-            casts: 100,
-            calls: 100,
-            answered: 100,
+            casts: 150,
+            calls: 50,
+            answered: 50,
             handled: 200,
             ..Totals::default()
         };
@@ -217,13 +298,15 @@ mod tests {
             entries.remove(at);
             let totals = judged(entries.clone());
             assert_eq!((totals.vanished, totals.are_sound()), (1, false));
-            // Unless it is reported.
+            // Unless it is reported, at the end of whoever had it.
             entries.push(Entry {
                 stream,
                 number: 50,
                 what: Happened::Lost,
             });
-            assert!(judged(entries).are_sound());
+            let mut events = vec_of(&entries);
+            events.push(Event::LifeEnded { most: 1 });
+            assert!(judged(events).are_sound());
         }
     }
 
@@ -258,6 +341,7 @@ mod tests {
 
     #[test]
     fn a_planted_swap_is_found() {
+        // In the second, 50 is a call and 51 a cast, and so it is with 0 and 99.
         for stream in [0, 4] {
             for (one, other) in [(50, 51), (0, 99)] {
                 let mut entries = history();
@@ -287,5 +371,49 @@ mod tests {
         let at = find(&entries, 0, 50, Happened::Sent);
         entries.remove(at);
         assert_eq!(judged(entries).contradicted, 1);
+    }
+
+    #[test]
+    fn a_report_without_need_is_found() {
+        let report = |number, what| {
+            Event::Of(Entry {
+                stream: 0,
+                number,
+                what,
+            })
+        };
+        let lost = |number| report(number, Happened::Lost);
+        let ended = |most| Event::LifeEnded { most };
+        let table: [(&str, &[Event], (u64, u64)); 7] = [
+            (
+                "two were unsettled",
+                &[ended(2), lost(98), lost(99)],
+                (0, 0),
+            ),
+            ("one was", &[ended(1), lost(98), lost(99)], (1, 0)),
+            ("nobody has died", &[lost(99)], (1, 0)),
+            (
+                "somebody else has died",
+                &[ended(0), ended(9), lost(99)],
+                (1, 0),
+            ),
+            ("time was over", &[report(99, Happened::Overdue)], (0, 0)),
+            (
+                "it was settled",
+                &[Event::AllSettled, ended(9), lost(99)],
+                (0, 1),
+            ),
+            (
+                "so was this one",
+                &[Event::AllSettled, report(9, Happened::Overdue)],
+                (0, 1),
+            ),
+        ];
+        for (what, more, wrong) in table {
+            let mut events = vec_of(&history());
+            events.extend(more);
+            let totals = judged(events);
+            assert_eq!((totals.unfounded, totals.contradicted), wrong, "{what}");
+        }
     }
 }

@@ -12,11 +12,13 @@ use monofil_transport::Stream;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::history::{History, Totals};
+use super::history::{Event, History, Totals};
 use super::{UNSETTLED, judge, millis, report};
 
 /// So many casts may be unsettled.
 const UNSETTLED_MAX: u64 = 16_384;
+/// So many calls may be under way.
+const CALLS_MAX: u64 = 32;
 /// The sender's memory may grow by so much while nobody takes what it sends.
 const GROWTH_MAX: u64 = 32 << 20;
 
@@ -95,10 +97,12 @@ impl Pair {
         }
     }
 
-    /// Kills the receiver. Nobody hears of it but by what it does not say any more.
-    fn kill(&mut self) {
+    /// Kills the receiver. Nobody hears of it but by what it does not say any more. So much of what it handled may not
+    /// be known to have been.
+    fn kill(&mut self, most: u64) {
         self.receiver.take().expect("it runs").kill();
         self.history.extend(Ledger::read(&self.journal()));
+        self.history.extend([Event::LifeEnded { most }]);
         fs::remove_file(self.journal()).expect("it was there");
     }
 
@@ -114,7 +118,7 @@ impl Pair {
         self.sender.wait_for(|line| (line == "done").then_some(()));
         let look = self.sender.seen(parse).expect("its last look");
         assert_eq!(look.dropped, 0, "{label}: {look:?}");
-        self.kill();
+        self.kill(0);
         let sent = Journal::read(&self.directory.path().join("sender"));
         self.history.extend(sent);
         let totals = judge(self.history, label);
@@ -164,7 +168,7 @@ fn kill_over(scheme: Scheme) {
         // It is in the middle of something, each time of something else.
         thread::sleep(millis(&mut random, 20, 200));
         let look = pair.wait_for_load();
-        pair.kill();
+        pair.kill(UNSETTLED_MAX + CALLS_MAX);
         (busy, sent) = (busy + loaded.elapsed(), sent + look.sent - first.sent);
         met.push(look.unsettled);
         thread::sleep(millis(&mut random, 0, 50));
