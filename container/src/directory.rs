@@ -1,6 +1,7 @@
 //! Who runs what, and where.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use monofil_transport::Endpoint;
 
@@ -72,6 +73,50 @@ impl StaticDirectory {
     }
 }
 
+impl StaticDirectory {
+    /// Returns what is written down of some components.
+    #[must_use]
+    pub fn only(&self, components: &[Name]) -> Self {
+        let is_meant = |name: &Name| components.contains(name);
+        let topics = self.topics.iter().map(|(topic, subscribers)| {
+            let left = subscribers.iter().filter(|(name, _)| is_meant(name));
+            (topic.clone(), left.cloned().collect())
+        });
+        let pick = |name: &Name| Some((name.clone(), self.components.get(name)?.clone()));
+        let kind = |name: &Name| Some((name.clone(), *self.kinds.get(name)?));
+        Self {
+            components: components.iter().filter_map(pick).collect(),
+            topics: topics
+                .filter(|(_, left): &(_, Vec<_>)| !left.is_empty())
+                .collect(),
+            kinds: components.iter().filter_map(kind).collect(),
+        }
+    }
+}
+
+/// Many nodes may look into one.
+impl<D: Directory + ?Sized> Directory for Rc<D> {
+    fn locate(&self, component: &str) -> &[Endpoint] {
+        (**self).locate(component)
+    }
+
+    fn subscribers(&self, topic: &str) -> &[(Name, Name)] {
+        (**self).subscribers(topic)
+    }
+
+    fn kind(&self, component: &str) -> ComponentKind {
+        (**self).kind(component)
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        (**self).endpoints()
+    }
+
+    fn components(&self) -> Vec<Name> {
+        (**self).components()
+    }
+}
+
 impl Directory for StaticDirectory {
     fn kind(&self, component: &str) -> ComponentKind {
         self.kinds.get(component).copied().unwrap_or_default()
@@ -94,5 +139,32 @@ impl Directory for StaticDirectory {
 
     fn components(&self) -> Vec<Name> {
         self.components.keys().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_part_nothing_else_is_known() {
+        let mut all = StaticDirectory::new();
+        let wants = [Subscription {
+            topic: "sales".into(),
+            method: "Sold".into(),
+        }];
+        for (name, at) in [("shop/stock", "inproc://a"), ("shop/orders", "inproc://b")] {
+            let endpoint = at.parse().expect("an endpoint");
+            all.add(name, endpoint, &wants);
+            all.set_kind(name, ComponentKind::Keyed);
+        }
+        let part = all.only(&["shop/stock".into(), "shop/none".into()]);
+        assert_eq!(part.components(), [Name::from("shop/stock")]);
+        assert_eq!(part.endpoints(), all.locate("shop/stock"));
+        assert_eq!(part.subscribers("sales"), &all.subscribers("sales")[..1]);
+        assert_eq!(part.kind("shop/stock"), ComponentKind::Keyed);
+        assert_eq!(part.kind("shop/orders"), ComponentKind::default());
+        assert!(part.locate("shop/orders").is_empty());
+        assert!(all.only(&[]).subscribers("sales").is_empty());
     }
 }

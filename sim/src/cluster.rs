@@ -28,6 +28,8 @@ pub struct NodeDef {
     /// For frames, on each plane; made from its name if nobody says.
     listens: Option<[Endpoint; 2]>,
     machine: Option<String>,
+    /// All that it ever calls, if not all is known to it.
+    knows: Option<Vec<Name>>,
     pub(crate) configure: Configure,
     before_turn: Option<BeforeTurn>,
 }
@@ -44,6 +46,7 @@ impl NodeDef {
             places: Vec::new(),
             listens: None,
             machine: None,
+            knows: None,
             configure: Rc::new(configure),
             before_turn: None,
         }
@@ -85,6 +88,14 @@ impl NodeDef {
         self
     }
 
+    /// Says which components (`app/name`) it knows of; without this all that there are when it starts. A node connects to
+    /// all whom it knows: so much that of thousands each must know a few only.
+    #[must_use]
+    pub fn knows<N: Into<Name>>(mut self, components: impl IntoIterator<Item = N>) -> Self {
+        self.knows = Some(components.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Returns where others find it.
     fn endpoint(&self) -> Result<Endpoint, EndpointError> {
         match &self.listens {
@@ -121,7 +132,8 @@ impl fmt::Debug for NodeDef {
 /// A world of containers that know where the others are.
 pub struct Cluster {
     world: World,
-    directory: Rc<RefCell<StaticDirectory>>,
+    /// Nodes have the one that there was when they started, and share it.
+    directory: Rc<RefCell<Rc<StaticDirectory>>>,
     /// Those that run: the world owns them.
     containers: Rc<RefCell<BTreeMap<u32, Weak<RefCell<Container>>>>>,
     ended: Rc<Cell<bool>>,
@@ -197,6 +209,7 @@ impl Cluster {
         for node in &nodes {
             let endpoint = node.endpoint()?;
             let mut directory = self.directory.borrow_mut();
+            let directory = Rc::make_mut(&mut directory);
             for (component, kind, subscriptions) in &node.places {
                 directory.set_kind(component.clone(), *kind);
                 directory.add(component.clone(), endpoint.clone(), subscriptions);
@@ -225,7 +238,7 @@ impl Cluster {
     ) -> Result<(), EndpointError> {
         let endpoint = application_endpoint(node)?;
         let mut directory = self.directory.borrow_mut();
-        directory.add(component, endpoint, subscriptions);
+        Rc::make_mut(&mut directory).add(component, endpoint, subscriptions);
         Ok(())
     }
 
@@ -241,7 +254,11 @@ impl Cluster {
         }
         self.world.add_node(spec, move |start| {
             let mut config = (node.configure)(start);
-            config.directory = Box::new(directory.borrow().clone());
+            let all = &*directory.borrow();
+            config.directory = match &node.knows {
+                Some(components) => Box::new(all.only(components)),
+                None => Box::new(all.clone()),
+            };
             let container = Rc::new(RefCell::new(Container::new(config)));
             let number = u32::try_from(start.key.index()).unwrap_or(u32::MAX);
             let known = Rc::downgrade(&container);

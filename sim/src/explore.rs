@@ -499,17 +499,18 @@ impl Explore {
                 // Of one whose process is gone nothing else is known.
                 let broken = failure.property.clone();
                 report.judged.entry(broken).or_insert(1);
-                failed = Some((run, failure));
+                failed = Some((run, failure, line.hash));
                 break;
             }
         }
         report.took = began.elapsed();
-        report.found = failed.map(|(run, failure)| self.found(run, failure));
+        report.found = failed.map(|(run, failure, hash)| self.found(run, failure, hash));
         report
     }
 
-    fn found(&self, run: u64, failure: Failure) -> Found {
+    fn found(&self, run: u64, failure: Failure, hash: String) -> Found {
         let case = self.case(run);
+        self.keep(self.file(run, case.clone(), failure.clone(), hash));
         // A run that never ended, or ended its process, cannot be run again here to be made smaller; one that did not
         // begin is as small as it gets.
         let is_fatal = [GIVES_BACK, SURVIVES, NAMES].contains(&&*failure.property);
@@ -562,11 +563,12 @@ impl Explore {
         on.iter().map(ToString::to_string).collect()
     }
 
-    /// Writes what was found, and notes what to do with it.
-    fn write(&self, found: &mut Found, story: &Story) {
+    /// Describes a failing run as a file.
+    fn file(&self, run: u64, case: Case, failure: Failure, hash: String) -> CaseFile {
         let faults = &self.scenario.faults;
-        let file = CaseFile {
-            faults: Some(match found.shrunk.case.plan {
+        let program = self.program.as_ref();
+        CaseFile {
+            faults: Some(match case.plan {
                 Some(_) => Faults {
                     lasts: faults.lasts,
                     ..Faults::none()
@@ -574,26 +576,42 @@ impl Explore {
                 None => faults.clone(),
             }),
             scenario: self.scenario.name.clone(),
-            run: found.run,
-            hash: found.shrunk.ran.hash.to_string(),
-            args: self
-                .program
-                .as_ref()
-                .map_or_else(Vec::new, |it| it.args.clone()),
-            layout: self
-                .program
-                .as_ref()
-                .map_or_else(BTreeMap::new, |it| it.layout.clone()),
-            failure: found
-                .shrunk
-                .ran
-                .failure
-                .clone()
-                .unwrap_or_else(|| found.failure.clone()),
-            case: found.shrunk.case.clone(),
-        };
+            run,
+            hash,
+            args: program.map_or_else(Vec::new, |it| it.args.clone()),
+            layout: program.map_or_else(BTreeMap::new, |it| it.layout.clone()),
+            failure,
+            case,
+        }
+    }
+
+    /// Returns where a file of a failing run is.
+    fn place(&self, file: &CaseFile, ending: &str) -> PathBuf {
         let folder = self.folder.clone().unwrap_or_else(file::folder);
-        let at = |ending: &str| folder.join(format!("{}.{ending}", file.name()));
+        folder.join(format!("{}.{ending}", file.name()))
+    }
+
+    /// Writes what was found as it is: whoever does not wait until it is smaller has it all the same.
+    fn keep(&self, file: CaseFile) {
+        let at = self.place(&file, "toml");
+        // If it cannot be written, that is said of the smaller one.
+        if file.write(&at).is_ok() && self.program.is_some() && !self.shrink.is_zero() {
+            say(&format!(
+                "run {} failed, and is made smaller now for {:?} at most; as it is: {}",
+                file.run,
+                self.shrink,
+                at.display()
+            ));
+        }
+    }
+
+    /// Writes what was found, and notes what to do with it.
+    fn write(&self, found: &mut Found, story: &Story) {
+        let shrunk = &found.shrunk;
+        let failure = shrunk.ran.failure.as_ref().unwrap_or(&found.failure);
+        let hash = shrunk.ran.hash.to_string();
+        let file = self.file(found.run, shrunk.case.clone(), failure.clone(), hash);
+        let at = |ending: &str| self.place(&file, ending);
         let about = [
             ("property", file.failure.property.clone()),
             ("seed", file.case.seed.to_string()),

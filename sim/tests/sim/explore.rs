@@ -164,6 +164,37 @@ fn what_needs_one_fault_shrinks_to_it() {
     );
 }
 
+/// Whoever ends a shrink that takes long has what was found all the same.
+#[test]
+fn what_fails_is_written_down_before_it_is_made_smaller() {
+    let folder = std::env::temp_dir().join(format!("monofil-kept-{}", std::process::id()));
+    let path = folder.join("kept-3.toml");
+    let kept: Arc<Mutex<Vec<Option<CaseFile>>>> = Arc::default();
+    let (noted, at) = (kept.clone(), path.clone());
+    let explore = Scenario::new("kept", "counters", move |sim| {
+        let mut kept = noted.lock().expect("nobody panicked");
+        kept.push(CaseFile::read(&at).ok());
+        lost_update(sim);
+        sim.at_end("it is not the third", |sim| sim.seed() != 3);
+    })
+    .faults(Faults::network())
+    .explore(3..4)
+    .jobs(1)
+    .files_in(&folder);
+    let report = explore.run();
+    assert!(found(&report).shrunk.tries > 0, "{report}");
+    let kept = kept.lock().expect("nobody panicked");
+    assert_eq!(kept[0], None);
+    let first = kept[1].as_ref().expect("it is there when it is run again");
+    assert_eq!(first.case, Case::of_seed(3));
+    assert_eq!(first.faults, Some(Faults::network()));
+    // In the end there is the smaller one.
+    let last = CaseFile::read(&path).expect("it is there");
+    assert_eq!(last.case, found(&report).shrunk.case);
+    assert!(last.hash != first.hash && last.case.plan.is_some());
+    std::fs::remove_dir_all(folder).expect("it can be removed");
+}
+
 #[test]
 fn work_that_a_fault_comes_into_shrinks_with_it() {
     for seed in 0..5 {

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use monofil::prelude::*;
-use monofil::sim::{Latency, LinkModel};
-use monofil::{ComponentSpec, Container, ContainerConfig, StaticDirectory};
-use monofil_inproc::{NodeSpec, World, WorldConfig, application_endpoint};
+use monofil::sim::{Latency, LinkModel, NodeDef, Sim};
+use monofil::{ComponentSpec, ContainerConfig};
+use monofil_inproc::{NodeStart, WorldConfig};
 
 use crate::Hello;
 use crate::proto::hello::{GreeterClient, GreeterServer, HelloRequest};
@@ -46,24 +46,28 @@ impl Component for Visitor {
     }
 }
 
-/// Configures a node with a greeter and a visitor, which knows of its neighbour alone.
-fn node(number: usize, counts: &Rc<Counts>) -> ContainerConfig {
+/// Describes a node with a greeter and a visitor, which knows of its neighbour alone.
+fn node(number: usize, counts: &Rc<Counts>) -> NodeDef {
     let [here, neighbour] = [number, number + 1].map(|it| format!("greeter-{}", it % NODES));
-    let mut directory = StaticDirectory::new();
-    let there = application_endpoint(&neighbour).expect("a short name");
-    directory.add(format!("hello/{neighbour}"), there, &[]);
-    let counts = counts.clone();
-    let visitor = move || Visitor {
-        neighbour: neighbour.clone(),
-        counts: counts.clone(),
+    let known = format!("hello/{neighbour}");
+    let (name, counts) = (here.clone(), counts.clone());
+    let configure = move |start: &NodeStart| {
+        let (neighbour, counts) = (neighbour.clone(), counts.clone());
+        let visitor = move || Visitor {
+            neighbour: neighbour.clone(),
+            counts: counts.clone(),
+        };
+        let mut config = ContainerConfig::new("hello", &*here);
+        config.incarnation = start.incarnation;
+        config.components = vec![
+            ComponentSpec::new(&*here, || GreeterServer::new(Hello)),
+            ComponentSpec::new("visitor", visitor),
+        ];
+        config
     };
-    let mut config = ContainerConfig::new("hello", &*here);
-    config.components = vec![
-        ComponentSpec::new(&*here, || GreeterServer::new(Hello)),
-        ComponentSpec::new("visitor", visitor),
-    ];
-    config.directory = Box::new(directory);
-    config
+    NodeDef::new(name.as_str(), configure)
+        .place(format!("hello/{name}"), &[])
+        .knows([known])
 }
 
 /// Returns the bytes of memory that this process has just now. That which is there for stacks is among it.
@@ -78,22 +82,19 @@ fn resident() -> usize {
 fn ten_thousand_greeters_that_are_called_take_less_than_four_gigabytes() {
     let before = resident();
     let counts = Rc::new(Counts::default());
-    let mut world = World::new(WorldConfig {
-        link: LinkModel::with_latency(Latency::Constant(Duration::from_millis(100))),
-        ..WorldConfig::with_seed(1)
-    });
+    let mut sim = Sim::with(
+        "hello",
+        WorldConfig {
+            link: LinkModel::with_latency(Latency::Constant(Duration::from_millis(100))),
+            ..WorldConfig::with_seed(1)
+        },
+    );
     for number in 0..NODES {
-        let counts = counts.clone();
-        let added = world.add_node(NodeSpec::new(format!("greeter-{number}")), move |start| {
-            let mut config = node(number, &counts);
-            config.incarnation = start.incarnation;
-            Box::new(Container::new(config))
-        });
-        added.expect("another name");
+        sim.node(node(number, &counts));
     }
     let mut taken = None;
     for _ in 0..100 {
-        world.run_for(Duration::from_millis(20));
+        sim.run_for(Duration::from_millis(20));
         // Each has a handler that waits, and so a stack.
         if (counts.called.get(), counts.answered.get()) == (NODES, 0) {
             let now = resident().saturating_sub(before);
