@@ -15,6 +15,8 @@ const SCATTER: f64 = 1.5;
 pub(crate) enum Verdict {
     Reached,
     Missed,
+    /// Messages of ours were lost, and so it is not known what the rest is worth.
+    Lossy,
     /// Some rounds reached it, and they differ too much.
     Unclear,
     Unmeasured,
@@ -110,6 +112,9 @@ impl Outcome {
         let (Some(ratio), Some(value)) = (self.ratio(ours), self.summary(ours)) else {
             return Verdict::Unmeasured;
         };
+        if ours.lost() > 0 {
+            return Verdict::Lossy;
+        }
         let enough = |goal: f64| measure.better(goal, value.median) == value.median;
         if !self.row.goal_value.is_none_or(enough) {
             return Verdict::Missed;
@@ -130,13 +135,21 @@ impl Outcome {
             (None, why) => why.unwrap_or("no value").to_owned(),
         };
         let (name, goal) = (self.row.name, self.row.goal_text());
-        format!("  {name}: goal {goal}: {}: {value}", self.verdict().text())
+        let lost = match ours.lost() {
+            0 => String::new(),
+            lost => format!(", {lost} lost"),
+        };
+        format!(
+            "  {name}: goal {goal}: {}: {value}{lost}",
+            self.verdict().text()
+        )
     }
 
     /// Makes the object that `--json` prints.
     pub(crate) fn to_json(&self) -> Value {
         let (ours, ratio) = (self.summary(self.ours()), self.ratio(self.ours()));
         let (mut peers, mut missing, mut processor) = (Map::new(), Map::new(), Map::new());
+        let mut lost = Map::new();
         for contender in &self.contenders {
             let summary = self.summary(contender);
             if let Some(why) = contender.missing() {
@@ -144,6 +157,9 @@ impl Outcome {
             }
             if let Some(nanos) = contender.processor_nanos() {
                 processor.insert(contender.name.to_owned(), nanos.into());
+            }
+            if contender.lost() > 0 {
+                lost.insert(contender.name.to_owned(), contender.lost().into());
             }
             if contender.name != OURS {
                 let median = summary.map(|summary| summary.median);
@@ -180,6 +196,9 @@ impl Outcome {
         if !missing.is_empty() {
             object["missing"] = missing.into();
         }
+        if !lost.is_empty() {
+            object["lost"] = lost.into();
+        }
         object
     }
 }
@@ -207,6 +226,7 @@ impl Verdict {
         match self {
             Self::Reached => "reached",
             Self::Missed => "not reached",
+            Self::Lossy => "not reached, messages were lost",
             Self::Unclear => "unclear",
             Self::Unmeasured => "not measured",
         }
@@ -215,7 +235,7 @@ impl Verdict {
     const fn as_bool(self) -> Option<bool> {
         match self {
             Self::Reached => Some(true),
-            Self::Missed => Some(false),
+            Self::Missed | Self::Lossy => Some(false),
             Self::Unclear | Self::Unmeasured => None,
         }
     }
@@ -245,11 +265,15 @@ impl Contender {
     pub(crate) fn note(&self) -> String {
         let mut notes: Vec<String> = Vec::new();
         notes.extend(self.good().last().and_then(|sample| sample.note.clone()));
-        let lost: u64 = self.good().map(|sample| sample.lost).sum();
-        if lost > 0 {
-            notes.push(format!("{lost} lost"));
+        if self.lost() > 0 {
+            notes.push(format!("{} lost", self.lost()));
         }
         notes.join(", ")
+    }
+
+    /// Returns how many of its messages were lost in all.
+    fn lost(&self) -> u64 {
+        self.good().map(|sample| sample.lost).sum()
     }
 }
 
@@ -304,6 +328,28 @@ mod tests {
         let outcome = outcome("remote_cast_64", &[1.0, 1.0, 1.0], &[1.0, 5.0, 9.0]);
         assert_eq!(outcome.verdict(), Verdict::Unclear);
         assert_eq!(outcome.to_json()["reached"], Value::Null);
+    }
+
+    #[test]
+    fn a_row_that_lost_messages_reaches_nothing_and_says_so() {
+        let lossy = |mut sample: Result<Sample, String>| {
+            sample.as_mut().expect("it was taken").lost = 3;
+            sample
+        };
+        let mut ours = outcome("local_cast", &[20.0], &[100.0]);
+        ours.add(OURS, lossy(taken(20.0)));
+        assert_eq!(ours.verdict(), Verdict::Lossy);
+        let object = ours.to_json();
+        assert_eq!(object["reached"], false);
+        assert_eq!(object["lost"], json!({ OURS: 3 }));
+        let why = unreached(&[ours]).expect("it is not reached");
+        let expected = "  local_cast: goal ≤ 0.5 × actix, ≤ 40 ns: not reached, messages were lost: 20 ns, 3 lost";
+        assert_eq!(why.lines().last(), Some(expected));
+        // What a peer loses is its own affair, and said.
+        let mut theirs = outcome("local_cast", &[20.0], &[100.0]);
+        theirs.add("actix", lossy(taken(100.0)));
+        assert_eq!(theirs.verdict(), Verdict::Reached);
+        assert_eq!(theirs.to_json()["lost"], json!({ "actix": 3 }));
     }
 
     #[test]

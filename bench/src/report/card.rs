@@ -50,7 +50,7 @@ pub(super) fn card(outcome: &Outcome) -> String {
 pub(super) const fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Reached => "yes",
-        Verdict::Missed => "no",
+        Verdict::Missed | Verdict::Lossy => "no",
         Verdict::Unclear | Verdict::Unmeasured => "none",
     }
 }

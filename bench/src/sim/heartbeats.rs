@@ -32,7 +32,7 @@ pub(crate) fn run(job: &Job) -> ! {
         let (others, heard, me) = (others.collect::<Vec<_>>(), heard.clone(), me.clone());
         sim.component(me.clone().as_str(), move || {
             let (others, heard, me) = (others.clone(), heard.clone(), me.clone());
-            ComponentSpec::new(&me.clone(), move || Heart {
+            ComponentSpec::new(me.clone(), move || Heart {
                 me: me.clone(),
                 others: others.clone(),
                 period,

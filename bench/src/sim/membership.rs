@@ -45,7 +45,7 @@ pub(crate) fn run(job: &Job) -> ! {
 /// Describes a node with a component of its own, which no directory knows.
 fn node(number: usize) -> NodeDef {
     let name = format!("node-{number}");
-    NodeDef::new(&name.clone(), move |start| {
+    NodeDef::new(name.clone(), move |start| {
         let mut config = ContainerConfig::new("bench", name.as_str());
         config.incarnation = start.incarnation;
         config.membership = Some(MembershipConfig::new(vec!["node-0:7700".to_owned()]));
