@@ -184,6 +184,45 @@ fn each_limit_of_a_node_and_a_flow_is_named_when_it_refuses() {
     }
 }
 
+/// Whoever refuses: of the limits that are asked before it none has counted the message.
+#[test]
+fn what_is_refused_costs_no_rate() {
+    const TABLE: &[Call] = &[
+        (100, "a", "checkout", 50),
+        (100, "a", "checkout", 50),
+        (100, "a", "checkout", 50),
+        (100, "a", "", 50),
+        (100, "a", "", 50),
+    ];
+    // One at once, of messages or of their bytes.
+    let rates = |component: &str| {
+        let rate = |limit: &str, value| SetLimit {
+            component: component.to_owned(),
+            ..change("a", limit, value)
+        };
+        [rate("rate_messages", 10), rate("rate_bytes", 500)]
+    };
+    for rate in rates("").into_iter().chain(rates("a")) {
+        let name = format!("{}{}", rate.component, rate.limit);
+        let ends = run(TABLE, |operator, world| {
+            operator.set(world, rate);
+            let none = SetLimit {
+                flow: "checkout".to_owned(),
+                ..change("", "in_flight", 0)
+            };
+            operator.set(world, none);
+        });
+        let kinds: Vec<_> = ends
+            .iter()
+            .map(|(_, end)| end.as_ref().map(|said| said.0.as_str()))
+            .collect();
+        let none = Some("flow.in_flight");
+        let last = kinds[4].expect("refused");
+        assert_eq!(kinds[..4], [none, none, none, None], "{name}");
+        assert!(last.contains("rate"), "{name}: {last}");
+    }
+}
+
 #[test]
 fn a_flow_is_counted_with_what_is_there_when_it_is_first_limited() {
     const TABLE: &[Call] = &[
