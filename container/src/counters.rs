@@ -53,7 +53,8 @@ counters! {
     CastsStarted = "monofil_casts_started_total",
     /// Casts that came back to their sender.
     CastsUndelivered = "monofil_casts_undelivered_total",
-    /// Casts that came back when their sender took no more of them.
+    /// Casts that came back to a sender that does not hear of it: it had too many of them in its queue, was no more, or
+    /// no stack could be had for it.
     CastsUndeliveredDropped = "monofil_casts_undelivered_dropped_total",
     /// Casts that were handled and failed.
     CastsFailed = "monofil_casts_failed_total",

@@ -127,6 +127,8 @@ pub(crate) struct Instance {
     pub(crate) queued_bytes: usize,
     /// Queued casts that came back; bounded apart from what others send.
     pub(crate) returned: usize,
+    /// Some that came back were dropped since the last time that none was queued.
+    pub(crate) returns_dropped: bool,
     /// A timer is set that looks for what has expired in the queue.
     pub(crate) swept: bool,
     /// The numbers of its methods, for the sentinel; the one that was used last in front.
@@ -162,6 +164,7 @@ impl Instance {
             in_line: None,
             queued_bytes: 0,
             returned: 0,
+            returns_dropped: false,
             swept: false,
             handlers: Vec::new(),
             crashes: None,
@@ -314,6 +317,7 @@ impl Instance {
         if record.is_request() {
             self.queued_bytes += record.payload.len();
         } else {
+            self.returns_dropped &= self.returned > 0;
             self.returned += 1;
         }
         self.queue.push_back(record);

@@ -98,9 +98,21 @@ impl Core {
             self.instances[index].rejected += 1;
             self.conclude_queued(record, error);
         } else {
-            self.counters.add(Counter::CastsUndeliveredDropped);
+            self.drop_returned(index, &record.heading().target, &error);
         }
         self.make_ready(index);
+    }
+
+    /// A cast that came back does not reach its sender: the first is logged, those that follow are counted.
+    fn drop_returned(&mut self, index: usize, target: &Name, error: &CallError) {
+        self.counters.add(Counter::CastsUndeliveredDropped);
+        let instance = &mut self.instances[index];
+        if !std::mem::replace(&mut instance.returns_dropped, true) {
+            tracing::warn!(
+                node = %self.name, component = %instance.name, target_component = %target, %error,
+                "a cast was not delivered, and its sender does not hear of it; nor of others, perhaps"
+            );
+        }
     }
 
     fn dequeued(&mut self, message: &Envelope) {
@@ -220,7 +232,7 @@ impl Core {
         let most = self.link_config.unsettled_max as u64;
         let most = instance.guard.get(Limit::QueueMessages).max(most);
         if instance.returned as u64 >= most || instance.state == State::Stopped {
-            self.counters.add(Counter::CastsUndeliveredDropped);
+            self.drop_returned(index, &undelivered.target, &undelivered.error);
             return;
         }
         let mut record = undelivered.into_record();

@@ -98,7 +98,7 @@ fn a_handler_whose_caller_s_node_ends_is_told_at_once() {
 }
 
 /// Writes down the texts of all log lines.
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub(super) struct Lines(pub(super) Arc<Mutex<Vec<String>>>);
 
 struct Line(String);
 

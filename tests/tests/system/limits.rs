@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use monofil_container::{
@@ -11,6 +11,9 @@ use monofil_container::{
     Request,
 };
 use monofil_tests::{ComponentDef, Hooks, Net, NodeSpec, component, hooked, on_both, text};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use super::endings::Lines;
 
 /// Answers, but for `Hold`.
 fn slow(name: &'static str) -> ComponentDef {
@@ -308,7 +311,7 @@ fn the_depth_of_calls_within_calls() {
 }
 
 #[test]
-fn casts_that_come_back_to_a_sender_that_takes_no_more_are_counted() {
+fn casts_that_come_back_to_a_sender_that_takes_no_more_are_counted_and_logged_once() {
     on_both(|net| {
         let limits = InstanceLimits {
             queue_messages: 4,
@@ -337,16 +340,28 @@ fn casts_that_come_back_to_a_sender_that_takes_no_more_are_counted() {
         };
         let full = slow("full").limits(none).subscribe("news", "Hear");
         let few = |config: &mut ContainerConfig| config.link.unsettled_max = 3;
-        net.start(vec![
-            NodeSpec::new("one", vec![sender, full]).configure(few),
-        ]);
-        net.run(|cx| {
-            cx.call(text("sender", "Do", "")).expect("sent");
-            cx.sleep(Duration::from_millis(50)).expect("time");
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let subscriber = tracing_subscriber::registry().with(Lines(lines.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            net.start(vec![
+                NodeSpec::new("one", vec![sender, full]).configure(few),
+            ]);
+            net.run(|cx| {
+                for _ in 0..2 {
+                    cx.call(text("sender", "Do", "")).expect("sent");
+                    cx.sleep(Duration::from_millis(50)).expect("time");
+                }
+            });
         });
         use monofil_container::Counter;
-        assert_eq!(*back.borrow(), 4);
-        assert_eq!(net.counter("one", Counter::CastsUndelivered), 10);
-        assert_eq!(net.counter("one", Counter::CastsUndeliveredDropped), 6);
+        assert_eq!(*back.borrow(), 8);
+        assert_eq!(net.counter("one", Counter::CastsUndelivered), 20);
+        assert_eq!(net.counter("one", Counter::CastsUndeliveredDropped), 12);
+        // One for each time that it had none before.
+        let lines = lines.lock().expect("no panic");
+        let dropped = lines
+            .iter()
+            .filter(|line| line.contains("its sender does not hear of it"));
+        assert_eq!(dropped.count(), 2, "{lines:?}");
     });
 }
