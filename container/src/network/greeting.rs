@@ -135,15 +135,10 @@ impl Core {
             return None;
         }
         self.follow_epoch(index, frame.link_epoch)?;
+        self.follow_numbering(index, frame, hello);
         let peer = self.peers.get_mut(index)?;
         if peer.connection.is_none() || hello.is_some() {
             peer.way_back = Some(from.clone());
-        }
-        if hello.is_none() && !is_of_a_link(frame) && peer.connection.is_none() && !peer.introduced
-        {
-            // A program that speaks without introducing itself: at most once, on its own connection.
-            peer.link.set_unnumbered();
-            peer.introduced = true;
         }
         self.heard_of(index);
         Some(index)
@@ -295,6 +290,41 @@ impl Core {
         Some(())
     }
 
+    /// Notices whether a node numbers its records. Whoever says that it does not ends the link on which it did: of what
+    /// is under way there it will say nothing any more. Whoever names both epochs of the link does number, whatever
+    /// anybody said in its name before.
+    fn follow_numbering(&mut self, index: usize, frame: &Head, hello: Option<&wire::Hello>) {
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        if peer.link.is_unnumbered() {
+            let numbers = frame.link_epoch > 0 && frame.receiver_epoch == peer.epoch;
+            if numbers && hello.is_none_or(|hello| !hello.unnumbered) {
+                self.end_link(index, "it numbers its records now");
+            }
+            return;
+        }
+        if hello.is_none()
+            && !is_of_a_link(frame)
+            && peer.connection.is_none()
+            && !peer.introduced
+            && peer.their_epoch == 0
+        {
+            // A program that speaks without introducing itself: at most once, on its own connection.
+            peer.introduced = true;
+        } else if hello.is_none_or(|hello| !hello.unnumbered) {
+            return;
+        }
+        if peer.their_epoch > 0 {
+            self.end_link(index, "it does not number its records any more");
+        }
+        if let Some(peer) = self.peers.get_mut(index) {
+            // What it said before on the link may come late.
+            peer.closed_epoch = peer.closed_epoch.max(std::mem::take(&mut peer.their_epoch));
+            peer.link.set_unnumbered();
+        }
+    }
+
     pub(super) fn handle_hello(
         &mut self,
         io: &mut dyn Io,
@@ -322,9 +352,7 @@ impl Core {
                 self.resilience.try_soon(self.now, component);
             }
         }
-        if hello.unnumbered {
-            peer.link.set_unnumbered();
-        } else if !was_introduced || is_new_connection {
+        if !hello.unnumbered && (!was_introduced || is_new_connection) {
             peer.link.reconnected();
         }
         let advertised: Option<Endpoint> = hello.application.parse().ok();

@@ -278,6 +278,86 @@ fn what_is_of_no_link_defines_no_names_of_one_and_ends_nothing() {
     assert_eq!(field.counter("one", Counter::FramesMisnumbered), 0);
 }
 
+/// Nothing is left of what it had not received when it still numbered, and it is answered as it speaks now.
+#[test]
+fn whoever_numbers_no_more_ends_its_link() {
+    let mut field = Field::new(|_| {});
+    field.traffic.over.set(true);
+    field.run(100);
+    assert_eq!(field.gauge(UNACKNOWLEDGED), 0);
+    let mut changed = field.stranger();
+    field.greet(&mut changed);
+    let frame = changed.frame(vec![call(1, "test/mirror", 1), call(2, "test/hold", 1)]);
+    field.send(&mut changed, &frame);
+    field.run(20);
+    assert!(field.gauge(UNACKNOWLEDGED) > 0, "an answer");
+    let ended = field.counter("one", Counter::LinksEnded);
+    let stale = field.counter("one", Counter::FramesStale);
+    changed.begin_anew(changed.node(), 1, 0);
+    let hello = Frame {
+        hello: Some(Box::new(Hello {
+            unnumbered: true,
+            ..Hello::default()
+        })),
+        ..changed.frame(Vec::new())
+    };
+    for _ in 0..2 {
+        field.send(&mut changed, &hello);
+        field.run(20);
+        assert_eq!(field.counter("one", Counter::LinksEnded), ended + 1);
+        assert_eq!(field.gauge(UNACKNOWLEDGED), 0);
+    }
+    // What it sent before and comes late is not taken for new.
+    field.send(&mut changed, &frame);
+    field.run(20);
+    assert_eq!(field.counter("one", Counter::FramesStale), stale + 1);
+    let unnumbered = Frame {
+        first_sequence: 0,
+        ..changed.frame(vec![call(3, "test/mirror", 1)])
+    };
+    field.send(&mut changed, &unnumbered);
+    field.run(20);
+    let frames = field.listen(&mut changed);
+    let records = frames.into_iter().flat_map(|frame| {
+        let sequence = frame.first_sequence;
+        frame.records.into_iter().map(move |it| (sequence, it))
+    });
+    let answers: Vec<_> = records
+        .map(|(at, it)| (at, it.kind(), it.id))
+        .filter(|(_, kind, _)| *kind == Kind::Reply)
+        .collect();
+    assert_eq!(answers, [(0, Kind::Reply, 3)]);
+}
+
+/// A frame in its name was there before it was, and was of no link.
+#[test]
+fn who_numbers_is_believed_whatever_was_said_in_its_name() {
+    let mut field = Field::new(|_| {});
+    let mut honest = field.stranger();
+    let forged = Frame {
+        first_sequence: 0,
+        link_epoch: 0,
+        ..honest.frame(vec![call(1, "test/mirror", 1)])
+    };
+    field.send(&mut honest, &forged);
+    field.run(20);
+    field.greet(&mut honest);
+    let frame = honest.frame(vec![call(2, "test/mirror", 1)]);
+    for _ in 0..2 {
+        field.send(&mut honest, &frame);
+        field.run(200);
+    }
+    let frames = field.listen(&mut honest);
+    let answers: Vec<_> = frames
+        .iter()
+        .flat_map(|frame| &frame.records)
+        .map(|it| (it.kind(), it.id))
+        .collect();
+    assert_eq!(answers, [(Kind::Reply, 2)]);
+    assert_eq!(honest.marks().0, 1, "it was received as its first");
+    assert_eq!(field.counter("one", Counter::RecordsDuplicate), 1);
+}
+
 /// It says so in every way that might be believed, under its own id and others.
 #[test]
 fn nobody_takes_the_endpoint_of_a_node_that_the_directory_knows() {
