@@ -510,10 +510,12 @@ impl Explore {
 
     fn found(&self, run: u64, failure: Failure, hash: String) -> Found {
         let case = self.case(run);
-        self.keep(self.file(run, case.clone(), failure.clone(), hash));
         // A run that never ended, or ended its process, cannot be run again here to be made smaller; one that did not
         // begin is as small as it gets.
         let is_fatal = [GIVES_BACK, SURVIVES, NAMES].contains(&&*failure.property);
+        if !is_fatal {
+            self.keep(&self.file(run, case.clone(), failure.clone(), hash));
+        }
         let shrunk = match is_fatal {
             true => Some(Shrunk::not_at_all(&case, &failure)),
             false => shrink(&self.scenario, &case, self.shrink),
@@ -592,8 +594,8 @@ impl Explore {
     }
 
     /// Writes what was found as it is: whoever does not wait until it is smaller has it all the same.
-    fn keep(&self, file: CaseFile) {
-        let at = self.place(&file, "toml");
+    fn keep(&self, file: &CaseFile) {
+        let at = self.place(file, "toml");
         // If it cannot be written, that is said of the smaller one.
         if file.write(&at).is_ok() && self.program.is_some() && !self.shrink.is_zero() {
             say(&format!(

@@ -52,10 +52,15 @@ struct Rules {
     count: u64,
 }
 
+/// Tells whether a payload is meant.
+pub(crate) type Selects = Box<dyn Fn(&Payload) -> bool>;
+
 struct Rule {
     injection: Injection,
     /// What is reached when it is done to a message.
     mark: String,
+    /// Which payloads are meant, if the injection does not say it all.
+    selects: Option<Selects>,
     seen: u64,
     chances: Stream,
 }
@@ -85,13 +90,14 @@ impl Gatekeeper {
         }
     }
 
-    pub(crate) fn add(&self, injection: Injection) {
+    pub(crate) fn add(&self, injection: Injection, selects: Option<Selects>) {
         let mut rules = self.rules.borrow_mut();
         let site = format!("injection/{}", rules.rules.len());
         let chances = Stream::new(rules.seed, &site);
         rules.rules.push(Rule {
             mark: injection.to_string(),
             injection,
+            selects,
             seen: 0,
             chances,
         });
@@ -256,7 +262,11 @@ impl Rule {
             && (wanted.component.is_empty() || is_named(seen.component, &wanted.component))
             && (wanted.method.is_empty() || is_named(seen.method, &wanted.method))
             && (wanted.flow.is_empty() || seen.flow.as_str() == wanted.flow)
-            && contains(seen.payload, &wanted.contains);
+            && contains(seen.payload, &wanted.contains)
+            && self
+                .selects
+                .as_ref()
+                .is_none_or(|it| seen.payload.is_some_and(it));
         if !is_selected {
             return false;
         }

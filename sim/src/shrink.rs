@@ -172,6 +172,11 @@ fn steps_of(ran: &Ran) -> impl Iterator<Item = &Drawn> {
     ran.drawn.iter().filter(is_step)
 }
 
+/// Counts what happens to a run from outside: faults, and steps of clients.
+fn things(ran: &Ran) -> usize {
+    ran.plan.events.len() + steps_of(ran).count()
+}
+
 /// A step of a client: its site, and its number there.
 type Step = (String, u64);
 
@@ -208,6 +213,9 @@ fn in_proportion(plan: &mut Plan, steps: &[(&Drawn, bool)]) {
     plan.events.sort_by_key(|event| event.at);
 }
 
+/// Steps are left out by halves and quarters before anything smaller is tried.
+const COARSE: usize = 4;
+
 /// In so many ways things are moved before it is believed that none can be left out.
 const WAYS: u64 = 200;
 
@@ -224,7 +232,8 @@ impl Shrinker<'_> {
         self.try_case_if(case, |_| true)
     }
 
-    /// Takes a case if it fails in the same way, and its run is as wanted.
+    /// Takes a case if it fails in the same way, in a run with no more things in it than before, and which is as wanted:
+    /// with one fault less it may fail later only, after ever so much work.
     fn try_case_if(&mut self, case: Case, is_wanted: impl FnOnce(&Ran) -> bool) -> bool {
         if case == self.best || !self.has_time() {
             return false;
@@ -239,7 +248,7 @@ impl Shrinker<'_> {
             .failure
             .as_ref()
             .is_some_and(|failure| failure.property == self.property);
-        let is_taken = fails && is_wanted(&ran);
+        let is_taken = fails && things(&ran) <= things(&self.ran) && is_wanted(&ran);
         if is_taken {
             (self.best, self.ran) = (case, ran);
         }
@@ -254,9 +263,15 @@ impl Shrinker<'_> {
 
     fn pass(&mut self) {
         self.try_plan(|plan| *plan = Plan::default());
-        self.steps();
-        self.events();
-        self.at_once();
+        // Each try takes as long as what is left does: much is left out first, of work and of faults in turn.
+        let mut before = usize::MAX;
+        while things(&self.ran) < before && self.has_time() {
+            before = things(&self.ran);
+            self.steps(COARSE);
+            self.events();
+            self.at_once();
+        }
+        self.steps(usize::MAX);
         self.lists();
         let links = 1 + self.plan().ways.len();
         for (number, calm) in (0..links).flat_map(|number| LINK_PARTS.map(|calm| (number, calm))) {
@@ -325,7 +340,7 @@ impl Shrinker<'_> {
 
     /// Leaves things out of a list; `put` writes into a case those that are left.
     fn fewer<T: Clone>(&mut self, all: Vec<T>, put: impl Fn(&mut Case, Vec<T>)) {
-        self.fewer_somehow(all, |best, _, left| {
+        self.fewer_somehow(all, 1, |best, _, left| {
             let mut case = best.clone();
             put(&mut case, left.to_vec());
             vec![case]
@@ -333,15 +348,17 @@ impl Shrinker<'_> {
     }
 
     /// Leaves things out of a list: halves, quarters, ..., single ones (Zeller, Hildebrandt: "Simplifying and
-    /// isolating failure-inducing input", TSE 2002). `ways` makes cases with those that are left, any of which will do.
+    /// isolating failure-inducing input", TSE 2002), or `least` at once. `ways` makes cases with those that are left, any of
+    /// which will do.
     fn fewer_somehow<T: Clone>(
         &mut self,
         all: Vec<T>,
+        least: usize,
         ways: impl Fn(&Case, &Ran, &[T]) -> Vec<Case>,
     ) {
         let mut left = all;
         let mut chunk = left.len();
-        while chunk > 0 {
+        while chunk >= least.max(1) {
             let mut at = 0;
             while at < left.len() && self.has_time() {
                 let end = (at + chunk).min(left.len());
@@ -357,12 +374,13 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Leaves steps of clients out.
-    fn steps(&mut self) {
+    /// Leaves steps of clients out, one of so many parts of them at once at least.
+    fn steps(&mut self, parts: usize) {
         let kept = steps_of(&self.ran).map(|it| (it.site.clone(), it.index));
         let kept: Vec<Step> = kept.collect();
         let all = kept.clone();
-        self.fewer_somehow(kept, move |best, ran, left| {
+        let least = kept.len() / parts;
+        self.fewer_somehow(kept, least, move |best, ran, left| {
             let left: BTreeSet<Step> = left.iter().cloned().collect();
             let mut fewer = best.clone();
             for (site, index) in all.iter().filter(|step| !left.contains(step)) {
@@ -461,7 +479,6 @@ impl Shrinker<'_> {
     /// Leaves one thing out and moves the others a little, in many ways: what happens may depend on when, and without
     /// the one thing the moment is another. Tells whether that helped.
     fn wander(&mut self) -> bool {
-        let things = |ran: &Ran| ran.plan.events.len() + steps_of(ran).count();
         let before = things(&self.ran);
         if before < 2 {
             return false;

@@ -7,13 +7,13 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
-use monofil_container::{ComponentSpec, Container, ContainerConfig, Context, Name};
+use monofil_container::{ComponentSpec, Container, ContainerConfig, Context, Name, Payload};
 use monofil_inproc::{
     Fault, Latency, LinkModel, NodeKey, NodeStart, TraceHash, World, WorldConfig,
 };
 use monofil_transport::Instant;
 
-use crate::gatekeeper::{Gatekeeper, is_named};
+use crate::gatekeeper::{Gatekeeper, Selects, is_named};
 use crate::mentioned::Interfaces;
 use crate::property::Properties;
 use crate::service::Service;
@@ -574,18 +574,52 @@ impl Sim {
     /// When no component of this name is there, or no method; see [`allow_name`](Self::allow_name).
     #[track_caller]
     pub fn inject(&mut self, injection: Injection) {
-        let messages = vec![injection];
+        self.inject_into(injection, None);
+    }
+
+    /// Like [`inject`](Self::inject), for those messages only whose payload is selected; an error has none. Code is not
+    /// part of a plan: a scenario says this where it says what there is.
+    ///
+    /// ```
+    /// # use monofil_container::Payload;
+    /// # use monofil_sim::{Injection, Sim};
+    /// # use monofil_container::{Component, ComponentSpec, Context, HandlerError, Message, Reply};
+    /// # struct Till;
+    /// # impl Component for Till {
+    /// #     fn handle(&mut self, _: &mut Context, _: Message) -> Result<Reply, HandlerError> {
+    /// #         Ok(Reply::Empty)
+    /// #     }
+    /// # }
+    /// let mut sim = Sim::new("shop", 7);
+    /// sim.component("till", || ComponentSpec::new("till", || Till));
+    /// // Of a generated message it would be `payload.to_protobuf::<Charge>()`.
+    /// let is_dear = |payload: &Payload| payload.to_json::<u64>().is_ok_and(|cents| cents > 100_00);
+    /// sim.inject_where(Injection::request("till").of_method("Charge"), is_dear);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As `inject` does.
+    #[track_caller]
+    pub fn inject_where(
+        &mut self,
+        injection: Injection,
+        selects: impl Fn(&Payload) -> bool + 'static,
+    ) {
+        self.inject_into(injection, Some(Box::new(selects)));
+    }
+
+    #[track_caller]
+    fn inject_into(&mut self, injection: Injection, selects: Option<Selects>) {
         let written = Plan {
-            messages,
+            messages: vec![injection.clone()],
             ..Plan::default()
         };
         self.check_names(&written);
-        for injection in written.messages {
-            if self.judged {
-                self.expects(&injection.to_string());
-            }
-            self.gatekeeper.add(injection);
+        if self.judged {
+            self.expects(&injection.to_string());
         }
+        self.gatekeeper.add(injection, selects);
     }
 
     /// Lets all messages pass that an injection holds.

@@ -61,7 +61,7 @@ impl Sim {
         self.link_up(plan);
         self.set_service_times(plan.service.clone());
         for injection in &plan.messages {
-            self.gatekeeper.add(injection.clone());
+            self.gatekeeper.add(injection.clone(), None);
         }
         let now = self.now().as_nanos();
         for event in &plan.events {

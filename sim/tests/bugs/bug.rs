@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use monofil_container::Context;
 use monofil_sim::{
-    Case, Episodes, Event, Faults, Happening, Keep, Plan, Ran, Scenario, Shape, Sim, Span,
+    Case, Episodes, Event, Faults, Happening, Keep, Plan, Ran, Scenario, Shape, Shrunk, Sim, Span,
     SpanRange,
 };
 use monofil_transport::Instant;
@@ -241,11 +241,19 @@ impl Bug {
 /// Where it is drawn what clients do; it shrinks by leaving out.
 const ACTS: &str = "acts";
 
-/// Counts what is done to an app in a run: what clients do, and what goes wrong.
+/// Counts what is done to an app in a run: what clients do, and what happens.
 pub(crate) fn events(ran: &Ran) -> usize {
-    let acts = ran
-        .drawn
-        .iter()
-        .filter(|it| it.site == ACTS && it.value == 1);
-    ran.plan.events.len() + acts.count()
+    ran.plan.events.len() + acts(ran)
+}
+
+/// Counts all that makes a run that was shrunk what it is: besides that, what links do, and frames that are late. In a
+/// history made by hand there is none of it.
+pub(crate) fn all_of(shrunk: &Shrunk) -> usize {
+    let frames = shrunk.to.frames.unwrap_or(0);
+    acts(&shrunk.ran) + shrunk.to.faults + frames
+}
+
+fn acts(ran: &Ran) -> usize {
+    let acts = ran.drawn.iter();
+    acts.filter(|it| it.site == ACTS && it.value == 1).count()
 }

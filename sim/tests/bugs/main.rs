@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use monofil_sim::{Case, Keep};
 
-use bug::{Bug, events};
+use bug::{Bug, all_of, events};
 
 static BUGS: [&Bug; 14] = [
     &lost_update::BUG,
@@ -105,7 +105,7 @@ fn look_for(bug: &'static Bug) -> Row {
         seeds: seed + 1,
         time,
         events: first,
-        shrunk: events(&shrunk.ran),
+        shrunk: all_of(&shrunk),
         by_hand: (bug.by_hand)().events(),
         broken: shrunk
             .ran

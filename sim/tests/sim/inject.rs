@@ -142,6 +142,24 @@ fn only_what_is_meant_is_touched() {
     }
 }
 
+#[test]
+fn messages_are_selected_by_what_they_say() {
+    let mut sim = Sim::new("counters", 7);
+    counter(&mut sim);
+    let is_big = |payload: &Payload| number(payload) > 10;
+    sim.inject_where(Injection::request("counter").nth(2), is_big);
+    sim.inject_where(Injection::reply("counter").nth(1), |payload| {
+        number(payload) == 3
+    });
+    let answers = sim.run("ada", |cx| [1, 20, 2, 30, 40].map(|by| ask(cx, "Set", by)));
+    // The second of the big ones.
+    let lost = answers.map(|answer| answer.is_err());
+    assert_eq!(lost, [false, false, false, true, false]);
+    // The first answer that is 3.
+    let answers = sim.run("ada", |cx| [1, 3, 3].map(|to| ask(cx, "Set", to).is_err()));
+    assert_eq!(answers, [false, true, false]);
+}
+
 /// Returns what was done to messages of a run: what it is called, and how many milliseconds it lasted.
 fn told(sim: &Sim) -> Vec<(String, Option<u64>)> {
     let story = Story::of(&sim.world().recording());
