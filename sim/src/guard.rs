@@ -1,14 +1,15 @@
-//! What a handler must not do if a seed is to be one run: read the real clock or real entropy, start a thread, or end the
-//! process.
+//! What a handler must not do if a seed is to be one run: read the real clock or real entropy, sleep, start a thread, or
+//! end the process.
 //!
-//! On Linux the functions of the C library that all of this goes through are stood in for: `clock_gettime`, `getrandom`,
-//! `pthread_create` and `exit`. Each looks at one flag of its thread, which is set where simulated runs are, and goes on to the
+//! On Linux the functions of the C library that all of this goes through are stood in for: `clock_gettime`,
+//! `gettimeofday`, `getrandom`, `getentropy`, `clock_nanosleep`, `nanosleep`, `pthread_create` and `exit`. Each looks at one flag of its thread, which is set where simulated runs are, and goes on to the
 //! real one; outside of simulations that is all that happens. In a handler of a simulated run the place is noted, and
 //! the run fails with it. Nothing comes after the end of the process, so that is said at once, and its exit code is that of
 //! a test that failed: with 0 the test harness would end in the middle of its tests, and all would seem to be well.
 //!
-//! Not seen are instructions that read a counter (`rdtsc`), files such as `/dev/urandom`, and what goes to the kernel by
-//! itself. What logging does by itself is left out of account: the time on a line of a log is no part of a run. What
+//! Not seen are instructions that read a counter (`rdtsc`); files, `/dev/urandom` among them; sockets, and processes that
+//! are started; code in C that uses other functions (`time`, `usleep`) or goes to the kernel by itself; and tables of
+//! earlier runs in statics. What logging does by itself is left out of account: the time on a line of a log is no part of a run. What
 //! handlers do for a line is their own: its arguments, a `Debug` that is written, all that is inside of a span. On other
 //! platforms nothing is seen, and [`SEES`] says so.
 //!
@@ -27,7 +28,7 @@ use std::hash::RandomState;
 
 use monofil_transport::Stream;
 
-use crate::frames::{Frame, in_repository, of_handler, parsed};
+use crate::frames::{Frame, Ours, in_crate, of_handler, parsed};
 
 /// Whether anything is seen on this platform.
 pub const SEES: bool = cfg!(target_os = "linux");
@@ -37,6 +38,7 @@ pub const SEES: bool = cfg!(target_os = "linux");
 enum Deed {
     ReadsTheClock,
     ReadsEntropy,
+    Sleeps,
     StartsAThread,
 }
 
@@ -45,6 +47,7 @@ impl Deed {
         match self {
             Self::ReadsTheClock => "reads the real clock",
             Self::ReadsEntropy => "reads real entropy",
+            Self::Sleeps => "sleeps in real time",
             Self::StartsAThread => "starts a thread",
         }
     }
@@ -133,7 +136,14 @@ fn judge(leaks: &mut Vec<Leak>) {
 
 /// Returns the frames that called a function which is stood in for, the nearest first.
 fn callers(backtrace: &str) -> Vec<Frame> {
-    const STOOD_IN_FOR: [&str; 3] = ["clock_gettime", "getrandom", "pthread_create"];
+    const STOOD_IN_FOR: [&str; 6] = [
+        "clock_gettime",
+        "gettimeofday",
+        "getrandom",
+        "getentropy",
+        "nanosleep",
+        "pthread_create",
+    ];
     let mut frames = parsed(backtrace);
     let is_stand_in = |frame: &Frame| STOOD_IN_FOR.iter().any(|it| frame.symbol.ends_with(it));
     let stand_in = frames.iter().position(is_stand_in);
@@ -141,13 +151,16 @@ fn callers(backtrace: &str) -> Vec<Frame> {
     frames
 }
 
+/// The crate that apps use.
+const MONOFIL: Ours = ("", "monofil");
+
 /// Tells whether the nearest caller that is in no library of the system writes a log. Whatever is further out decides
 /// nothing: handlers run below spans, and below whoever set a subscriber.
 fn is_logging(callers: &[Frame]) -> bool {
     let nearest = callers.iter().find(|frame| !is_system(frame));
     nearest.is_some_and(|frame| match &frame.place {
         Some(place) => {
-            place.contains("/tracing-subscriber-") || in_repository(frame, "src/logging/")
+            place.contains("/tracing-subscriber-") || in_crate(frame, MONOFIL, "src/logging/")
         }
         None => owner(&frame.symbol).is_some_and(|owner| {
             let logs = ["tracing_subscriber::", "monofil::logging::"];
@@ -271,6 +284,14 @@ mod stand_ins {
     }
 
     type ClockGettime = unsafe extern "C" fn(libc::clockid_t, *mut libc::timespec) -> c_int;
+    type GetTimeOfDay = unsafe extern "C" fn(*mut libc::timeval, *mut c_void) -> c_int;
+    type ClockNanosleep = unsafe extern "C" fn(
+        libc::clockid_t,
+        c_int,
+        *const libc::timespec,
+        *mut libc::timespec,
+    ) -> c_int;
+    type Nanosleep = unsafe extern "C" fn(*const libc::timespec, *mut libc::timespec) -> c_int;
     type Start = extern "C" fn(*mut c_void) -> *mut c_void;
     type PthreadCreate = unsafe extern "C" fn(
         *mut libc::pthread_t,
@@ -286,6 +307,9 @@ mod stand_ins {
 
     static EXIT: Real = Real::new(c"exit");
     static CLOCK_GETTIME: Real = Real::new(c"clock_gettime");
+    static GETTIMEOFDAY: Real = Real::new(c"gettimeofday");
+    static CLOCK_NANOSLEEP: Real = Real::new(c"clock_nanosleep");
+    static NANOSLEEP: Real = Real::new(c"nanosleep");
     static PTHREAD_CREATE: Real = Real::new(c"pthread_create");
 
     /// Stands in for the C library's.
@@ -331,6 +355,90 @@ mod stand_ins {
         // SAFETY: the arguments are those of the caller.
         let got = unsafe { libc::syscall(libc::SYS_getrandom, buffer, bytes, flags) };
         isize::try_from(got).unwrap_or(-1)
+    }
+
+    /// Stands in for the C library's.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    // SAFETY: it has the type and the effect of the function that it stands in for.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn gettimeofday(time: *mut libc::timeval, zone: *mut c_void) -> c_int {
+        seen(Deed::ReadsTheClock);
+        let real = GETTIMEOFDAY.get();
+        if real.is_null() {
+            // SAFETY: the arguments are those of the caller.
+            let result = unsafe { libc::syscall(libc::SYS_gettimeofday, time, zone) };
+            return c_int::from(result != 0).wrapping_neg();
+        }
+        // SAFETY: the C library's function of this name has this type.
+        let real = unsafe { std::mem::transmute::<*mut c_void, GetTimeOfDay>(real) };
+        // SAFETY: the arguments are those of the caller.
+        unsafe { real(time, zone) }
+    }
+
+    /// Stands in for the C library's.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    // SAFETY: it has the type and the effect of the function that it stands in for.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn getentropy(buffer: *mut c_void, bytes: usize) -> c_int {
+        seen(Deed::ReadsEntropy);
+        // SAFETY: the arguments are those of the caller.
+        let got = unsafe { libc::syscall(libc::SYS_getrandom, buffer, bytes, 0) };
+        let is_all = usize::try_from(got) == Ok(bytes);
+        c_int::from(!is_all).wrapping_neg()
+    }
+
+    /// Stands in for the C library's.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    // SAFETY: it has the type and the effect of the function that it stands in for.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn clock_nanosleep(
+        clock: libc::clockid_t,
+        flags: c_int,
+        time: *const libc::timespec,
+        left: *mut libc::timespec,
+    ) -> c_int {
+        seen(Deed::Sleeps);
+        let real = CLOCK_NANOSLEEP.get();
+        if real.is_null() {
+            return libc::ENOSYS;
+        }
+        // SAFETY: the C library's function of this name has this type.
+        let real = unsafe { std::mem::transmute::<*mut c_void, ClockNanosleep>(real) };
+        // SAFETY: the arguments are those of the caller.
+        unsafe { real(clock, flags, time, left) }
+    }
+
+    /// Stands in for the C library's.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    // SAFETY: it has the type and the effect of the function that it stands in for.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn nanosleep(
+        time: *const libc::timespec,
+        left: *mut libc::timespec,
+    ) -> c_int {
+        seen(Deed::Sleeps);
+        let real = NANOSLEEP.get();
+        if real.is_null() {
+            // SAFETY: the arguments are those of the caller.
+            let result = unsafe { libc::syscall(libc::SYS_nanosleep, time, left) };
+            return c_int::from(result != 0).wrapping_neg();
+        }
+        // SAFETY: the C library's function of this name has this type.
+        let real = unsafe { std::mem::transmute::<*mut c_void, Nanosleep>(real) };
+        // SAFETY: the arguments are those of the caller.
+        unsafe { real(time, left) }
     }
 
     /// Stands in for the C library's.

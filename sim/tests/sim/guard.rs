@@ -37,6 +37,34 @@ fn start_thread() {
     black_box(std::thread::spawn(|| ()).join()).expect("it does nothing");
 }
 
+#[inline(never)]
+fn sleep() {
+    std::thread::sleep(Duration::from_nanos(1));
+    black_box(());
+}
+
+#[inline(never)]
+#[expect(unsafe_code, reason = "these are functions of the C library")]
+fn read_time_of_day() -> i64 {
+    let mut time = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 0,
+    };
+    // SAFETY: there is room for what it writes.
+    black_box(unsafe { libc::gettimeofday(&raw mut time, std::ptr::null_mut()) });
+    time.tv_sec
+}
+
+#[inline(never)]
+#[expect(unsafe_code, reason = "these are functions of the C library")]
+fn draw_entropy_in_c() -> [u8; 8] {
+    let mut drawn = [0; 8];
+    // SAFETY: there is room for what it writes.
+    let failed = black_box(unsafe { libc::getentropy(drawn.as_mut_ptr().cast(), 8) });
+    assert_eq!(failed, 0);
+    drawn
+}
+
 /// Says how late it is whenever it is written.
 struct Late;
 
@@ -53,6 +81,9 @@ impl Component for Leaky {
             "SystemTime" => drop(read_system_time()),
             "Entropy" => draw_entropy(),
             "Thread" => start_thread(),
+            "Sleep" => sleep(),
+            "TimeOfDay" => assert!(read_time_of_day() > 0),
+            "EntropyInC" => assert_ne!(draw_entropy_in_c(), draw_entropy_in_c()),
             "Log" => tracing::warn!("a line of a log"),
             "Argument" => tracing::warn!(late = ?Late, "a line of a log"),
             "Span" => tracing::warn_span!("work").in_scope(|| _ = read_instant()),
@@ -95,6 +126,9 @@ fn a_handler_that_reads_clock_or_entropy_or_starts_a_thread_is_named_with_its_li
         ("SystemTime", "reads the real clock", 27),
         ("Entropy", "reads real entropy", 32),
         ("Thread", "starts a thread", 37),
+        ("Sleep", "sleeps in real time", 42),
+        ("TimeOfDay", "reads the real clock", 54),
+        ("EntropyInC", "reads real entropy", 63),
     ] {
         let failure = run(method, 1).failure.expect(method);
         assert_eq!(failure.property, "a seed is one run");
