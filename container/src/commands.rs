@@ -328,6 +328,7 @@ impl Core {
                     .map(|name| name.as_str().to_owned())
                     .collect(),
                 unacknowledged: peer.link.unacknowledged() as u64,
+                unsettled: peer.link.unsettled() as u64,
                 control: peer
                     .control
                     .as_ref()

@@ -98,7 +98,8 @@ impl Core {
 impl Peer {
     /// Tells whether a node that ends waits for it to acknowledge what it was sent, since a time.
     fn is_awaited(&self, since: Instant, now: Instant) -> bool {
-        let done = self.unsent.is_none() && self.link.is_flushed();
+        // Two that end at the same time take nothing more from each other.
+        let done = self.unsent.is_none() && self.link.is_heard();
         let there = self.is_established() && self.route().is_some();
         let patient =
             matches!(self.health, Health::Busy { .. }) || now < self.heard.max(since) + PATIENCE;

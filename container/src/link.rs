@@ -99,8 +99,6 @@ const ANSWERS_WINDOWS: u64 = 4;
 /// How many times as long as an acknowledgement the end of a cast waits for a frame to ride on, and for casts before it
 /// that take longer.
 const ANNOUNCE: u32 = 5;
-/// So many of these are excepted from the mark at a time.
-const EXCEPTED: usize = 256;
 
 #[derive(Debug)]
 struct Outbound {
@@ -178,6 +176,8 @@ struct In {
     /// The last cast that has ended, and when its end is said at the latest.
     cast_ended: u64,
     announce_at: Option<Instant>,
+    /// The last cast that had ended when that was set.
+    overtaken_by: u64,
     names: NamesIn,
 }
 
@@ -209,6 +209,15 @@ impl Link {
         out.answers.is_empty() && out.requests.is_empty() && out.sent.is_empty()
     }
 
+    /// Tells whether nothing is under way that would be missed: what this side said of the other's records has left.
+    pub(crate) fn is_heard(&self) -> bool {
+        let out = &self.outbound;
+        let mut sent = out.sent.iter();
+        out.answers.is_empty()
+            && out.requests.is_empty()
+            && sent.all(|it| is_said(it.envelope.kind))
+    }
+
     /// Tells whether nothing is under way in either direction.
     pub(crate) fn is_idle(&self) -> bool {
         self.is_flushed() && self.inbound.endings.is_empty()
@@ -234,11 +243,11 @@ impl Link {
         self.outbound.requests_open
     }
 
-    /// Tells whether it takes no request, whatever its length.
-    pub(crate) fn is_full(&self) -> bool {
+    /// Tells whether it takes no call, or no cast, whatever its length.
+    pub(crate) fn is_full(&self, for_casts: bool) -> bool {
         let out = &self.outbound;
         out.requests_open >= self.config.window_records
-            || out.ledger.len() >= self.config.unsettled_max
+            || (for_casts && out.ledger.len() >= self.config.unsettled_max)
     }
 
     /// Takes a request, or says which limit is reached. A full link is known before anything is sent.
@@ -257,7 +266,7 @@ impl Link {
         {
             let of = (self.config.window_bytes, out.request_bytes_open + bytes);
             ("link.bytes", of, out.requests_refused(now))
-        } else if out.ledger.len() >= self.config.unsettled_max {
+        } else if envelope.kind != Kind::Call && out.ledger.len() >= self.config.unsettled_max {
             let of = (self.config.unsettled_max as u64, out.ledger.len() as u64);
             let after = out.unsettled_turnover.refuses(now, out.ledger.left());
             ("link.unsettled", of, after)
@@ -306,44 +315,57 @@ impl Link {
     /// Says that a cast of the other side has ended well. It does not wait for that, but until it knows it
     /// takes the cast for lost if the link ends. Returns when to look at the link again, if that is new.
     pub(crate) fn settle_cast(&mut self, now: Instant, sequence: u64) -> Option<Instant> {
+        let set = self.inbound.announce_at;
         if self.inbound.endings.end(sequence) {
-            self.answer(Parcel::about(Kind::Settled, sequence), None);
+            self.say(Kind::Settled, sequence, None);
+            self.announce_later(now);
+        } else {
+            self.inbound.cast_ended = self.inbound.cast_ended.max(sequence);
+            self.announce(now);
+        }
+        if self.inbound.endings.is_long() {
             return Some(now);
         }
-        self.inbound.cast_ended = self.inbound.cast_ended.max(sequence);
-        let set = self.inbound.announce_at;
-        self.announce(now);
         self.inbound.announce_at.filter(|_| set.is_none())
     }
 
+    /// Sees to it that ends of casts are said, if there are any to say.
     fn announce(&mut self, now: Instant) {
-        let inbound = &mut self.inbound;
+        let inbound = &self.inbound;
         let (said, endings) = (inbound.said.settled, &inbound.endings);
         let more = said < endings.settled() || endings.is_held_before(inbound.cast_ended);
-        if more && said < inbound.cast_ended && inbound.announce_at.is_none() {
+        if more && said < inbound.cast_ended {
+            self.announce_later(now);
+        }
+    }
+
+    fn announce_later(&mut self, now: Instant) {
+        let inbound = &mut self.inbound;
+        if inbound.announce_at.is_none() {
             inbound.announce_at = Some(now + self.config.acknowledge_within * ANNOUNCE);
+            inbound.overtaken_by = inbound.cast_ended;
         }
     }
 
-    /// Lets the mark go on although some records take long.
+    /// Lets the mark go on although some records take long: those that many have overtaken, or somebody for a while.
     fn except_held(&mut self, now: Instant) {
-        while self.inbound.endings.is_long() {
-            self.except_first();
-        }
-        if self.inbound.announce_at.is_some_and(|at| at <= now) {
-            for _ in 0..EXCEPTED {
-                if !self.inbound.endings.is_held_before(self.inbound.cast_ended) {
-                    break;
-                }
-                self.except_first();
-            }
+        let is_due = self.inbound.announce_at.is_some_and(|at| at <= now);
+        loop {
+            let (endings, by) = (&mut self.inbound.endings, self.inbound.overtaken_by);
+            let is_held = endings.is_long() || (is_due && endings.is_held_before(by));
+            let Some(excepted) = is_held.then(|| endings.except_first()).flatten() else {
+                return;
+            };
+            self.say(Kind::Unsettled, excepted, Some(excepted));
         }
     }
 
-    fn except_first(&mut self) {
-        if let Some(sequence) = self.inbound.endings.except_first() {
-            self.answer(Parcel::about(Kind::Unsettled, sequence), Some(sequence));
-        }
+    /// Says something of a record of the other side. There are no more of these than it has requests open here, so
+    /// they do not count as answers.
+    fn say(&mut self, kind: Kind, sequence: u64, settles: Option<u64>) {
+        let envelope = Parcel::about(kind, sequence);
+        let said = Outbound { envelope, settles };
+        self.outbound.answers.push_back(said);
     }
 
     /// The other side says that a cast has not ended, though its mark will cover it; or that such a one has, well.
@@ -353,6 +375,8 @@ impl Link {
             ledger.settle(sequence);
         } else {
             ledger.except(sequence);
+            // Its mark waits for that.
+            self.inbound.acknowledge_now = true;
         }
     }
 
@@ -454,11 +478,15 @@ impl Link {
         let newest = out.received + out.sent.len() as u64;
         let received = marks.received.min(newest);
         let progress = received > out.received;
+        let mut told = false;
         while out.received < received {
             if let Some(gone) = out.sent.pop_front() {
                 out.left(&gone.envelope);
                 match (gone.settles, gone.envelope.kind) {
-                    (Some(sequence), Kind::Unsettled) => self.inbound.endings.told(sequence),
+                    (Some(sequence), Kind::Unsettled) => {
+                        self.inbound.endings.told(sequence);
+                        told = true;
+                    }
                     (Some(sequence), _) => {
                         self.inbound.endings.end(sequence);
                     }
@@ -468,6 +496,9 @@ impl Link {
             out.received += 1;
         }
         out.transmitted = out.transmitted.max(out.received);
+        let inbound = &mut self.inbound;
+        // Casts have waited for that long enough.
+        inbound.acknowledge_now |= told && inbound.said.settled < inbound.endings.settled();
         self.announce(now);
         let out = &mut self.outbound;
         if records_handled {
@@ -742,7 +773,7 @@ impl Out {
     fn left(&mut self, envelope: &Envelope) {
         if envelope.is_request() {
             self.request_left(envelope);
-        } else {
+        } else if !is_said(envelope.kind) {
             self.answers_open -= 1;
             self.answer_bytes_open -= envelope.payload.len() as u64;
         }
@@ -752,6 +783,11 @@ impl Out {
         self.requests_open -= 1;
         self.request_bytes_open -= envelope.payload.len() as u64;
     }
+}
+
+/// Tells whether it says something of a record of the other side.
+const fn is_said(kind: Kind) -> bool {
+    matches!(kind, Kind::Unsettled | Kind::Settled)
 }
 
 /// How much fits into one frame.

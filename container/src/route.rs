@@ -296,6 +296,7 @@ impl Core {
     pub(crate) fn nearest(&mut self, component: &Name) -> Option<usize> {
         let sought = Sought {
             name: component,
+            for_casts: true,
             group: None,
             waiting: &None,
             guard: None,

@@ -187,6 +187,7 @@ fn peer_json(peer: &PeerDescription) -> Value {
         "for_seconds": seconds(peer.since_micros),
         "components": peer.components,
         "unacknowledged": peer.unacknowledged,
+        "unsettled": peer.unsettled,
     })
 }
 

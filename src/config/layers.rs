@@ -20,7 +20,7 @@ const FILE: &str = "monofil.toml";
 const PREFIX: &str = "MONOFIL_";
 /// Settings that must be more than 0. (A bound of 0 elsewhere only means that nothing is let in there, and
 /// whoever is rejected is told which bound it was.)
-const POSITIVE: [&str; 13] = [
+const POSITIVE: [&str; 14] = [
     "deadline.default",
     "node.handlers",
     "node.probe_interval",
@@ -32,6 +32,7 @@ const POSITIVE: [&str; 13] = [
     "membership.compare_interval",
     "link.window_records",
     "link.window_bytes",
+    "link.unsettled_max",
     "link.frame_bytes",
     "link.resend_after",
 ];

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// So many are looked at one by one; what is open before them is excepted. It is more than one side may have unsettled,
-/// by default, because what ends in its order needs no exceptions.
-const MOST: usize = 1 << 17;
+/// When so many have ended behind one that has not, it is excepted: few enough that the other side, which may have 65,536
+/// casts unsettled by default, need not stop meanwhile.
+const BEHIND_MAX: usize = 8192;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Endings {
     start: u64,
     /// Of those after it: which have ended.
     ended: VecDeque<bool>,
+    /// How many of these have.
+    behind: usize,
     /// The other side may not know yet that they are excepted.
     untold: BTreeSet<u64>,
     /// It knows.
@@ -36,6 +38,7 @@ impl Endings {
         };
         let at = usize::try_from(offset).ok();
         if let Some(ended) = at.and_then(|at| self.ended.get_mut(at)) {
+            self.behind += usize::from(!*ended);
             *ended = true;
             self.skip_ended();
         }
@@ -45,6 +48,7 @@ impl Endings {
     fn skip_ended(&mut self) {
         while self.ended.front() == Some(&true) {
             self.ended.pop_front();
+            self.behind -= 1;
             self.start += 1;
         }
     }
@@ -65,9 +69,9 @@ impl Endings {
         self.start < sequence
     }
 
-    /// Tells whether there are more than are looked at one by one.
-    pub(super) fn is_long(&self) -> bool {
-        self.ended.len() > MOST
+    /// Tells whether more have ended behind one that has not than may wait for it.
+    pub(super) const fn is_long(&self) -> bool {
+        self.behind > BEHIND_MAX
     }
 
     /// Excepts the first of those that are open.
@@ -103,7 +107,7 @@ mod tests {
             while endings.is_long() {
                 excepted.extend(endings.except_first());
             }
-            assert!(endings.ended.len() <= MOST);
+            assert!(endings.ended.len() <= BEHIND_MAX + 1);
         }
         assert_eq!((excepted, endings.settled()), (vec![1], 0));
         endings.told(1);

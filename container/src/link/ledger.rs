@@ -60,6 +60,8 @@ pub(super) struct Ledger {
     entries: VecDeque<LedgerEntry>,
     /// Those that it has, though they have not ended, by sequence.
     excepted: BTreeMap<u64, LedgerEntry>,
+    /// Their numbers, by their ids.
+    excepted_ids: BTreeMap<u64, u64>,
     /// How many have left it.
     left: u64,
     /// Requests that were moved here from another link may be older than what is here before them: then the ids of
@@ -103,6 +105,7 @@ impl Ledger {
             && let Some(entry) = self.entries.pop_front()
         {
             if entry.excepted {
+                self.excepted_ids.insert(entry.id, entry.sequence);
                 self.excepted.insert(entry.sequence, entry);
             } else {
                 self.settled(entry);
@@ -126,6 +129,7 @@ impl Ledger {
     /// One that was excepted has ended well.
     pub(super) fn settle(&mut self, sequence: u64) {
         if let Some(entry) = self.excepted.remove(&sequence) {
+            self.excepted_ids.remove(&entry.id);
             self.settled(entry);
         } else if let Some(entry) = self.uncovered(sequence) {
             entry.excepted = false;
@@ -150,8 +154,7 @@ impl Ledger {
         let taken = match at {
             Some(at) => entries.remove(at)?,
             None => {
-                let mut excepted = self.excepted.values();
-                let sequence = excepted.find(|entry| entry.id == id)?.sequence;
+                let sequence = self.excepted_ids.remove(&id)?;
                 self.excepted.remove(&sequence)?
             }
         };
@@ -164,6 +167,9 @@ impl Ledger {
         let excepted = std::mem::take(&mut self.excepted).into_iter();
         let (due, kept) = excepted.partition::<BTreeMap<_, _>, _>(|(_, it)| it.is_overdue(now));
         self.excepted = kept;
+        for entry in due.values() {
+            self.excepted_ids.remove(&entry.id);
+        }
         let mut expired: Vec<_> = due.into_values().collect();
         let entries = std::mem::take(&mut self.entries).into_iter();
         let (due, kept) = entries.partition::<VecDeque<_>, _>(|it| it.is_overdue(now));

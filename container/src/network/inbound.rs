@@ -213,12 +213,13 @@ impl Core {
             }
             Kind::End if self.came_from(link.peer, id) => self.stream_ended(id, envelope.item),
             Kind::Credit => self.stream_credit(served, envelope.credit),
-            Kind::Unsettled | Kind::Settled => {
+            // They are about numbers, which only those have who number what they say.
+            Kind::Unsettled | Kind::Settled if sequence > 0 => {
                 if let Some(peer) = self.peers.on_link(link) {
                     peer.link.handle_ended(id, envelope.kind == Kind::Settled);
                 }
             }
-            Kind::Reply | Kind::End | Kind::Unspecified => {}
+            Kind::Reply | Kind::End | Kind::Unsettled | Kind::Settled | Kind::Unspecified => {}
         }
         self.settle_peer(link, sequence);
     }

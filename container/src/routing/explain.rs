@@ -20,6 +20,7 @@ impl Core {
         let guard = self.guard_of(&asked.caller.as_str().into(), &name);
         let sought = Sought {
             name: &name,
+            for_casts: false,
             group: self.group_of(&name),
             waiting: &None,
             guard,

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use monofil_proto::wire::Kind;
+
 use super::{Ask, Candidate, ComponentKind, Distance, Standing, Verdict, narrow, pick, token};
 use crate::capacity::{Target, part_of};
 use crate::core::Core;
@@ -33,6 +35,8 @@ pub(crate) enum Where {
 #[derive(Clone, Copy)]
 pub(crate) struct Sought<'a> {
     pub(crate) name: &'a Name,
+    /// For casts, and not for calls.
+    pub(crate) for_casts: bool,
     /// The instances here.
     pub(crate) group: Option<usize>,
     /// Who waits for it.
@@ -50,6 +54,7 @@ impl<'a> Sought<'a> {
         let heading = envelope.heading();
         Self {
             name: &heading.target,
+            for_casts: envelope.kind != Kind::Call,
             group: heading.group().flatten(),
             waiting: &envelope.waiting,
             guard,
@@ -319,7 +324,7 @@ impl Core {
             Standing::Away
         } else if let Some(until) = self.ejected_until(sought.guard, id) {
             Standing::Ejected { until }
-        } else if peer.link.is_full() {
+        } else if peer.link.is_full(sought.for_casts) {
             Standing::Full
         } else if matches!(peer.health, Health::Busy { .. }) {
             Standing::Held
@@ -371,6 +376,7 @@ impl Core {
     pub(crate) fn all_candidates(&mut self, name: &Name) -> Vec<CandidateId> {
         let sought = Sought {
             name,
+            for_casts: false,
             group: self.group_of(name),
             waiting: &None,
             guard: None,

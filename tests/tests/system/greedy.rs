@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use monofil_container::{Container, ContainerConfig, Context, Counter, Reply};
+use monofil_container::{Caller, Container, ContainerConfig, Context, Counter, Reply};
 use monofil_inproc::{NodeKey, NodeSpec as WorldNode, NodeStart, World, WorldConfig};
 use monofil_proto::wire::{Closing, Frame, Hello, Kind, NameDefinition, Record};
 use monofil_proto::{VERSION, encode};
-use monofil_tests::{Net, SimNet, Stranger, component};
+use monofil_tests::{Hooks, Net, NodeSpec, SimNet, Stranger, component, hooked, text};
 use monofil_transport::decorator::{Call, Traced};
 use monofil_transport::record::{Recorder, What};
 use monofil_transport::{Endpoint, Io, Next, Node, Plane, Route, Transport as _};
@@ -356,6 +356,67 @@ fn who_numbers_is_believed_whatever_was_said_in_its_name() {
     assert_eq!(answers, [(Kind::Reply, 2)]);
     assert_eq!(honest.marks().0, 1, "it was received as its first");
     assert_eq!(field.counter("one", Counter::RecordsDuplicate), 1);
+}
+
+/// Nor does it end casts whose end is said by itself.
+#[test]
+fn what_is_of_no_link_ends_no_cast() {
+    const UNSETTLED: &str = "monofil_link_casts_unsettled";
+    let hold = component("hold", || {
+        |cx: &mut Context, _| {
+            cx.sleep(Duration::from_secs(1))?;
+            Ok(Reply::Empty)
+        }
+    });
+    let quick = component("quick", || |_, _| Ok(Reply::Empty));
+    let sender = hooked("sender", || {
+        Hooks::new(|_, _| Ok(Reply::Empty)).start(|cx, _| {
+            cx.cast(text("hold", "Do", ""))?;
+            cx.cast(text("quick", "Do", ""))?;
+            Ok(())
+        })
+    });
+    let mut net = SimNet::new(5);
+    net.start(vec![
+        NodeSpec::new("one", vec![sender]),
+        NodeSpec::new("two", vec![hold, quick]),
+    ]);
+    let world = net.world();
+    let bare = WorldNode::new("stranger").client();
+    let bare = world.add_bare_node(bare).expect("a new name");
+    world.run_for(MS * 500);
+    let [one, two] = ["one", "two"].map(|name| {
+        let key = world.node(name).expect("it was started");
+        world.io(key).local().application.expect("bound")
+    });
+    let mut asks = Stranger::connect(&mut world.io(bare), &two, [0xaa; 16]);
+    asks.greet(&mut world.io(bare), Hello::default());
+    world.run_for(MS * 10);
+    let said = asks.listen(&mut world.io(bare));
+    let said = said.first().expect("it says who it is");
+    let mut liar = Stranger::connect(&mut world.io(bare), &one, [0xbb; 16]);
+    for kind in [Kind::Settled, Kind::Unsettled, Kind::Settled] {
+        let records = (1..=9).map(|id| Record {
+            kind: kind.into(),
+            id,
+            ..Record::default()
+        });
+        let forged = Frame {
+            version: VERSION,
+            sender: said.sender.clone(),
+            sender_incarnation: said.sender_incarnation,
+            records: records.collect(),
+            ..Frame::default()
+        };
+        let sent = liar.send(&mut world.io(bare), &forged);
+        sent.expect("room");
+        world.run_for(MS * 20);
+    }
+    let dynamic: &dyn Net = &net;
+    assert_eq!(dynamic.gauges("one")[UNSETTLED], 1, "it is being handled");
+    net.world().run_for(MS * 1000);
+    let dynamic: &dyn Net = &net;
+    assert_eq!(dynamic.gauges("one")[UNSETTLED], 0, "it has ended");
 }
 
 /// It says so in every way that might be believed, under its own id and others.
