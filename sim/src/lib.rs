@@ -61,6 +61,7 @@ pub mod linearizability;
 mod listening;
 mod mentioned;
 pub mod models;
+mod outcome;
 mod panics;
 mod patience;
 pub mod perfetto;
@@ -83,13 +84,14 @@ mod weather;
 mod workers;
 
 pub use cluster::{Cluster, Machines, NodeDef};
-pub use explore::{Checked, Explore, Found, Program, Report};
+pub use explore::{Explore, Program};
 pub use faults::{Episodes, Family, Faults, Nodes};
 pub use file::{CaseFile, CaseFileError};
 pub use gatekeeper::Received;
 pub use history::{History, Operation, OperationId, SharedHistory};
 pub use injection::{Deed, Injection, Leg};
 pub use listening::Listening;
+pub use outcome::{Checked, Found, Report};
 pub use plan::{
     BandwidthPlan, BurstPlan, Event, Happening, LinkPlan, Plan, ServiceTime, Shape, StallPlan, Way,
 };
