@@ -9,6 +9,7 @@ use crate::ledger;
 use crate::proto::orders::{
     Delivery, Inventory, InventoryReport, OrderId, Price, Pricing, QuoteRequest, Reservation,
 };
+use crate::recent::{Key, key};
 
 /// Orders for which goods are put aside at once.
 const ASIDE_MAX: usize = 1000;
@@ -19,7 +20,7 @@ const DISCOUNT_FROM: u64 = 6;
 /// The shelves, and what stands beside them for orders that are not decided yet.
 pub(crate) struct Warehouse {
     shelves: Basket,
-    aside: BTreeMap<String, Basket>,
+    aside: BTreeMap<Key, Basket>,
     counts: InventoryReport,
 }
 
@@ -38,7 +39,7 @@ impl Warehouse {
         }
     }
 
-    fn put_aside(&mut self, order: String, wanted: Basket) -> Result<(), Status> {
+    fn put_aside(&mut self, order: Key, wanted: Basket) -> Result<(), Status> {
         for (sku, pieces) in &wanted {
             let left = self.shelves.get(sku).copied().unwrap_or_default();
             if *pieces > left {
@@ -54,7 +55,7 @@ impl Warehouse {
         Ok(())
     }
 
-    fn put_back(&mut self, order: &str) {
+    fn put_back(&mut self, order: &Key) {
         for (sku, pieces) in self.aside.remove(order).unwrap_or_default() {
             *self.shelves.entry(sku).or_default() += pieces;
         }
@@ -72,22 +73,23 @@ impl Inventory for Warehouse {
 
     fn reserve(&mut self, _: &mut Context, reservation: Reservation) -> Result<(), Status> {
         let wanted = catalogue::basket(&reservation.lines)?;
-        match self.aside.get(&reservation.order_id) {
+        let order = key(&reservation.order.unwrap_or_default());
+        match self.aside.get(&order) {
             Some(aside) if *aside == wanted => return Ok(()),
-            // Of an earlier visit, never decided.
-            Some(_) => self.put_back(&reservation.order_id),
+            // Never decided, and now it is about other goods.
+            Some(_) => self.put_back(&order),
             None => {}
         }
         if self.aside.len() >= ASIDE_MAX {
             let text = format!("goods are put aside for {ASIDE_MAX} orders already");
             return Err(Status::resource_exhausted(text));
         }
-        self.put_aside(reservation.order_id, wanted)
+        self.put_aside(order, wanted)
             .inspect_err(|_| self.counts.refused += 1)
     }
 
     fn commit(&mut self, _: &mut Context, order: OrderId) -> Result<(), Status> {
-        if let Some(sold) = self.aside.remove(&order.id) {
+        if let Some(sold) = self.aside.remove(&key(&order)) {
             let pieces = sold.values().sum();
             self.counts.sold += pieces;
             ledger::sold(&order.id, pieces);
@@ -96,7 +98,7 @@ impl Inventory for Warehouse {
     }
 
     fn release(&mut self, _: &mut Context, order: OrderId) -> Result<(), Status> {
-        self.put_back(&order.id);
+        self.put_back(&key(&order));
         Ok(())
     }
 
@@ -142,7 +144,7 @@ mod tests {
         let mut warehouse = Warehouse::new();
         let before = warehouse.shelves.clone();
         let wanted = Basket::from([("CARE-BRUSH", 1), ("MACHINE-DUAL", 1000)]);
-        let refused = warehouse.put_aside("a".into(), wanted);
+        let refused = warehouse.put_aside((1, "a".into()), wanted);
         assert_eq!(
             refused.map_err(|status| status.code()),
             Err(Code::FailedPrecondition)

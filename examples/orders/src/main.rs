@@ -22,6 +22,12 @@ use proto::orders::{
 };
 
 fn main() -> ExitCode {
+    shop()
+        .job::<customers::Args>("customers", customers::run)
+        .main()
+}
+
+fn shop() -> App {
     App::new("orders")
         .about("A shop of five components, and customers who place orders")
         .component("analytics", || {
@@ -49,6 +55,7 @@ fn main() -> ExitCode {
             OrdersServer::new(orders::Desk::new())
         })
         .version(env!("CARGO_PKG_VERSION"))
-        .job::<customers::Args>("customers", customers::run)
-        .main()
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,7 +54,7 @@ impl Desk {
 
 impl Orders for Desk {
     fn place(&mut self, cx: &mut Context, order: Order) -> Result<Confirmation, Status> {
-        let confirmation = match self.decided.get(&order.id) {
+        let confirmation = match self.decided.get(&id(&order)) {
             Some((before, confirmation)) if *before == order => {
                 self.counts.repeated += 1;
                 return Ok(Confirmation {
@@ -62,13 +62,11 @@ impl Orders for Desk {
                     ..confirmation.clone()
                 });
             }
-            Some((before, _)) if before.visit == order.visit => {
-                refused(Outcome::Invalid, "another order has this id")
-            }
-            _ => {
+            Some(_) => refused(Outcome::Invalid, "another order has this id"),
+            None => {
                 let confirmation = self.check_out(cx, &order)?;
                 let decided = (order.clone(), confirmation.clone());
-                self.decided.insert(order.id.clone(), decided);
+                self.decided.insert(&id(&order), decided);
                 confirmation
             }
         };
@@ -128,7 +126,7 @@ impl Desk {
     /// Puts the goods aside and asks for their price, both at once.
     fn reserve_and_quote(&mut self, cx: &mut Context, order: &Order) -> Result<u64, CallError> {
         let reservation = Reservation {
-            order_id: order.id.clone(),
+            order: Some(id(order)),
             lines: order.lines.clone(),
         };
         let goods = QuoteRequest {
@@ -149,9 +147,8 @@ impl Desk {
     /// Takes the money, or says how the order ends instead.
     fn charge(&mut self, cx: &mut Context, order: &Order, cents: u64) -> Result<(), Confirmation> {
         let request = ChargeRequest {
-            order_id: order.id.clone(),
+            order: Some(id(order)),
             cents,
-            visit: order.visit,
         };
         match self.payments.charge(cx, request) {
             Ok(reply) if reply.accepted => Ok(()),
@@ -224,12 +221,13 @@ fn refused(outcome: Outcome, reason: impl Into<String>) -> Confirmation {
 fn id(order: &Order) -> OrderId {
     OrderId {
         id: order.id.clone(),
+        visit: order.visit,
     }
 }
 
 fn parcel(order: &Order) -> Parcel {
     Parcel {
-        order_id: order.id.clone(),
+        order: Some(id(order)),
         customer: order.customer.clone(),
         city: order.city.clone(),
         pieces: order.lines.iter().map(|l| u64::from(l.quantity)).sum(),

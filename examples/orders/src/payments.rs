@@ -61,16 +61,17 @@ fn verdict(seed: u64, order: &str) -> Verdict {
 
 impl Payments for Bank {
     fn charge(&mut self, _: &mut Context, request: ChargeRequest) -> Result<ChargeReply, Status> {
-        let before = self.charges.get(&request.order_id);
+        let order = request.order.clone().unwrap_or_default();
+        let before = self.charges.get(&order);
         if let Some(charge) = before.filter(|charge| charge.request == request) {
             let accepted = !charge.refunded;
             return Ok(ChargeReply { accepted });
         }
-        let seed = request.visit.unwrap_or_default().seed;
-        match verdict(seed, &request.order_id) {
+        let seed = order.visit.unwrap_or_default().seed;
+        match verdict(seed, &order.id) {
             Verdict::Failed => {
                 self.counts.failed += 1;
-                ledger::failed(&request.order_id);
+                ledger::failed(&order.id);
                 return Err(Status::unavailable("the bank does not answer"));
             }
             Verdict::Declined => {
@@ -81,15 +82,14 @@ impl Payments for Bank {
         }
         self.counts.charged += 1;
         self.counts.charged_cents += request.cents;
-        ledger::charged(&request.order_id, request.cents);
-        let id = request.order_id.clone();
+        ledger::charged(&order.id, request.cents);
         let refunded = false;
-        self.charges.insert(id, Charge { request, refunded });
+        self.charges.insert(&order, Charge { request, refunded });
         Ok(ChargeReply { accepted: true })
     }
 
     fn refund(&mut self, _: &mut Context, order: OrderId) -> Result<(), Status> {
-        if let Some(charge) = self.charges.get_mut(&order.id)
+        if let Some(charge) = self.charges.get_mut(&order)
             && !charge.refunded
         {
             charge.refunded = true;

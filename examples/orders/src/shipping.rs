@@ -40,7 +40,8 @@ impl Shipping for PackingTable {
     fn dispatch(&mut self, _: &mut Context, parcel: Parcel) -> Result<(), Status> {
         self.counts.dispatched += 1;
         self.counts.pieces += parcel.pieces;
-        self.parcels.insert(parcel.order_id.clone(), parcel);
+        let order = parcel.order.clone().unwrap_or_default();
+        self.parcels.insert(&order, parcel);
         Ok(())
     }
 
@@ -49,12 +50,12 @@ impl Shipping for PackingTable {
         _: &mut Context,
         order: OrderId,
     ) -> Result<Replies<TrackingUpdate>, Status> {
-        let Some(parcel) = self.parcels.get(&order.id) else {
+        let Some(parcel) = self.parcels.get(&order) else {
             let text = format!("no parcel was sent for order `{}`", order.id);
             return Err(Status::not_found(text));
         };
         self.counts.tracked += 1;
-        let mut stations = route(parcel).into_iter();
+        let mut stations = route(&order.id, parcel).into_iter();
         // Runs beside this instance's other messages, each time the reader has room for one more.
         Ok(Replies::from_fn(move |cx| {
             let station = stations.next()?;
@@ -68,8 +69,8 @@ impl Shipping for PackingTable {
 }
 
 /// The way of a parcel.
-fn route(parcel: &Parcel) -> [TrackingUpdate; 4] {
-    let hub = Chance::new(0, &parcel.order_id).one_of(&HUBS);
+fn route(order: &str, parcel: &Parcel) -> [TrackingUpdate; 4] {
+    let hub = Chance::new(0, order).one_of(&HUBS);
     let update = |status: &str, place: &str| TrackingUpdate {
         status: status.into(),
         place: place.into(),

@@ -108,7 +108,7 @@ pub(crate) fn run(cx: &mut Context, job: &Job<Args>) -> Result<(), Status> {
     if is_simulated && judged == Judged::Exact {
         books::settled(cx, &before, tally.confirmed, SIMULATED)?;
     }
-    let ways = tally.latest.iter().map(|id| track(cx, id)).collect();
+    let ways = tally.latest.iter().map(|id| track(cx, visit, id)).collect();
     // In a simulation, who is stopped just now answers later, and nobody is gone for good.
     let reports = match is_simulated {
         true => Reports::when_all_answer(cx, patience)?,
@@ -229,8 +229,11 @@ fn place_all(
 }
 
 /// Follows a parcel until it is delivered, and says where it has been.
-fn track(cx: &mut Context, id: &str) -> String {
-    let order = OrderId { id: id.into() };
+fn track(cx: &mut Context, visit: Visit, id: &str) -> String {
+    let order = OrderId {
+        id: id.into(),
+        visit: Some(visit),
+    };
     let mut updates = ShippingClient::new("shipping").track(cx, order);
     let mut way = Vec::new();
     while let Some(update) = updates.next(cx) {
