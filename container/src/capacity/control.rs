@@ -57,7 +57,11 @@ fn change(asked: SetLimit) -> Result<LimitChange, String> {
         (component, "", "") => LimitScope::Component(component.into()),
         ("", flow, "") => LimitScope::Flow(flow.into()),
         ("", "", network) => LimitScope::Network(network.into()),
-        _ => return Err("a limit is of a component or of a flow, and not of both".to_owned()),
+        _ => {
+            return Err(
+                "a limit is of one component, of one flow or of one network, and not of two of them".to_owned(),
+            );
+        }
     };
     Ok(LimitChange {
         scope,

@@ -398,7 +398,14 @@ fn what_cannot_be_set_is_refused_with_what_can() {
                     flow: "checkout".into(),
                     ..good.clone()
                 },
-                "a limit is of a component or of a flow, and not of both",
+                "a limit is of one component, of one flow or of one network, and not of two of them",
+            ),
+            (
+                SetLimit {
+                    network: good.component.clone(),
+                    ..good.clone()
+                },
+                "a limit is of one component, of one flow or of one network, and not of two of them",
             ),
             (
                 SetLimit { to: 0, ..good },
