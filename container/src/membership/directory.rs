@@ -139,6 +139,7 @@ impl Core {
         if as_said && card.number > 0 && !membership.say_again {
             return;
         }
+        membership.hurries |= version != card.version || membership.say_again;
         membership.say_again = false;
         card.number += 1;
         card.version = version;

@@ -367,7 +367,7 @@ pub(super) struct Cards {
     all: BTreeMap<NodeId, Card>,
     /// Of how many members at most.
     pub(super) most: usize,
-    /// There is one that was not there before.
+    /// There is one of a member that was not heard of before, or whose entry is another now.
     pub(super) news: bool,
 }
 
@@ -384,8 +384,10 @@ impl Cards {
         {
             return false;
         }
+        // Load alone is no reason to look what is lacking.
+        let entry = |card: &Card| (card.life, card.version);
+        self.news |= known.is_none_or(|known| entry(known) != entry(&card));
         self.all.insert(card.node, card);
-        self.news = true;
         true
     }
 

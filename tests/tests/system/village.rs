@@ -175,6 +175,27 @@ impl Village {
         nodes
     }
 
+    /// Waits until there is no more to say of those who have just come, and returns when that was.
+    pub(crate) fn rest(&mut self, nodes: &[NodeKey]) -> Duration {
+        for _ in 0..30 {
+            if self.load(nodes) < 3000 {
+                break;
+            }
+        }
+        self.now().since(Instant::ZERO)
+    }
+
+    /// Returns how many thousandths of a packet each of these nodes sends in a second, on average of the next ten.
+    pub(crate) fn load(&mut self, nodes: &[NodeKey]) -> u64 {
+        let sent = |village: &Self| -> u64 {
+            let sent = |it: &NodeKey| village.counter(*it, Counter::MembershipSent);
+            nodes.iter().map(sent).sum()
+        };
+        let before = sent(self);
+        self.run(SECOND * 10);
+        (sent(self) - before) * 1000 / 10 / nodes.len() as u64
+    }
+
     pub(crate) const fn world(&mut self) -> &mut World {
         self.cluster.world_mut()
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use monofil_container::{Counter, MemberState};
+use monofil_container::MemberState;
 use monofil_inproc::NodeKey;
 use monofil_tests::{number, seeds as test_seeds};
 use monofil_transport::{Instant, Stream};
@@ -39,22 +39,27 @@ struct Death {
     /// Somebody holds it to be down.
     down: Option<Duration>,
     everywhere: Option<Duration>,
+    /// Of those alive, who does not hold it to be down yet.
+    unaware: Vec<NodeKey>,
 }
 
 impl Death {
     /// Looks what the others know of it by now.
     fn look(&mut self, village: &Village, alive: &[NodeKey]) {
         let passed = Some(village.now().since(self.at));
-        let state = |of: &NodeKey| village.state(*of, &self.name);
-        let is_down = |of: &NodeKey| state(of).is_none_or(|it| !it.is_up());
-        let is_suspect = |of: &NodeKey| state(of) == Some(MemberState::Suspect) || is_down(of);
-        if self.suspected.is_none() && alive.iter().any(is_suspect) {
+        if self.suspected.is_none() {
+            let is_up = |of: &NodeKey| village.state(*of, &self.name) == Some(MemberState::Up);
+            if alive.iter().all(is_up) {
+                return;
+            }
             self.suspected = passed;
         }
-        if self.suspected.is_some() && self.down.is_none() && alive.iter().any(is_down) {
+        let is_up = |of: &NodeKey| village.state(*of, &self.name).is_some_and(|it| it.is_up());
+        self.unaware.retain(is_up);
+        if self.down.is_none() && self.unaware.len() < alive.len() {
             self.down = passed;
         }
-        if self.down.is_some() && self.everywhere.is_none() && alive.iter().all(is_down) {
+        if self.unaware.is_empty() {
             self.everywhere = passed;
         }
     }
@@ -78,20 +83,8 @@ fn measure(size: usize, deaths: usize, seed: u64, row: &mut Row) {
     let mut random = Stream::new(seed, "deaths");
     let mut village = Village::new(seed);
     let nodes = village.settle(size);
-    let sent = |village: &Village| -> u64 {
-        let sent = |it: &NodeKey| village.counter(*it, Counter::MembershipSent);
-        nodes.iter().map(sent).sum()
-    };
-    // Of so many newcomers there is much to say, for a while.
-    for _ in 0..30 {
-        let before = sent(&village);
-        village.run(SECOND * 10);
-        row.load = (sent(&village) - before) * 1000 / 10 / size as u64;
-        if row.load < 3000 {
-            break;
-        }
-    }
-    row.quiet = village.now().since(Instant::ZERO);
+    row.quiet = village.rest(&nodes);
+    row.load = village.load(&nodes);
 
     let step = Duration::from_millis(50);
     let mut alive = nodes;
@@ -112,8 +105,12 @@ fn measure(size: usize, deaths: usize, seed: u64, row: &mut Row) {
                 suspected: None,
                 down: None,
                 everywhere: None,
+                unaware: alive.clone(),
             });
             village.world().vanish(node);
+            for earlier in &mut dead {
+                earlier.unaware.retain(|it| *it != node);
+            }
             next = village.now() + random.between(SECOND, SECOND * 2);
         }
         village.run(step);

@@ -5,3 +5,4 @@ mod detection;
 mod directory;
 mod healing;
 mod joining;
+mod many;
