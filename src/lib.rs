@@ -57,13 +57,13 @@ pub use operator::main as operator;
 pub use monofil_container::{
     Bounds, BreakerConfig, CallError, Caller, Client, Code, Component, ComponentKind,
     ComponentSpec, Container, ContainerConfig, Context, Counter, Current, Directory, Distance,
-    EjectionConfig, Executed, GroupLimits, HandlerError, Health, Horizon, Horizons, InstanceLimits,
-    Interface, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
-    LinkConfig, MemberInfo, MemberState, MembershipConfig, Message, MessageKind, Method, Name,
-    NodeId, NodeLimits, Overflow, OverflowConfig, Payload, Pending, RawPending, RawReplies,
-    Rejection, Replies, Reply, ReplySource, ReplyStream, Request, ResilienceConfig, RetryConfig,
-    StartReason, StaticDirectory, Status, Subscription, ThrottleConfig, Trace, Undelivered,
-    codegen, control, current, name,
+    EjectionConfig, Executed, FailureCodes, GroupLimits, HandlerError, Health, Horizon, Horizons,
+    InstanceLimits, Interface, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope,
+    LimitValue, LinkConfig, MemberInfo, MemberState, MembershipConfig, Message, MessageKind,
+    Method, Name, NodeId, NodeLimits, Overflow, OverflowConfig, Payload, Pending, RawPending,
+    RawReplies, Rejection, Replies, Reply, ReplySource, ReplyStream, Request, ResilienceConfig,
+    RetryConfig, StartReason, StaticDirectory, Status, Subscription, ThrottleConfig, Trace,
+    Undelivered, codegen, control, current, name,
 };
 /// Simulated runs: worlds where a seed decides what happens, faults, properties, exploration.
 pub use monofil_sim as sim;

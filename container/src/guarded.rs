@@ -107,7 +107,8 @@ impl Core {
         let Some((guard, random)) = self.resilience.guard(key) else {
             return;
         };
-        if let Some((candidate, cause)) = guard.tried(now, ticket, ticket.end(now, error), random) {
+        let end = guard.end(now, ticket, error);
+        if let Some((candidate, cause)) = guard.tried(now, ticket, end, random) {
             self.eject(key, ticket, candidate, cause);
         }
         self.note_change(key);

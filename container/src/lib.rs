@@ -91,7 +91,7 @@ pub use name::Name;
 pub use peers::Health;
 pub use pending::{RawPending, RawReplies};
 pub use resilience::{
-    BreakerConfig, EjectionConfig, ResilienceConfig, RetryConfig, ThrottleConfig,
+    BreakerConfig, EjectionConfig, FailureCodes, ResilienceConfig, RetryConfig, ThrottleConfig,
 };
 pub use routing::{ComponentKind, Distance, Horizon, Horizons};
 pub use status::{Code, Status};

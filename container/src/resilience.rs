@@ -25,7 +25,7 @@ use monofil_transport::{Instant, Stream};
 
 pub(crate) use self::breaker::Mode;
 pub use self::config::{
-    BreakerConfig, EjectionConfig, ResilienceConfig, RetryConfig, ThrottleConfig,
+    BreakerConfig, EjectionConfig, FailureCodes, ResilienceConfig, RetryConfig, ThrottleConfig,
 };
 pub(crate) use self::ejection::{CandidateId, Cause, Ejected};
 pub(crate) use self::guard::{Guard, Ticket};

@@ -8,7 +8,7 @@ use monofil_transport::Endpoint;
 use super::settings::{FlowSettings, LogFormat, Settings};
 use super::value::{parse_count, parse_place, parse_size, parse_time, show_size, show_time};
 use crate::logging::parse_level;
-use crate::{Distance, Horizon, InstanceLimits, Layout, Overflow};
+use crate::{Code, Distance, FailureCodes, Horizon, InstanceLimits, Layout, Overflow};
 
 /// Where a value is kept, and how it is written.
 pub(crate) enum Slot<'a> {
@@ -32,6 +32,7 @@ pub(crate) enum Slot<'a> {
     Endpoints(&'a mut Vec<Endpoint>),
     Places(&'a mut Vec<String>),
     Horizon(&'a mut Horizon),
+    Codes(&'a mut FailureCodes),
 }
 
 impl Slot<'_> {
@@ -72,6 +73,7 @@ impl Slot<'_> {
                 };
             }
             Self::Horizon(slot) => *slot = parse_horizon(text)?,
+            Self::Codes(slot) => *slot = parse_codes(text)?,
             Self::Endpoints(slot) => {
                 let endpoints = text.split(',').map(|endpoint| {
                     let endpoint: Result<Endpoint, _> = endpoint.trim().parse();
@@ -114,6 +116,7 @@ impl Slot<'_> {
             }
             Self::Places(slot) => slot.join(","),
             Self::Horizon(slot) => slot.to_string(),
+            Self::Codes(slot) => show_codes(*slot),
         }
     }
 }
@@ -139,6 +142,35 @@ fn parse_horizon(text: &str) -> Result<Horizon, String> {
         None => Ok(horizon),
         Some("drop") => Ok(horizon.dropping()),
         Some(rest) => Err(format!("`{rest}` is not `drop`, as in `host, drop`")),
+    }
+}
+
+/// Reads names of codes, with commas between them.
+fn parse_codes(text: &str) -> Result<FailureCodes, String> {
+    match text {
+        "" => return Ok(FailureCodes::default()),
+        "none" => return Ok(FailureCodes::of(&[])),
+        _ => {}
+    }
+    let named = |name: &str| {
+        let mut all = Code::ALL.into_iter();
+        all.find(|code| code.as_str() == name).ok_or_else(|| {
+            let all = Code::ALL.map(Code::as_str);
+            format!("`{name}` is no code: {}", crate::suggest::list(&all, "or"))
+        })
+    };
+    let names = text.split(',').map(str::trim);
+    let codes = names.map(named).collect::<Result<Vec<_>, _>>()?;
+    Ok(FailureCodes::of(&codes))
+}
+
+fn show_codes(codes: FailureCodes) -> String {
+    if codes == FailureCodes::default() {
+        String::new()
+    } else if codes == FailureCodes::of(&[]) {
+        "none".to_owned()
+    } else {
+        codes.to_string()
     }
 }
 
@@ -202,7 +234,9 @@ keys! {
     "horizon.network" Horizon(network_horizon) "how far messages travel: process, host, network or remote; `host, drop`: casts that would go farther are dropped";
     "horizon.app" Horizon(app_horizon) "those for components of this app";
     "breaker.window" Time(resilience.breaker.window) "how far back calls count";
+    "breaker.window_calls" Small(resilience.breaker.window_calls) "count so many of the latest calls instead; 0: by time";
     "breaker.calls_min" Small(resilience.breaker.calls_min) "calls in it before a share opens the breaker";
+    "breaker.failure_codes" Codes(resilience.breaker.failure_codes) "a component's errors that are failures, or none; unset: unknown,deadline_exceeded,internal,unavailable,data_loss";
     "breaker.failure_percent" Small(resilience.breaker.failure_percent) "of them that fail; above 100: never";
     "breaker.failures_in_a_row" Small(resilience.breaker.failures_in_a_row) "that open it however few there were; 0: never";
     "breaker.slow_percent" Small(resilience.breaker.slow_percent) "of them that are slow; above 100: never";
@@ -463,4 +497,33 @@ pub(crate) fn known_keys(settings: &Settings) -> Vec<(String, &'static str)> {
 /// Returns what can be set of a flow.
 pub(super) fn flow_keys() -> Vec<&'static str> {
     FLOW_KEYS.iter().map(|key| key.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_read_as_they_are_written() {
+        for (text, codes) in [
+            ("", FailureCodes::default()),
+            ("none", FailureCodes::of(&[])),
+            ("internal", FailureCodes::of(&[Code::Internal])),
+            (
+                "not_found,unavailable",
+                FailureCodes::of(&[Code::Unavailable, Code::NotFound]),
+            ),
+        ] {
+            assert_eq!(parse_codes(text), Ok(codes), "{text}");
+            assert_eq!(show_codes(codes), text);
+        }
+        assert_eq!(
+            parse_codes("internal, unavailable"),
+            parse_codes("unavailable,internal")
+        );
+        for wrong in ["Internal", "internal,", "13"] {
+            let error = parse_codes(wrong).expect_err("it is no code");
+            assert!(error.contains("is no code: "), "{error}");
+        }
+    }
 }

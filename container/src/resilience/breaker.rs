@@ -22,7 +22,7 @@ use std::time::Duration;
 use monofil_transport::{Instant, Stream};
 
 use super::BreakerConfig;
-use super::window::Window;
+use super::window::{Span, Window};
 
 /// What a call says of its callee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl Breaker {
             reason: Reason::New,
             era: 1,
             failures_in_a_row: 0,
-            window: Window::new(config.window),
+            window: Window::new(Span::of(config)),
             opened: 0,
             rejected: 0,
             is_news: false,
@@ -367,7 +367,8 @@ impl Breaker {
             return Some(Reason::InARow(in_a_row));
         }
         let [calls, failures, slow] = self.window.total();
-        if calls < config.calls_min.max(1) {
+        let enough = Span::of(config).least().unwrap_or(u32::MAX);
+        if calls < config.calls_min.min(enough).max(1) {
             None
         } else if reaches(failures, calls, config.failure_percent) {
             Some(Reason::Failures { failures, calls })

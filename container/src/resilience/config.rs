@@ -1,6 +1,9 @@
 //! What can be set of breakers and what is around them.
 
+use std::fmt;
 use std::time::Duration;
+
+use crate::Code;
 
 /// What stands between the components of a node and those they call.
 ///
@@ -22,8 +25,14 @@ pub struct ResilienceConfig {
 pub struct BreakerConfig {
     /// How far back calls count. Default 10 s; it moves in tenths.
     pub window: Duration,
+    /// Instead of that, so many of the latest calls count, however long ago they were; that, too, moves in tenths.
+    /// Default 0: time counts.
+    pub window_calls: u32,
     /// With fewer calls in the window no share opens it. Default 20.
     pub calls_min: u32,
+    /// The codes with which a component says that something is wrong with itself, and not with what it was asked. A
+    /// timeout, a lost node and a panic are failures in any case, a rejection never is.
+    pub failure_codes: FailureCodes,
     /// It opens when so many percent of them failed. Default 50.
     pub failure_percent: u32,
     /// It opens when so many failed one after the other, however few there were. Default 5; 0: never.
@@ -56,11 +65,62 @@ impl BreakerConfig {
     }
 }
 
+/// A set of codes. The default are those that count as a server's errors elsewhere, too (OpenTelemetry, "Semantic
+/// conventions for gRPC"), but for *unimplemented*, which is no sign of trouble here: *unknown*, *deadline exceeded*,
+/// *internal*, *unavailable*, *data loss*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailureCodes(u32);
+
+impl FailureCodes {
+    /// Makes a set of these.
+    #[must_use]
+    pub const fn of(codes: &[Code]) -> Self {
+        let (mut bits, mut place) = (0, 0);
+        while place < codes.len() {
+            bits |= 1 << codes[place].number();
+            place += 1;
+        }
+        Self(bits)
+    }
+
+    /// Tells whether a code is among them.
+    #[must_use]
+    pub const fn contains(self, code: Code) -> bool {
+        self.0 & (1 << code.number()) != 0
+    }
+}
+
+impl Default for FailureCodes {
+    fn default() -> Self {
+        Self::of(&[
+            Code::Unknown,
+            Code::DeadlineExceeded,
+            Code::Internal,
+            Code::Unavailable,
+            Code::DataLoss,
+        ])
+    }
+}
+
+/// Their names, in the order of their numbers, with commas between them.
+impl fmt::Display for FailureCodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut comma = "";
+        for code in Code::ALL.into_iter().filter(|code| self.contains(*code)) {
+            write!(f, "{comma}{}", code.as_str())?;
+            comma = ",";
+        }
+        Ok(())
+    }
+}
+
 impl Default for BreakerConfig {
     fn default() -> Self {
         Self {
             window: Duration::from_secs(10),
+            window_calls: 0,
             calls_min: 20,
+            failure_codes: FailureCodes::default(),
             failure_percent: 50,
             failures_in_a_row: 5,
             slow_percent: 80,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use monofil_transport::{Instant, Stream};
 
 use super::breaker::Verdict;
-use super::window::Window;
+use super::window::{Span, Window};
 use super::{BreakerConfig, EjectionConfig};
 use crate::calls::LinkKey;
 
@@ -85,7 +85,7 @@ struct Record {
 #[derive(Clone, Debug)]
 pub(crate) struct Ejection {
     config: EjectionConfig,
-    length: Duration,
+    length: Span,
     records: Vec<Record>,
     /// None is out before then that was not out already.
     out: usize,
@@ -95,7 +95,7 @@ impl Ejection {
     pub(crate) const fn new(config: &EjectionConfig, breaker: &BreakerConfig) -> Self {
         Self {
             config: *config,
-            length: breaker.window,
+            length: Span::of(breaker),
             records: Vec::new(),
             out: 0,
         }
@@ -261,7 +261,8 @@ impl Ejection {
                 }
             }
         }
-        let enough = self.config.calls_min.max(1);
+        let full = self.length.least().unwrap_or(u32::MAX);
+        let enough = self.config.calls_min.min(full).max(1);
         if own[CALLS] < enough || others[CALLS] < enough {
             return None;
         }

@@ -9,7 +9,7 @@ use super::breaker::{Breaker, BreakerView, Mode, Permit, Reason, State, Verdict}
 use super::budget::Budget;
 use super::ejection::{CandidateId, Cause, Effect, Ejected, Ejection};
 use super::throttle::Throttle;
-use crate::{CallError, Code};
+use crate::CallError;
 
 /// What a call brings back when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,17 +263,17 @@ impl Guard {
             ejected: self.ejection.all_out(now).collect(),
         }
     }
-}
 
-impl Ticket {
     /// Says what the end of a call means.
-    pub(crate) fn end(&self, now: Instant, error: Option<&CallError>) -> End {
-        let slow = now >= self.slow_at;
+    pub(crate) fn end(&self, now: Instant, ticket: &Ticket, error: Option<&CallError>) -> End {
+        let slow = now >= ticket.slow_at;
         let failed = match error {
             None => false,
             Some(CallError::Rejected(_)) => return End::Rejected,
             Some(CallError::PeerLost(_)) => return End::Lost(Verdict::Failed { slow }),
-            Some(CallError::Remote(status)) => is_failure(status.code()),
+            Some(CallError::Remote(status)) => {
+                self.config.breaker.failure_codes.contains(status.code())
+            }
             Some(CallError::Timeout(_) | CallError::Panicked(_) | CallError::Incomplete(_)) => true,
             // It was not run, or nobody cares any more: that says nothing of whoever would have.
             Some(_) => return End::Said(Verdict::Nothing),
@@ -286,23 +286,82 @@ impl Ticket {
     }
 }
 
-/// Tells whether a component says with this code that something is wrong with itself, and not with what it was asked.
-/// These are the codes that count as a server's errors elsewhere, too (OpenTelemetry, "Semantic conventions for
-/// gRPC"); that something is not implemented is no sign of trouble here.
-const fn is_failure(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unknown
-            | Code::DeadlineExceeded
-            | Code::Internal
-            | Code::Unavailable
-            | Code::DataLoss
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resilience::{BreakerConfig, FailureCodes};
+    use crate::{Code, Rejection, Status};
+
+    /// What an end says: that the component works, that it does not, that its node is gone, that there was no room, or
+    /// nothing.
+    fn said(guard: &Guard, error: Option<&CallError>) -> &'static str {
+        let ticket = Ticket {
+            permit: Breaker::new(&BreakerConfig::default(), Instant::ZERO)
+                .admit(
+                    Instant::ZERO,
+                    Instant::from_nanos(1),
+                    &mut Stream::new(1, "guard"),
+                )
+                .expect("it is closed"),
+            slow_at: Instant::from_nanos(1),
+            candidate: None,
+            retrying: false,
+        };
+        match guard.end(Instant::ZERO, &ticket, error) {
+            End::Said(Verdict::Well { .. }) => "well",
+            End::Said(Verdict::Failed { .. }) => "failed",
+            End::Said(Verdict::Nothing) => "nothing",
+            End::Lost(_) => "lost",
+            End::Rejected => "rejected",
+        }
+    }
+
+    #[test]
+    fn what_is_a_failure_is_as_configured() {
+        let usual = Guard::new(&ResilienceConfig::default(), Instant::ZERO);
+        let strict = FailureCodes::of(&[Code::NotFound, Code::Internal]);
+        let breaker = BreakerConfig {
+            failure_codes: strict,
+            ..BreakerConfig::default()
+        };
+        let config = ResilienceConfig {
+            breaker,
+            ..ResilienceConfig::default()
+        };
+        let other = Guard::new(&config, Instant::ZERO);
+        for code in Code::ALL {
+            let error = CallError::Remote(Status::new(code, ""));
+            let default = matches!(
+                code,
+                Code::Unknown
+                    | Code::DeadlineExceeded
+                    | Code::Internal
+                    | Code::Unavailable
+                    | Code::DataLoss
+            );
+            let expected = |failed| if failed { "failed" } else { "well" };
+            assert_eq!(said(&usual, Some(&error)), expected(default), "{code}");
+            let strict = matches!(code, Code::NotFound | Code::Internal);
+            assert_eq!(said(&other, Some(&error)), expected(strict), "{code}");
+        }
+        let rejected = CallError::Rejected(Box::new(Rejection {
+            limit: "instance.in_flight".into(),
+            value: 1,
+            observed: 1,
+            place: "c".into(),
+            retry_after: None,
+        }));
+        // Whatever codes are configured.
+        for (error, expected) in [
+            (None, "well"),
+            (Some(CallError::PeerLost("it died".into())), "lost"),
+            (Some(CallError::Panicked("it panicked".into())), "failed"),
+            (Some(rejected), "rejected"),
+        ] {
+            assert_eq!(said(&usual, error.as_ref()), expected, "{error:?}");
+            assert_eq!(said(&other, error.as_ref()), expected, "{error:?}");
+        }
+    }
 
     #[test]
     fn calls_that_are_lost_together_are_one_failure() {
@@ -316,7 +375,7 @@ mod tests {
                 .collect();
             for ticket in tickets {
                 let ticket = ticket.expect("it is closed");
-                let end = ticket.end(at(millis), Some(&lost));
+                let end = guard.end(at(millis), &ticket, Some(&lost));
                 assert_eq!(guard.tried(at(millis), &ticket, end, &mut random), None);
                 guard.over(&ticket);
             }

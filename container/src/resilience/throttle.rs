@@ -11,7 +11,7 @@ use std::time::Duration;
 use monofil_transport::{Instant, Probability, Stream};
 
 use super::ThrottleConfig;
-use super::window::Window;
+use super::window::{Span, Window};
 
 const REQUESTS: usize = 0;
 const REFUSED: usize = 1;
@@ -30,7 +30,7 @@ impl Throttle {
     pub(crate) fn new(config: &ThrottleConfig) -> Self {
         Self {
             tenths_min: config.tenths_min,
-            window: Window::new(config.window),
+            window: Window::new(Span::Time(config.window)),
             refused: 0,
         }
     }

@@ -313,6 +313,76 @@ fn transitions() {
     }
 }
 
+/// The same by count: of the latest twenty calls, however long ago they were.
+const BY_COUNT: &[Case] = &[
+    (
+        "long ago is no reason to forget",
+        &[
+            (0, Calls(4, FAILED)),
+            (0, Calls(5, WELL)),
+            (0, Calls(4, FAILED)),
+            (86_400_000, Calls(3, WELL)),
+            (86_400_000, Calls(2, FAILED)),
+        ],
+        State::Open,
+    ),
+    (
+        "what others came after is",
+        &[
+            (0, Calls(4, FAILED)),
+            (0, Calls(1, WELL)),
+            (0, Calls(4, FAILED)),
+            (1, Calls(20, WELL)),
+            (1, Calls(4, FAILED)),
+        ],
+        State::Closed,
+    ),
+    (
+        "fewer than nine tenths of a window say nothing",
+        &[
+            (0, Calls(4, FAILED)),
+            (0, Calls(4, WELL)),
+            (0, Calls(4, FAILED)),
+            (0, Calls(1, WELL)),
+            (0, Calls(2, FAILED)),
+        ],
+        State::Closed,
+    ),
+    (
+        "nine tenths do",
+        &[
+            (0, Calls(4, FAILED)),
+            (0, Calls(8, WELL)),
+            (0, Calls(4, FAILED)),
+            (0, Calls(1, WELL)),
+            (0, Calls(1, FAILED)),
+        ],
+        State::Open,
+    ),
+    (
+        "five in a row do, however few",
+        &[(0, Calls(5, FAILED))],
+        State::Open,
+    ),
+];
+
+#[test]
+fn transitions_by_count() {
+    let config = BreakerConfig {
+        window_calls: 20,
+        ..BreakerConfig::default()
+    };
+    for (name, steps, expected) in BY_COUNT {
+        let mut bench = Bench::new(&config);
+        let mut last = 0;
+        for (millis, what) in *steps {
+            bench.step(*millis, *what, name);
+            last = *millis;
+        }
+        assert_eq!(bench.state(last), *expected, "{name}");
+    }
+}
+
 #[test]
 fn it_stays_open_longer_each_time_and_half_of_that_is_drawn() {
     let mut bench = Bench::new(&BreakerConfig::default());
