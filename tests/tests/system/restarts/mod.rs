@@ -71,9 +71,13 @@ impl Experiment {
             deadline: Duration::from_millis(lives),
         };
         let load = Load::new(amount, note.clone());
-        let every = [0, 10, 100][draw(&mut random, 3)];
+        // Some take so long that others overtake them.
+        let every = [0, 10, 100, 1000][draw(&mut random, 4)];
+        let takes = match every {
+            1000 => millis(&mut random, 120, 600),
+            _ => Duration::from_micros(random.below(500)),
+        };
         let queue = [256, 1024, 16_384][draw(&mut random, 3)];
-        let takes = Duration::from_micros(random.below(500));
         let window = 1200 + random.below(3000);
         let configure = move |config: &mut ContainerConfig| {
             config.link.window_records = window;
