@@ -72,15 +72,17 @@ impl Experiment {
         };
         let load = Load::new(amount, note.clone());
         // Some take so long that others overtake them.
-        let every = [0, 10, 100, 1000][draw(&mut random, 4)];
+        let every = [0, 10, 100, 333][draw(&mut random, 4)];
         let takes = match every {
-            1000 => millis(&mut random, 120, 600),
+            333 => millis(&mut random, 10, 100),
             _ => Duration::from_micros(random.below(500)),
         };
+        let acknowledge_within = [1, 20][draw(&mut random, 2)];
         let queue = [256, 1024, 16_384][draw(&mut random, 3)];
         let window = 1200 + random.below(3000);
         let configure = move |config: &mut ContainerConfig| {
             config.link.window_records = window;
+            config.link.acknowledge_within = Duration::from_millis(acknowledge_within);
             config.silent_after = Duration::from_millis(500);
             config.probe_interval = Duration::from_millis(100);
             config.drain_deadline = Duration::from_millis(200);
