@@ -354,6 +354,23 @@ impl Faults {
         }
     }
 
+    /// Returns what happens again and again, with the names of the families.
+    pub(crate) fn written_episodes(&self) -> impl Iterator<Item = (&'static str, &Episodes)> {
+        let all = [
+            (Family::Partitions, &self.partitions),
+            (Family::Disconnects, &self.disconnects),
+            (Family::Clogs, &self.clogs),
+            (Family::Crashes, &self.crashes),
+            (Family::Outages, &self.outages),
+            (Family::Pauses, &self.pauses),
+            (Family::Slowness, &self.slowness),
+            (Family::Drift, &self.drift),
+            (Family::ClockSteps, &self.clock_steps),
+        ];
+        let all = all.into_iter();
+        all.filter_map(|(family, episodes)| Some((family.name(), episodes.as_ref()?)))
+    }
+
     /// Returns which families there are.
     #[must_use]
     pub fn families(&self) -> Vec<Family> {

@@ -79,6 +79,7 @@ pub mod story;
 mod strategy;
 mod tape;
 mod task;
+mod vain;
 pub mod view;
 mod weather;
 mod workers;

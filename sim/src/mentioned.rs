@@ -1,11 +1,12 @@
 //! Names in what somebody wrote down, and whether a run has anything that is called so.
 //!
-//! A fault of a node that there is not does nothing, and a test with such a fault is green in vain. What is drawn or made
+//! A fault of a node that there is not does nothing, and a test with such a fault is green in vain; of others that do nothing
+//! see [`vain`](crate::vain). What is drawn or made
 //! smaller is not looked at: there things are left out on purpose.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::rc::Rc;
 
 use monofil_container::{Interface, Name};
@@ -46,6 +47,31 @@ impl Interfaces {
             all.extend(methods.map(|method| method.name.clone()));
         }
         (!all.is_empty()).then_some(all)
+    }
+}
+
+/// What is wrong with faults that somebody wrote down.
+pub(crate) struct Mistake {
+    /// What it is, and where it stands.
+    pub(crate) text: String,
+    /// The name that nothing has, if that is it.
+    name: Option<String>,
+}
+
+impl Mistake {
+    const fn of(text: String) -> Self {
+        Self { text, name: None }
+    }
+}
+
+/// Says also what to do about it in code.
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match &self.name {
+            Some(name) => write!(f, ". If it comes later: `sim.allow_name({name:?})`"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -108,9 +134,8 @@ impl<'a> Mentions<'a> {
         }
     }
 
-    fn episodes(&mut self, family: &str, episodes: Option<&'a Episodes>) {
-        let nodes = episodes.into_iter().flat_map(|episodes| &episodes.nodes);
-        for (number, node) in nodes.enumerate() {
+    fn episodes(&mut self, family: &str, episodes: &'a Episodes) {
+        for (number, node) in episodes.nodes.iter().enumerate() {
             let place = format!("{family}.nodes[{number}]");
             self.add(place, Mentioned::Node(node));
         }
@@ -127,18 +152,8 @@ impl<'a> Mentions<'a> {
 
     fn of_faults(faults: &'a Faults) -> Self {
         let mut all = Self::default();
-        for (family, episodes) in [
-            ("partitions", &faults.partitions),
-            ("disconnects", &faults.disconnects),
-            ("clogs", &faults.clogs),
-            ("crashes", &faults.crashes),
-            ("outages", &faults.outages),
-            ("pauses", &faults.pauses),
-            ("slowness", &faults.slowness),
-            ("drift", &faults.drift),
-            ("clock_steps", &faults.clock_steps),
-        ] {
-            all.episodes(family, episodes.as_ref());
+        for (family, episodes) in faults.written_episodes() {
+            all.episodes(family, episodes);
         }
         all.ways(&faults.ways);
         all.events(&faults.events);
@@ -178,17 +193,19 @@ impl Sim {
         self
     }
 
-    /// Says which name in some faults nothing has.
-    pub(crate) fn unknown_in_faults(&self, faults: &Faults) -> Option<String> {
-        self.unknown(Mentions::of_faults(faults))
+    /// Says which name in some faults nothing has, or what of them does nothing.
+    pub(crate) fn mistake_in_faults(&self, faults: &Faults) -> Option<Mistake> {
+        let unknown = self.unknown(Mentions::of_faults(faults));
+        unknown.or_else(|| self.vain_in_faults(faults).map(Mistake::of))
     }
 
-    /// Says which name in a plan nothing has.
-    pub(crate) fn unknown_in_plan(&self, plan: &Plan) -> Option<String> {
-        self.unknown(Mentions::of_plan(plan))
+    /// Says which name in a plan nothing has, or what of it does nothing.
+    pub(crate) fn mistake_in_plan(&self, plan: &Plan) -> Option<Mistake> {
+        let unknown = self.unknown(Mentions::of_plan(plan));
+        unknown.or_else(|| self.vain_in_plan(plan).map(Mistake::of))
     }
 
-    fn unknown(&self, mentions: Mentions<'_>) -> Option<String> {
+    fn unknown(&self, mentions: Mentions<'_>) -> Option<Mistake> {
         let nodes: BTreeSet<&str> = self.node_names().collect();
         let components = self.components();
         mentions.0.into_iter().find_map(|mention| {
@@ -210,11 +227,11 @@ impl Sim {
                 }
             };
             let place = mention.place;
-            (!self.allowed.contains(name)).then(|| {
-                format!(
-                    "no {kind} of this run is called `{name}`, as `{place}` says; there are {known}. If it comes later: \
-                     `sim.allow_name({name:?})`"
-                )
+            (!self.allowed.contains(name)).then(|| Mistake {
+                text: format!(
+                    "no {kind} of this run is called `{name}`, as `{place}` says; there are {known}"
+                ),
+                name: Some(name.to_owned()),
             })
         })
     }

@@ -348,7 +348,7 @@ pub struct ServiceTime {
 pub struct Event {
     /// When it begins.
     pub at: Span,
-    /// How long it lasts; nothing for what is done once.
+    /// How long it lasts; nothing only where a node crashes, to start again at once, or connections break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
     /// What.

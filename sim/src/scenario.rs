@@ -380,10 +380,11 @@ impl Scenario {
         let plan = match &case.plan {
             Some(plan) => plan.clone(),
             None => {
-                if let Some(text) = sim.unknown_in_faults(&self.faults) {
-                    sim.fail(Broken::new(NAMES, text));
+                if let Some(mistake) = sim.mistake_in_faults(&self.faults) {
+                    sim.fail(Broken::new(NAMES, mistake.to_string()));
                     return <_>::default();
                 }
+                sim.expects_events(&self.faults.events);
                 for injection in &self.faults.messages {
                     sim.expects(&injection.to_string());
                 }

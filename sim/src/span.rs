@@ -65,6 +65,10 @@ impl Span {
         u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
     }
 
+    pub(crate) const fn is_zero(self) -> bool {
+        self.0.is_zero()
+    }
+
     pub(crate) const fn of_nanos(nanos: u64) -> Self {
         Self(Duration::from_nanos(nanos))
     }

@@ -4,9 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use monofil_container::{
-    Component, ComponentSpec, Context, HandlerError, Interface, Message, Method, Reply,
+    Component, ComponentSpec, ContainerConfig, Context, HandlerError, Interface, Message, Method,
+    Reply,
 };
-use monofil_sim::{Case, Deed, Faults, Injection, Keep, Plan, Report, Scenario, Sim};
+use monofil_sim::{Case, Deed, Faults, Injection, Keep, NodeDef, Plan, Report, Scenario, Sim};
 
 use crate::counter::{ask, counter};
 
@@ -90,7 +91,7 @@ const WRITTEN: [(&str, &str); 13] = [
         "",
     ),
     (
-        "[[events]]\nevent = 'partition'\nat = '1s'\nfrom = ['*']\nto = ['till']",
+        "[[events]]\nevent = 'partition'\nat = '0s'\nlasts = '1s'\nfrom = ['*']\nto = ['till']",
         "",
     ),
 ];
@@ -239,5 +240,156 @@ fn an_injection_of_a_scenario_itself_is_missed_too() {
     assert_eq!(
         report.unreached().collect::<Vec<_>>(),
         ["drop replies Ad of counter"]
+    );
+}
+
+/// Events that are written down and do nothing, the same in a plan.
+const VAIN: [(&str, &str); 13] = [
+    (
+        "event = 'partition'\nfrom = ['ada']\nto = ['till']",
+        "`events[0]` (partition ada | till) does nothing: say how long it lasts, as in `lasts = \"3s\"`",
+    ),
+    (
+        "event = 'clog'\nnode = 'ada'\npeer = 'till'",
+        "say how long",
+    ),
+    ("event = 'pause'\nnode = 'till'", "say how long"),
+    (
+        "event = 'slow'\nnode = 'till'\neach_turn = '1ms'",
+        "say how long",
+    ),
+    ("event = 'drift'\nnode = 'till'\nppm = 7", "say how long"),
+    (
+        "event = 'step-clock'\nnode = 'till'\nmillis = 7",
+        "say how long",
+    ),
+    (
+        "event = 'pause'\nlasts = '0s'\nnode = 'till'",
+        "`events[0].lasts` is no time",
+    ),
+    (
+        "event = 'partition'\nlasts = '1s'\nfrom = []\nto = ['till']",
+        "it is between no two nodes",
+    ),
+    (
+        "event = 'partition'\nlasts = '1s'\nfrom = ['till']\nto = ['till']",
+        "it is between no two nodes",
+    ),
+    (
+        "event = 'partition'\nlasts = '1s'\nfrom = ['ada']\nto = ['till']\nflaps = '0s'",
+        "`events[0].flaps` is 0",
+    ),
+    (
+        "event = 'disconnect'\nnode = 'till'\npeer = 'till'",
+        "`events[0]` (disconnect till till) does nothing: it is between no two nodes on different machines",
+    ),
+    (
+        "event = 'slow'\nlasts = '1s'\nnode = 'till'\neach_turn = '0s'",
+        "`events[0].each_turn` is 0",
+    ),
+    // It starts again at once.
+    ("event = 'crash'\nnode = 'till'", ""),
+];
+
+#[test]
+fn what_is_written_down_and_does_nothing_is_refused() {
+    let events =
+        VAIN.map(|(event, expected)| (format!("[[events]]\nat = '0s'\n{event}"), expected));
+    let others = [
+        (
+            "[[ways]]\nfrom = 'till'\nto = 'till'\nlink.loss = '1%'",
+            "`ways[0]` is from `till` to itself",
+        ),
+        (
+            "[[ways]]\nfrom = '*'\nto = '*'\nlink.bandwidth = { bytes_per_second = 0, queue_bytes = 9 }",
+            "`ways[0].link.bandwidth.bytes_per_second` is 0",
+        ),
+        (
+            "[[ways]]\nfrom = '*'\nto = '*'\nlink.latency = { shape = 'table', quantiles = [] }",
+            "`ways[0].link.latency.quantiles` is empty",
+        ),
+        (
+            "[[service]]\ntakes = { shape = 'table', quantiles = [] }",
+            "`service[0].takes.quantiles` is empty",
+        ),
+    ];
+    let others = others.map(|(written, expected)| (written.to_owned(), expected));
+    for (written, expected) in events.into_iter().chain(others) {
+        let plan: Plan = toml::from_str(&written).expect(&written);
+        let mut sim = Sim::new("counters", 7);
+        shop(&mut sim);
+        let followed = catch_unwind(AssertUnwindSafe(|| sim.follow(&plan)));
+        sim.abandon();
+        let said = followed
+            .err()
+            .map(|panic| *panic.downcast::<String>().expect("a text"));
+        assert!(is_said(expected, said.as_deref()), "{written}: {said:?}");
+        is_said_of_faults(&written, expected);
+    }
+    for (written, expected) in [
+        ("latency = []", "`latency` is empty"),
+        ("service = []", "`service` is empty"),
+        (
+            "latency = [{ shape = 'table', quantiles = [] }]",
+            "`latency[0].quantiles` is empty",
+        ),
+        (
+            "bandwidth = { bytes_per_second = 0, queue_bytes = 9 }",
+            "`bandwidth.bytes_per_second` is 0",
+        ),
+        (
+            "[crashes]\nevery = '0s'\nlasts = '1s'",
+            "`crashes.every` is no time",
+        ),
+        (
+            "[pauses]\nevery = '1s'\nlasts = '0s'",
+            "`pauses.lasts` is no time",
+        ),
+        ("[crashes]\nevery = '1s'\nlasts = '0s'", ""),
+    ] {
+        is_said_of_faults(written, expected);
+    }
+}
+
+fn is_said_of_faults(written: &str, expected: &str) {
+    let ran = scenario(written).run(&Case::of_seed(1), Keep::default());
+    let said = ran.failure.map(|failure| failure.to_string());
+    assert!(is_said(expected, said.as_deref()), "{written}: {said:?}");
+}
+
+#[test]
+fn nothing_comes_between_processes_of_one_machine() {
+    let mut sim = Sim::new("counters", 7);
+    for name in ["back", "beside"] {
+        let node = NodeDef::new(name, |_| ContainerConfig::new("counters", "idle"));
+        sim.node(node.on_machine("one"));
+    }
+    let cut = "[[events]]\nevent = 'partition'\nat = '0s'\nlasts = '1s'\nfrom = ['back']\nto = ['beside']";
+    let plan: Plan = toml::from_str(cut).expect("a plan");
+    let followed = catch_unwind(AssertUnwindSafe(|| sim.follow(&plan)));
+    sim.abandon();
+    let panic = followed.expect_err("nothing would be cut");
+    let said = panic.downcast::<String>().expect("a text");
+    assert!(
+        said.contains("no two nodes on different machines"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_event_that_never_comes_is_missed_as_a_mark_is() {
+    let explored = |at: &str| {
+        let crash = format!("[[events]]\nevent = 'crash'\nat = '{at}'\nnode = 'till'");
+        scenario(&crash).explore(0..3).jobs(1).run()
+    };
+    let report = explored("1us");
+    assert!(report.is_good(), "{report}");
+    assert_eq!(report.marks["crash till at 1us"], 3);
+    // By then all is healed.
+    let report = explored("100s");
+    assert!(!report.is_good(), "{report}");
+    assert_eq!(
+        report.unreached().collect::<Vec<_>>(),
+        ["crash till at 100s"]
     );
 }
