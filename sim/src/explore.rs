@@ -13,7 +13,7 @@ use crate::file::{self, CaseFile};
 use crate::mentioned::NAMES;
 use crate::outcome::{Checked, Found, Report};
 use crate::replay::difference_of;
-use crate::report::{self, FailureReport as Told, Style};
+use crate::report::{FailureReport as Told, Style};
 use crate::scenario::GIVES_BACK;
 use crate::shrink::{Shrunk, shrink};
 use crate::strategy::tree::{self, Tree};
@@ -645,16 +645,7 @@ impl Explore {
         };
         let ran = file.run(&self.scenario, keep);
         let is_same = ran.hash.to_string() == file.hash;
-        if let Some(failure) = &ran.failure {
-            let events = report::events(&Story::of(&ran.recording), 1_000);
-            let told = Told {
-                property: failure.property.clone(),
-                text: failure.text.clone(),
-                at: monofil_transport::Instant::ZERO + failure.at.0,
-                seed: file.case.seed,
-                events,
-                ..Told::default()
-            };
+        if let Some(told) = Told::of(&ran, file.case.seed) {
             let text = told.text(&Style::default());
             let note = match is_same {
                 true => String::new(),

@@ -637,6 +637,8 @@ fn signed(number: u64, most: i32) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn shop() -> Nodes {
@@ -683,6 +685,21 @@ mod tests {
         }
         let text = toml::to_string(&faults).expect("faults can be written");
         assert_eq!(toml::from_str(&text), Ok(faults));
+    }
+
+    #[test]
+    fn a_plan_says_which_families_it_has() {
+        let calm = Plan::default().families();
+        assert!(calm.is_empty(), "{calm:?}");
+        let faults = Faults::all();
+        let mut found = BTreeSet::new();
+        for seed in 0..40 {
+            let on = BTreeSet::from_iter(faults.on(seed));
+            let has = faults.draw(seed, &shop()).families();
+            assert!(has.is_subset(&on), "seed {seed}: {has:?} of {on:?}");
+            found.extend(has);
+        }
+        assert_eq!(found, BTreeSet::from_iter(faults.families()));
     }
 
     #[test]

@@ -24,34 +24,121 @@ use crate::{Chance, Span};
 /// assert_eq!(same, Ok(third));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Injection {
     /// Requests on their way to a handler, or replies on their way back.
-    #[serde(default)]
     pub leg: Leg,
     /// Whose handler: a component, with or without its app's name; empty for all.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub component: String,
     /// The method, with or without its service; empty for all.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub method: String,
     /// The flow; empty for all.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub flow: String,
     /// Bytes that the payload contains, as text; empty for all.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub contains: String,
     /// How many of those selected pass untouched first.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub skip: u64,
     /// How many are touched then; nothing for all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// How likely each is to be touched; nothing for all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chance: Option<Chance>,
     /// What is done.
-    #[serde(flatten)]
     pub deed: Deed,
+}
+
+/// An injection as it is written down: flat, so that each key that it does not have is an error. A misspelt key that
+/// were left out without a word would have the deed done to all messages.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    leg: Leg,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    component: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    method: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    flow: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    contains: String,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    skip: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chance: Option<Chance>,
+    deed: DeedName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// What a deed is called.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum DeedName {
+    Delay,
+    Drop,
+    Duplicate,
+    Hold,
+    Fail,
+}
+
+impl TryFrom<Written> for Injection {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let deed = match (written.deed, written.time, written.error) {
+            (DeedName::Delay, Some(time), None) => Deed::Delay { time },
+            (DeedName::Drop, None, None) => Deed::Drop,
+            (DeedName::Duplicate, None, None) => Deed::Duplicate,
+            (DeedName::Hold, None, None) => Deed::Hold,
+            (DeedName::Fail, None, Some(error)) => Deed::Fail { error },
+            (DeedName::Delay, None, _) => return Err("the deed `delay` needs a `time`"),
+            (DeedName::Fail, _, None) => return Err("the deed `fail` needs an `error`"),
+            (DeedName::Delay, Some(_), Some(_)) | (_, None, Some(_)) => {
+                return Err("`error` is for the deed `fail` only");
+            }
+            (_, Some(_), _) => return Err("`time` is for the deed `delay` only"),
+        };
+        Ok(Self {
+            leg: written.leg,
+            component: written.component,
+            method: written.method,
+            flow: written.flow,
+            contains: written.contains,
+            skip: written.skip,
+            count: written.count,
+            chance: written.chance,
+            deed,
+        })
+    }
+}
+
+impl From<Injection> for Written {
+    fn from(injection: Injection) -> Self {
+        let (deed, time, error) = match injection.deed {
+            Deed::Delay { time } => (DeedName::Delay, Some(time), None),
+            Deed::Drop => (DeedName::Drop, None, None),
+            Deed::Duplicate => (DeedName::Duplicate, None, None),
+            Deed::Hold => (DeedName::Hold, None, None),
+            Deed::Fail { error } => (DeedName::Fail, None, Some(error)),
+        };
+        Self {
+            leg: injection.leg,
+            component: injection.component,
+            method: injection.method,
+            flow: injection.flow,
+            contains: injection.contains,
+            skip: injection.skip,
+            count: injection.count,
+            chance: injection.chance,
+            deed,
+            time,
+            error,
+        }
+    }
 }
 
 /// Serde asks for a reference.
@@ -71,8 +158,7 @@ pub enum Leg {
 }
 
 /// What is done to a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "deed", rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deed {
     /// It goes on later; others overtake it.
     Delay {
@@ -204,5 +290,73 @@ impl Injection {
     pub fn does(mut self, deed: Deed) -> Self {
         self.deed = deed;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each deed with what it needs, as it is written.
+    const DEEDS: [&str; 5] = [
+        "deed = 'delay'\ntime = '300ms'",
+        "deed = 'drop'",
+        "deed = 'duplicate'",
+        "deed = 'hold'",
+        "deed = 'fail'\nerror = 'no'",
+    ];
+
+    #[test]
+    fn what_is_written_down_is_read_again() {
+        for deed in DEEDS {
+            let text = format!("component = 'payments'\nskip = 2\nchance = '5%'\n{deed}");
+            let injection: Injection = toml::from_str(&text).expect(deed);
+            let written = toml::to_string(&injection).expect(deed);
+            assert_eq!(toml::from_str(&written), Ok(injection), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_with_each_deed() {
+        for deed in DEEDS {
+            let read = toml::from_str::<Injection>(&format!("flwo = 'checkout'\n{deed}"));
+            let error = read.expect_err(deed).to_string();
+            assert!(error.contains("unknown field `flwo`"), "{deed}: {error}");
+            assert!(error.contains("`flow`"), "{deed}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_another_deed_needs_is_refused() {
+        for (text, says) in [
+            (
+                "deed = 'drop'\ntime = '3s'",
+                "`time` is for the deed `delay` only",
+            ),
+            (
+                "deed = 'hold'\ntime = '3s'",
+                "`time` is for the deed `delay` only",
+            ),
+            (
+                "deed = 'duplicate'\nerror = 'no'",
+                "`error` is for the deed `fail` only",
+            ),
+            (
+                "deed = 'delay'\ntime = '3s'\nerror = 'no'",
+                "`error` is for the deed `fail` only",
+            ),
+            (
+                "deed = 'fail'\ntime = '3s'\nerror = 'no'",
+                "`time` is for the deed `delay` only",
+            ),
+            ("deed = 'delay'", "the deed `delay` needs a `time`"),
+            ("deed = 'fail'", "the deed `fail` needs an `error`"),
+            ("component = 'till'", "missing field `deed`"),
+        ] {
+            let error = toml::from_str::<Injection>(text)
+                .expect_err(text)
+                .to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
     }
 }

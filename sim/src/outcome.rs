@@ -83,7 +83,7 @@ impl Found {
             at: monofil_transport::Instant::ZERO + failure.at.0,
             seed: shrunk.case.seed,
             faults: self.families.clone(),
-            events: report::events(story, 1_000),
+            events: report::events(story, report::EVENTS_MAX),
             shrunk: self.reproduced.is_some().then(|| {
                 format!(
                     "{} faults of {}, {} choices of {}{frames}, after {} tries",

@@ -1,12 +1,13 @@
 //! What goes wrong in one run: plain data, to be drawn, written, read, shrunk and replayed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use monofil_inproc::{Bandwidth, Bursts, Latency, LinkModel, Stalls};
 use serde::{Deserialize, Serialize};
 
-use crate::{Chance, Injection, Span, SpanRange};
+use crate::{Chance, Family, Injection, Span, SpanRange};
 
 /// What goes wrong in one run. [`Faults`](crate::Faults) draws it from a seed; a test may write it down.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +138,24 @@ impl Plan {
         over(near, ways)
     }
 
+    /// Returns which kinds of faults are in it, whether they were drawn or written down: of events and of
+    /// [ways](Self::ways) what they do.
+    #[must_use]
+    pub fn families(&self) -> BTreeSet<Family> {
+        let links = std::iter::once(&self.link).chain(self.ways.iter().map(|way| &way.link));
+        let events = self.events.iter().map(|event| event.what.family());
+        let rest = [
+            (Family::Service, self.service.is_empty()),
+            (Family::Messages, self.messages.is_empty()),
+        ];
+        let rest = rest.into_iter().filter(|(_, is_empty)| !is_empty);
+        links
+            .flat_map(LinkPlan::families)
+            .chain(events)
+            .chain(rest.map(|(family, _)| family))
+            .collect()
+    }
+
     /// Returns all that is said of links.
     pub(crate) fn links_mut(&mut self) -> impl Iterator<Item = &mut LinkPlan> {
         let ways = self.ways.iter_mut().map(|way| &mut way.link);
@@ -257,6 +276,22 @@ pub(crate) const CALM: Span = Span::millis(1);
 const NEAR: Span = Span(std::time::Duration::from_micros(50));
 
 impl LinkPlan {
+    /// Returns the families of what is said.
+    fn families(&self) -> impl Iterator<Item = Family> {
+        let said = [
+            (Family::Latency, self.latency.is_some()),
+            (Family::Loss, self.loss.is_some()),
+            (Family::Bursts, self.bursts.is_some()),
+            (Family::Duplication, self.duplication.is_some()),
+            (Family::Reordering, self.reordering.is_some()),
+            (Family::Corruption, self.corruption.is_some()),
+            (Family::Stalls, self.stalls.is_some()),
+            (Family::Bandwidth, self.bandwidth.is_some()),
+        ];
+        let said = said.into_iter().filter(|(_, is_said)| *is_said);
+        said.map(|(family, _)| family)
+    }
+
     /// Returns what is said here, and of the rest what is said there.
     pub(crate) fn or(&self, other: Self) -> Self {
         Self {
@@ -423,4 +458,21 @@ pub enum Happening {
         /// By so many milliseconds.
         millis: i64,
     },
+}
+
+impl Happening {
+    /// Returns the family it would be drawn by.
+    const fn family(&self) -> Family {
+        match self {
+            Self::Partition { .. } => Family::Partitions,
+            Self::Disconnect { .. } => Family::Disconnects,
+            Self::Clog { .. } => Family::Clogs,
+            Self::Crash { machine: false, .. } => Family::Crashes,
+            Self::Crash { machine: true, .. } => Family::Outages,
+            Self::Pause { .. } => Family::Pauses,
+            Self::Slow { .. } => Family::Slowness,
+            Self::Drift { .. } => Family::Drift,
+            Self::StepClock { .. } => Family::ClockSteps,
+        }
+    }
 }

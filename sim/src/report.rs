@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use monofil_transport::Instant;
 
-use crate::Story;
 use crate::story::{FaultKind, Moment};
+use crate::{Ran, Story};
 
 /// What is told about a run that failed. Plain data: [`FailureReport::text`] is all there is to writing it.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,7 @@ pub struct FailureReport {
     pub at: Instant,
     /// The seed of the run.
     pub seed: u64,
-    /// The families of faults that were on.
+    /// The families of faults that were on; of a run that is replayed those that are in its plan.
     pub faults: Vec<String>,
     /// What happened, in order; see [`events`].
     pub events: Vec<ReportEvent>,
@@ -81,6 +81,9 @@ impl Default for Style {
     }
 }
 
+/// How many events of a run are told at most; a screen has fewer.
+pub(crate) const EVENTS_MAX: usize = 1_000;
+
 const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
 const BOLD: &str = "\x1b[1m";
@@ -88,6 +91,22 @@ const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
 impl FailureReport {
+    /// Tells of a run of this seed, with what was recorded of it; `None` if it did not fail.
+    #[must_use]
+    pub fn of(ran: &Ran, seed: u64) -> Option<Self> {
+        let failure = ran.failure.as_ref()?;
+        let families = ran.plan.families();
+        Some(Self {
+            property: failure.property.clone(),
+            text: failure.text.clone(),
+            at: Instant::ZERO + failure.at.0,
+            seed,
+            faults: families.iter().map(ToString::to_string).collect(),
+            events: events(&Story::of(&ran.recording), EVENTS_MAX),
+            ..Self::default()
+        })
+    }
+
     /// Writes it, with a line's end at the end of each line.
     #[must_use]
     pub fn text(&self, style: &Style) -> String {

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use monofil_sim::report::{self, FailureReport};
-use monofil_sim::{CaseFile, Scenario, StopAt, Story, difference, stacks};
+use monofil_sim::report::FailureReport;
+use monofil_sim::{CaseFile, Scenario, StopAt, difference, stacks};
 
 use super::print;
-use crate::Instant;
 use crate::cli::ReplayArgs;
 use crate::exit::{EXIT_FAILED, Failure};
 use crate::layout::quietly;
@@ -47,7 +46,6 @@ pub(crate) fn replay(how: &str, args: &ReplayArgs, again: &Again<'_>) -> Result<
             Failure::new(EXIT_FAILED, what)
         })?;
     }
-    let recording = &stopped.ran.recording;
     if let Some(why) = &stopped.why {
         print(&format!("stopped: {why}"))?;
     }
@@ -55,17 +53,9 @@ pub(crate) fn replay(how: &str, args: &ReplayArgs, again: &Again<'_>) -> Result<
         print(stopped.ran.stacks.trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(failure) = stopped.ran.failure else {
+    let Some(told) = FailureReport::of(&stopped.ran, file.case.seed) else {
         print("it does not fail any more")?;
         return Ok(ExitCode::SUCCESS);
-    };
-    let told = FailureReport {
-        property: failure.property,
-        text: failure.text,
-        at: Instant::ZERO + failure.at.0,
-        seed: file.case.seed,
-        events: report::events(&Story::of(recording), 1_000),
-        ..FailureReport::default()
     };
     print(&told.text(&logging::report_style()))?;
     if stopped.ran.hash.to_string() != file.hash {

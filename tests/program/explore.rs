@@ -47,6 +47,21 @@ fn many_runs_are_one_line_and_are_the_same_in_other_processes() {
 }
 
 #[test]
+fn a_run_that_is_replayed_says_which_faults_it_has() {
+    let place = place();
+    let found = place.run("sim --then fail --seed 3 --faults network --shrink 0s");
+    let again = place.run(&format!("sim replay {}", file_of(&found.out)));
+    assert!(again.out.contains("· seed 3 · faults: "), "{again:?}");
+    let written = "[[events]]\nevent = 'crash'\nnode = 'worker'\nat = '1ms'\nlasts = '1ms'\n\
+                   [[messages]]\ndeed = 'hold'\n";
+    fs::write(place.path().join("faults.toml"), written).expect("a file");
+    let found = place.run("sim --then fail --seed 3 --faults faults.toml --shrink 0s");
+    let again = place.run(&format!("sim replay {}", file_of(&found.out)));
+    let says = "· seed 3 · faults: crashes, messages";
+    assert!(again.out.contains(says), "{again:?}");
+}
+
+#[test]
 fn a_run_that_fails_is_written_down_replayed_stopped_compared_and_pinned() {
     let place = place();
     let found = place.run("sim --then fail --seeds 3..9 --faults all --junit result.xml");
@@ -60,6 +75,8 @@ fn a_run_that_fails_is_written_down_replayed_stopped_compared_and_pinned() {
     let again = place.run(&format!("sim replay {file}"));
     assert_eq!(again.code, Some(1), "{again:?}");
     assert!(again.out.contains("not today"), "{again:?}");
+    // It fails without any: that is what is left.
+    assert!(again.out.contains("· seed 3 · no faults"), "{again:?}");
     let drawn = place.run(&format!("sim replay {file} --draws draws.tsv"));
     assert_eq!(drawn.code, Some(1), "{drawn:?}");
     let draws = fs::read_to_string(place.path().join("draws.tsv")).expect("its random choices");
