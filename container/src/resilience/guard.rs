@@ -103,6 +103,7 @@ impl Guard {
     /// Whoever is called has begun anew.
     pub(crate) fn try_soon(&mut self, now: Instant) {
         self.breaker.try_soon(now);
+        self.throttle.clear();
     }
 
     fn pass(
@@ -361,6 +362,22 @@ mod tests {
             assert_eq!(said(&usual, error.as_ref()), expected, "{error:?}");
             assert_eq!(said(&other, error.as_ref()), expected, "{error:?}");
         }
+    }
+
+    #[test]
+    fn who_has_begun_anew_is_not_throttled() {
+        let at = |seconds: u64| Instant::from_nanos(seconds * 1_000_000_000);
+        let mut guard = Guard::new(&ResilienceConfig::default(), at(0));
+        let mut random = Stream::new(1, "guard");
+        for call in 0..600 {
+            let now = at(call / 5);
+            if let Ok(ticket) = guard.admit(now, at(1000), &mut random) {
+                guard.tried(now, &ticket, End::Rejected, &mut random);
+            }
+        }
+        assert!(guard.view(at(120), &mut random).throttle_ppm > 0);
+        guard.try_soon(at(120));
+        assert_eq!(guard.view(at(120), &mut random).throttle_ppm, 0);
     }
 
     #[test]

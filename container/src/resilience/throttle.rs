@@ -5,6 +5,11 @@
 //! probability `max(0, (requests - 2 accepts) / (requests + 1))`. Requests are counted when they are made, those
 //! that are not sent included, and a call counts as accepted until it is rejected: one that takes long is no sign of
 //! overload.
+//!
+//! Calls that are not sent count as rejected, so that a throttle would hold itself up for long after its callee is
+//! well: one that rejected everything for two minutes would be sent hardly any call that could show it. So a tenth is
+//! sent in any case, and the past is forgotten when few of those that were sent lately have come back. In an overload
+//! that lasts it is half of them: twice as many are sent as are accepted.
 
 use std::time::Duration;
 
@@ -15,13 +20,39 @@ use super::window::{Span, Window};
 
 const REQUESTS: usize = 0;
 const REFUSED: usize = 1;
-/// Its overload has lasted for longer and will not have ended sooner.
+/// Its overload has lasted for longer and will not have ended sooner; whoever tries again then may be one of the tenth
+/// that is sent.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Of a million calls no more than so many are not sent.
+const PPM_MAX: u32 = 900_000;
+/// So many have to be sent before they say that the overload is over.
+const SAMPLE_MIN: u32 = 5;
+
+/// What became of the calls that were sent lately.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    since: Instant,
+    sent: u32,
+    rejected: u32,
+}
+
+impl Sample {
+    const fn new(since: Instant) -> Self {
+        Self {
+            since,
+            sent: 0,
+            rejected: 0,
+        }
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Throttle {
     tenths_min: u32,
     window: Window<2>,
+    /// As long as a sample takes at least: a tenth of the window.
+    tenth: Duration,
+    sample: Sample,
     /// Not sent, since the beginning.
     pub(crate) refused: u64,
 }
@@ -31,17 +62,18 @@ impl Throttle {
         Self {
             tenths_min: config.tenths_min,
             window: Window::new(Span::Time(config.window)),
+            tenth: config.window / 10,
+            sample: Sample::new(Instant::ZERO),
             refused: 0,
         }
     }
 
     /// Counts a call that is about to be sent. An error says not to, and when it is worth trying again.
     pub(crate) fn admit(&mut self, now: Instant, random: &mut Stream) -> Result<(), Duration> {
+        self.take_sample(now);
         self.window.add(now, [true, false]);
-        if self.window.total()[REFUSED] == 0 {
-            return Ok(());
-        }
-        if !random.chance(self.probability()) {
+        if self.window.total()[REFUSED] == 0 || !random.chance(self.probability()) {
+            self.sample.sent = self.sample.sent.saturating_add(1);
             return Ok(());
         }
         self.window.add(now, [false, true]);
@@ -52,6 +84,23 @@ impl Throttle {
     /// The callee rejected a call because it had no room.
     pub(crate) fn rejected(&mut self, now: Instant) {
         self.window.add(now, [false, true]);
+        self.sample.rejected = self.sample.rejected.saturating_add(1);
+    }
+
+    /// Forgets the past when it is over: when less than a quarter of what was sent for a while was rejected.
+    fn take_sample(&mut self, now: Instant) {
+        let Sample {
+            since,
+            sent,
+            rejected,
+        } = self.sample;
+        if sent < SAMPLE_MIN || now.since(since) < self.tenth {
+            return;
+        }
+        if u64::from(rejected) * 4 < u64::from(sent) {
+            self.window.clear();
+        }
+        self.sample = Sample::new(now);
     }
 
     /// Returns how likely it is that a call is not sent, as of the last one.
@@ -64,15 +113,17 @@ impl Throttle {
         let accepts = requests.saturating_sub(refused);
         let over = u64::from(requests).saturating_sub(2 * u64::from(accepts));
         let ppm = over * 1_000_000 / (u64::from(self.window.total()[REQUESTS]) + 1);
-        Probability::ppm(u32::try_from(ppm).unwrap_or(1_000_000))
+        Probability::ppm(u32::try_from(ppm).map_or(PPM_MAX, |ppm| ppm.min(PPM_MAX)))
     }
 
     pub(crate) fn advance(&mut self, now: Instant) {
         self.window.advance(now);
     }
 
+    /// Begins anew.
     pub(crate) fn clear(&mut self) {
         self.window.clear();
+        self.sample = Sample::new(self.sample.since);
     }
 }
 
@@ -148,6 +199,43 @@ mod tests {
             for _ in 0..100 {
                 assert_eq!(throttle.admit(at(second * 1_000), &mut random), Ok(()));
             }
+        }
+    }
+
+    #[test]
+    fn a_callee_that_is_well_again_is_called_again() {
+        // Calls each second; how many percent are rejected for 150 s, and how many still are when it is well.
+        for (offered, before, after) in [
+            (1000, 100, 0),
+            (1000, 100, 2),
+            (1000, 90, 0),
+            (100, 100, 0),
+            (10, 100, 0),
+            (1, 100, 0),
+        ] {
+            let mut throttle = Throttle::new(&ThrottleConfig::default());
+            let mut random = Stream::new(3, "throttle");
+            let mut passed = [0; 300];
+            for call in 0..300 * offered {
+                let now = at(call * 1000 / offered);
+                let second = now.as_nanos() / 1_000_000_000;
+                if throttle.admit(now, &mut random).is_err() {
+                    continue;
+                }
+                passed[usize::try_from(second).expect("small")] += 1;
+                let percent = if second < 150 { before } else { after };
+                // Spread evenly.
+                if call * 37 % 100 < percent {
+                    throttle.rejected(now);
+                }
+            }
+            let spared: u64 = passed[120..150].iter().sum();
+            assert!(
+                spared >= offered * 30 * 3 / 100 && spared <= offered * 30 / 4,
+                "{offered}: {spared} sent while {before} % are rejected"
+            );
+            let passed: u64 = passed[270..].iter().sum();
+            assert!(passed >= offered * 30 * 95 / 100, "{offered}: {passed}");
         }
     }
 
