@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::file::{self, CaseFile};
 use crate::mentioned::NAMES;
 use crate::outcome::{Checked, Found, Report};
-use crate::replay::difference_of;
+use crate::replay::{Lines, difference_of};
 use crate::report::{FailureReport as Told, Style};
 use crate::scenario::GIVES_BACK;
 use crate::shrink::{Shrunk, shrink};
@@ -339,17 +339,9 @@ impl Explore {
         self.scenario.run(&self.case(run), keep)
     }
 
-    /// Returns what happens in a run, line by line, and at last its hash.
-    pub(crate) fn records(&self, run: u64) -> Vec<String> {
-        let Ran {
-            recording, hash, ..
-        } = self.recorded(run, RECORDS);
-        let records = recording.records.iter();
-        records
-            .map(|record| record.line(&recording.nodes))
-            // It may be all that differs: records have the first bytes of a payload only.
-            .chain([format!("hash of all of it {hash}")])
-            .collect()
+    /// Returns what happens in a run, line by line.
+    pub(crate) fn records(&self, run: u64) -> Lines {
+        Lines::of(&self.recorded(run, RECORDS))
     }
 
     fn processes(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use monofil_transport::Instant;
-use monofil_transport::record::Recording;
+use monofil_transport::record::Record;
 
 use crate::explore::RECORDS;
 use crate::gatekeeper::is_named;
@@ -113,19 +113,54 @@ fn is_meant(request: &Received, wanted: &str) -> bool {
 /// How many records are shown before two runs part.
 const CONTEXT: usize = 6;
 
-/// Says where two runs part: what they have in common last, and what comes then in each. `None` if they are the same.
-#[must_use]
-pub fn difference(one: &Recording, other: &Recording) -> Option<String> {
-    let lines = |recording: &Recording| -> Vec<String> {
-        let records = recording.records.iter();
-        records
-            .map(|record| record.line(&recording.nodes))
-            .collect()
-    };
-    difference_of(&lines(one), &lines(other))
+/// What happened in a run, an event a line, and the run's hash as the last one.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    /// How many events came before these, and are not here.
+    pub(crate) before: u64,
+    pub(crate) lines: Vec<String>,
 }
 
-pub(crate) fn difference_of(one: &[String], other: &[String]) -> Option<String> {
+impl Lines {
+    /// Writes what was recorded of a run, from where on nothing is left out.
+    pub(crate) fn of(ran: &Ran) -> Self {
+        let records = &ran.recording.records;
+        let last = records.last().map_or(0, |record| record.sequence);
+        // Of what came before the last records single ones are kept.
+        let is_next = |(record, sequence): &(&Record, u64)| record.sequence == *sequence;
+        let newest_first = records.iter().rev().zip((0..=last).rev());
+        let complete = newest_first.take_while(is_next).count();
+        let lines = records[records.len() - complete..].iter();
+        Self {
+            before: last - complete as u64,
+            lines: lines
+                .map(|record| record.line(&ran.recording.nodes))
+                // It may be all that differs: records have the first bytes of a payload only.
+                .chain([format!("hash of all of it {}", ran.hash)])
+                .collect(),
+        }
+    }
+
+    /// Returns those that come after so many events.
+    fn after(&self, count: u64) -> &[String] {
+        let left_out = usize::try_from(count.saturating_sub(self.before));
+        self.lines
+            .get(left_out.unwrap_or(usize::MAX)..)
+            .unwrap_or_default()
+    }
+}
+
+/// Says where two runs part, of which records were kept: what they have in common last, and what comes then in each.
+/// They are compared from where on the records of both are complete; how many events came before is said. `None` if the
+/// runs are the same, by their hashes as well.
+#[must_use]
+pub fn difference(one: &Ran, other: &Ran) -> Option<String> {
+    difference_of(&Lines::of(one), &Lines::of(other))
+}
+
+pub(crate) fn difference_of(one: &Lines, other: &Lines) -> Option<String> {
+    let before = one.before.max(other.before);
+    let (one, other) = (one.after(before), other.after(before));
     let same = one
         .iter()
         .zip(other)
@@ -134,7 +169,21 @@ pub(crate) fn difference_of(one: &[String], other: &[String]) -> Option<String> 
     if same == one.len() && same == other.len() {
         return None;
     }
-    let mut text = format!("the first {same} events are the same; the last of these:\n");
+    let is_hash_only = same > 0 && same + 1 == one.len() && same + 1 == other.len();
+    let mut text = match before {
+        0 => format!("the first {same} events are the same; the last of these:\n"),
+        _ if same == 0 => format!(
+            "they part within the first {before} events, which were not all kept, or right after them\n"
+        ),
+        _ if is_hash_only => format!(
+            "they part within the first {before} events, which were not all kept, or in what no record shows; the \
+             {same} after them are the same, the last of these:\n"
+        ),
+        _ => format!(
+            "the first {before} events were not all kept and are not compared; the {same} after them are the same, the \
+             last of these:\n"
+        ),
+    };
     for line in &one[same.saturating_sub(CONTEXT)..same] {
         let _ = writeln!(text, "    {line}");
     }

@@ -18,12 +18,14 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::explore::{Explore, Line};
+use crate::replay::Lines;
 use crate::{Failure, Span};
 
 /// What a process is told: `INDEX/OF/ORDINAL/SCENARIO`.
 pub const WORKER: &str = "SIM_WORKER";
 
-/// Names a run whose records a process is to write, a line for each, instead of doing a share.
+/// Names a run whose records a process is to write, a line for each, instead of doing a share; before them how many are
+/// not there.
 const RECORDS: &str = "SIM_RECORDS";
 
 /// Names a file to run instead of an exploration.
@@ -80,9 +82,9 @@ pub(crate) fn role(scenario: &str) -> Worker {
 /// Does a share of an exploration, and ends the process.
 pub(crate) fn work(explore: &Explore, index: u64, of: u64) -> ! {
     if let Some(run) = env::var(RECORDS).ok().and_then(|run| run.parse().ok()) {
-        let said: String = explore
-            .records(run)
-            .iter()
+        let Lines { before, lines } = explore.records(run);
+        let said: String = std::iter::once(before.to_string())
+            .chain(lines)
             .map(|line| format!("{PREFIX}{line}\n"))
             .collect();
         let written = std::io::stdout().write_all(said.as_bytes());
@@ -218,7 +220,7 @@ pub(crate) fn share_out(
 }
 
 /// Has a process of its own do a run, and returns what happened there, line by line.
-pub(crate) fn records(explore: &Explore, command: &[OsString], run: u64) -> Vec<String> {
+pub(crate) fn records(explore: &Explore, command: &[OsString], run: u64) -> Lines {
     let output = again(explore, command, 0, 1)
         .env(RECORDS, run.to_string())
         .stderr(Stdio::inherit())
@@ -226,7 +228,12 @@ pub(crate) fn records(explore: &Explore, command: &[OsString], run: u64) -> Vec<
     let output = output.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
     let text = String::from_utf8_lossy(&output.stdout);
     let ours = text.lines().filter_map(|line| line.split_once(PREFIX));
-    ours.map(|(_, line)| line.to_owned()).collect()
+    let mut lines = ours.map(|(_, line)| line.to_owned());
+    Lines {
+        // A process that ended before has no lines either.
+        before: lines.next().and_then(|it| it.parse().ok()).unwrap_or(0),
+        lines: lines.collect(),
+    }
 }
 
 /// Describes a process of this program that does a share.

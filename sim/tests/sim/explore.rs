@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use monofil_container::{Caller, Payload, Request};
 use monofil_sim::{
-    Case, CaseFile, Episodes, Explore, Failure, Faults, Keep, LinkPlan, Program, Received, Report,
-    Scenario, Schedule, Shape, Sim, Span, SpanRange, StopAt, Way,
+    Case, CaseFile, Episodes, Explore, Failure, Faults, Keep, LinkPlan, Program, Ran, Received,
+    Report, Scenario, Schedule, Shape, Sim, Span, SpanRange, StopAt, Way, difference,
 };
 
 use crate::counter::{ask, counter, number};
@@ -252,6 +252,50 @@ fn records_change_nothing() {
             .iter()
             .all(|it| (it.min..=it.max).contains(&it.value))
     );
+}
+
+/// Of a run with many events the last are kept, and of the others some.
+#[test]
+fn runs_are_compared_where_the_records_of_both_are_complete() {
+    let run = |calls: u64, last: u64, records| {
+        let scenario = Scenario::new("long", "counters", move |sim| {
+            counter(sim);
+            sim.spawn("ada", move |cx| {
+                for number in 1..=calls {
+                    let _ = ask(cx, "Add", if number == calls { last } else { 1 });
+                }
+            });
+        });
+        let keep = Keep {
+            records,
+            ..Keep::default()
+        };
+        scenario.run(&Case::of_seed(0), keep)
+    };
+    let kept = |ran: &Ran| ran.recording.records.len();
+    let (few, more, all) = (run(40, 1, 60), run(40, 1, 90), run(40, 1, 100_000));
+    assert!(kept(&few) < kept(&more) && kept(&more) < kept(&all));
+    for (one, other) in [(&few, &more), (&few, &all), (&all, &more)] {
+        assert_eq!(difference(one, other), None);
+    }
+    let parts = |one: &Ran, other: &Ran| difference(one, other).expect("they differ");
+    // Where all are kept the place is the same.
+    let place = |text: &str| {
+        let (_, then) = text.split_once("then, in one:").expect("a place");
+        then.to_owned()
+    };
+    let exact = parts(&all, &run(41, 1, 100_000));
+    assert!(exact.starts_with("the first "), "{exact}");
+    assert!(!exact.contains("not all kept"), "{exact}");
+    let said = parts(&few, &run(41, 1, 90));
+    assert!(said.contains("were not all kept and are not compared; the "));
+    assert_eq!(place(&said), place(&exact));
+    // Those that differ are not there any more.
+    let end = parts(&run(40, 1, 1), &run(40, 2, 1));
+    assert!(end.starts_with("they part within the first "), "{end}");
+    assert!(end.contains("or in what no record shows"), "{end}");
+    let end = parts(&run(40, 1, 1), &run(41, 1, 1));
+    assert!(end.contains("not all kept, or right after them"), "{end}");
 }
 
 #[test]
