@@ -18,7 +18,7 @@ use crate::scenario::GIVES_BACK;
 use crate::shrink::{Shrunk, shrink};
 use crate::strategy::tree::{self, Tree};
 use crate::workers::{self, SURVIVES, Worker};
-use crate::{Case, Failure, Faults, Keep, Ran, Scenario, Story, Strategy, perfetto, view};
+use crate::{Case, Failure, Faults, Keep, Ran, Scenario, StopAt, Story, Strategy, perfetto, view};
 
 /// Runs a scenario many times.
 #[derive(Clone, Debug)]
@@ -156,7 +156,9 @@ impl Explore {
     /// Runs the exploration. It ends with the first run that fails, which is shrunk then.
     ///
     /// If the environment has a `SIM_REPLAY`, the file there is run instead of all others, if it is of this scenario. What
-    /// came of it is said on standard error.
+    /// came of it is said on standard error. With a `SIM_UNTIL` it stops when so much time has passed, as `3s`, and with a
+    /// `SIM_BREAK` at a request to one of the components there, or to a method as in `payments/Charge`, with commas
+    /// between them; then it is said which handlers wait, and where.
     ///
     /// # Panics
     ///
@@ -596,6 +598,10 @@ impl Explore {
     /// Runs the file that was asked for instead of an exploration, and says what came of it.
     fn replay_one(&self, path: &Path) {
         let at = path.display();
+        let stop = StopAt::asked(|name| std::env::var(name).ok());
+        if self.stops(path, &stop.unwrap_or_else(|error| panic!("{error}"))) {
+            return;
+        }
         say(&match self.replay(path) {
             Ok(true) => format!("{at} does not fail, and is the run that was written down"),
             Ok(false) => format!("{at} does not fail, and is {ANOTHER_RUN}"),
@@ -604,6 +610,23 @@ impl Explore {
                 self.scenario.name
             ),
         });
+    }
+
+    /// Runs a file up to where it is to stop, and says what waits where then. Returns false if it does not come there.
+    fn stops(&self, path: &Path, stop: &StopAt) -> bool {
+        let file = CaseFile::read(path).unwrap_or_else(|error| panic!("{error}"));
+        if *stop == StopAt::default() || file.scenario != self.scenario.name {
+            return false;
+        }
+        let stopped = file.scenario(&self.scenario).replay(&file.case, stop);
+        match stopped.why {
+            Some(why) => say(&format!("stopped: {why}\n{}", stopped.ran.stacks)),
+            None => {
+                say(&format!("never reached: {}", stopped.missed.join(", ")));
+                return false;
+            }
+        }
+        true
     }
 
     /// Runs the files of the folder of pinned runs that are of this scenario.
@@ -635,7 +658,7 @@ impl Explore {
             records: RECORDS,
             ..Keep::default()
         };
-        let ran = file.run(&self.scenario, keep);
+        let ran = file.scenario(&self.scenario).run(&file.case, keep);
         let is_same = ran.hash.to_string() == file.hash;
         if let Some(told) = Told::of(&ran, file.case.seed) {
             let text = told.text(&Style::default());

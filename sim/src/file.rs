@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Case, Failure, Faults, Keep, Ran, Scenario};
+use crate::{Case, Failure, Faults, Scenario};
 
 /// A failing run as a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,14 +97,11 @@ impl CaseFile {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Runs its case.
-    pub(crate) fn run(&self, scenario: &Scenario, keep: Keep) -> Ran {
+    /// Returns the scenario with the faults that it says.
+    pub(crate) fn scenario(&self, scenario: &Scenario) -> Scenario {
         match &self.faults {
-            Some(faults) => scenario
-                .clone()
-                .faults(faults.clone())
-                .run(&self.case, keep),
-            None => scenario.run(&self.case, keep),
+            Some(faults) => scenario.clone().faults(faults.clone()),
+            None => scenario.clone(),
         }
     }
 

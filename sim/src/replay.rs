@@ -26,6 +26,8 @@ pub struct Stopped {
     pub ran: Ran,
     /// Why it stopped, if it was not over.
     pub why: Option<String>,
+    /// Where it was to stop, if it came to none of these.
+    pub missed: Vec<String>,
 }
 
 impl Scenario {
@@ -42,7 +44,11 @@ impl Scenario {
             why = stop.reached(sim, &mut seen);
             why.is_none()
         });
-        Stopped { ran, why }
+        let missed = match why {
+            Some(_) => Vec::new(),
+            None => stop.named(),
+        };
+        Stopped { ran, why, missed }
     }
 
     /// Runs a case again, and has each step shown: `show` is given what has happened in it, as lines of text, and
@@ -76,7 +82,37 @@ fn recorded() -> Keep {
     }
 }
 
+/// Has a run that a test replays stop when so much time has passed: a [`StopAt::time`].
+pub(crate) const UNTIL: &str = "SIM_UNTIL";
+
+/// Has one stop at requests: [`StopAt::requests`], with commas between them.
+pub(crate) const BREAK: &str = "SIM_BREAK";
+
 impl StopAt {
+    /// Reads what is asked for in the environment, by `variable`.
+    pub(crate) fn asked(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let time = variable(UNTIL).map(|text| {
+            let time = text.parse::<Span>();
+            time.map_err(|error| format!("{UNTIL}: {error}"))
+        });
+        let requests = variable(BREAK).unwrap_or_default();
+        Ok(Self {
+            time: time.transpose()?,
+            requests: requests
+                .split(',')
+                .map(|it| it.trim().to_owned())
+                .filter(|it| !it.is_empty())
+                .collect(),
+        })
+    }
+
+    /// Returns where a run is to stop, each as it was asked for.
+    fn named(&self) -> Vec<String> {
+        let requests = self.requests.iter().map(|request| format!("`{request}`"));
+        let time = self.time.map(|time| time.to_string());
+        requests.chain(time).collect()
+    }
+
     fn reached(&self, sim: &Sim, seen: &mut u64) -> Option<String> {
         let now = sim.now();
         if let Some(time) = self.time
@@ -198,4 +234,27 @@ pub(crate) fn difference_of(one: &Lines, other: &Lines) -> Option<String> {
         }
     }
     Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_test_is_to_stop_is_read_from_its_environment() {
+        let read = |until: &str, requests: &str| {
+            StopAt::asked(|name| {
+                let text = if name == UNTIL { until } else { requests };
+                (!text.is_empty()).then(|| text.to_owned())
+            })
+        };
+        assert_eq!(read("", ""), Ok(StopAt::default()));
+        let both = StopAt {
+            time: Some(Span::secs(3)),
+            requests: vec!["till".to_owned(), "payments/Charge".to_owned()],
+        };
+        assert_eq!(read("3s", "till, payments/Charge"), Ok(both));
+        let error = read("soon", "").expect_err("it is no time");
+        assert!(error.starts_with("SIM_UNTIL: "), "{error}");
+    }
 }

@@ -231,8 +231,17 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "FILE.tsv")]
     pub(crate) draws: Option<PathBuf>,
     /// Stop when a request comes to this component, or this COMPONENT/METHOD; may be given several times
-    #[arg(long = "break", value_name = "COMPONENT")]
+    #[arg(long = "break", value_name = "COMPONENT", value_parser = parse_break)]
     pub(crate) requests: Vec<String>,
+}
+
+fn parse_break(text: &str) -> Result<String, String> {
+    match text.split('/').any(str::is_empty) {
+        true => Err(format!(
+            "`{text}` is no component and no method: write payments or payments/Charge"
+        )),
+        false => Ok(text.to_owned()),
+    }
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {

@@ -49,6 +49,10 @@ pub(crate) fn replay(how: &str, args: &ReplayArgs, again: &Again<'_>) -> Result<
     if let Some(why) = &stopped.why {
         print(&format!("stopped: {why}"))?;
     }
+    if !stopped.missed.is_empty() {
+        // Nobody to tell it to is no reason to fail.
+        let _ = writeln!(io::stderr(), "never reached: {}", stopped.missed.join(", "));
+    }
     if how == "stacks" || stopped.why.is_some() {
         print(stopped.ran.stacks.trim_end())?;
         return Ok(ExitCode::SUCCESS);

@@ -85,6 +85,17 @@ fn a_run_that_fails_is_written_down_replayed_stopped_compared_and_pinned() {
     let stopped = place.run(&format!("sim replay {file} --break worker"));
     assert!(stopped.out.starts_with("stopped: `"), "{stopped:?}");
     assert!(stopped.out.contains("tests/program/app.rs:"), "{stopped:?}");
+    let on = place.run(&format!(
+        "sim replay {file} --break nosuch/Foo --until 101s"
+    ));
+    assert_eq!(on.code, Some(1), "{on:?}");
+    assert!(on.out.contains("not today"), "{on:?}");
+    let says = "never reached: `nosuch/Foo`, 101s\n";
+    assert!(on.err.contains(says), "{on:?}");
+    for nothing in ["worker/", "/echo", ""] {
+        let refused = place.run(&format!("sim replay {file} --break={nothing}"));
+        assert_eq!(refused.code, Some(2), "{nothing}: {refused:?}");
+    }
     let stopped = place.run(&format!("sim stacks {file} --until 1ms"));
     assert!(
         stopped.out.contains("app/work start on work"),

@@ -980,23 +980,53 @@ fn what_is_replayed_is_said() {
     }
     let hash = scenario.run(&Case::of_seed(0), Keep::default()).hash;
     let folder = std::env::temp_dir().join(format!("monofil-replayed-{}", std::process::id()));
-    for (name, hash, said) in [
-        (
-            "replayed",
-            hash.to_string(),
-            "does not fail, and is the run that was written down",
-        ),
+    let is_same = "does not fail, and is the run that was written down";
+    let none = "nothing was replayed: ";
+    for (name, hash, stop, said) in [
+        ("replayed", hash.to_string(), None, is_same),
         (
             "replayed",
             "0".to_owned(),
+            None,
             "does not fail, and is another run than",
         ),
-        ("another", hash.to_string(), "nothing was replayed: "),
+        ("another", hash.to_string(), None, none),
+        (
+            "replayed",
+            hash.to_string(),
+            Some(("SIM_UNTIL", "1ms")),
+            "stopped: it is 0.0",
+        ),
+        (
+            "replayed",
+            hash.to_string(),
+            Some(("SIM_BREAK", "nosuch, counter/Add")),
+            "stopped: `Add` from `counters/ada` comes to `counter/Add`",
+        ),
+        (
+            "replayed",
+            hash.to_string(),
+            Some(("SIM_BREAK", "counter/Foo")),
+            "never reached: `counter/Foo`",
+        ),
+        (
+            "replayed",
+            hash.to_string(),
+            Some(("SIM_BREAK", "counter/Foo")),
+            is_same,
+        ),
+        (
+            "another",
+            hash.to_string(),
+            Some(("SIM_UNTIL", "1ms")),
+            none,
+        ),
     ] {
         let command = again(TEST).command;
         let output = std::process::Command::new(&command[0])
             .args([TEST, "--exact"])
             .env("SIM_REPLAY", written(&folder, name, &hash))
+            .envs(stop)
             .output();
         let output = output.expect("this program starts");
         let heard = String::from_utf8_lossy(&output.stderr);
