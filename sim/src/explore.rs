@@ -58,6 +58,8 @@ pub(crate) struct Line {
     pub(crate) lasted_nanos: u64,
     pub(crate) marks: BTreeMap<String, bool>,
     pub(crate) judged: BTreeSet<String>,
+    /// How many requests came to components.
+    pub(crate) requests: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) choices: Vec<u32>,
 }
@@ -149,6 +151,7 @@ impl Explore {
             lasted_nanos: ran.lasted.nanos(),
             marks: ran.marks,
             judged: ran.judged,
+            requests: ran.requests,
             choices: ran.choices,
         }
     }
@@ -413,6 +416,7 @@ impl Explore {
             found: None,
             marks: BTreeMap::new(),
             judged: BTreeMap::new(),
+            requests: 0,
             hash: 0,
             simulated: Duration::ZERO,
             took: Duration::ZERO,
@@ -420,6 +424,7 @@ impl Explore {
         let mut failed = None;
         for (run, line) in lines {
             report.runs += 1;
+            report.requests += line.requests;
             report.simulated += Duration::from_nanos(line.lasted_nanos);
             let hash = u128::from_str_radix(&line.hash, 16).unwrap_or(0);
             report.hash = report.hash.rotate_left(1) ^ hash;

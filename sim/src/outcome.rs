@@ -30,6 +30,8 @@ pub struct Report {
     pub marks: BTreeMap<String, u64>,
     /// What had to hold, and in how many runs.
     pub judged: BTreeMap<String, u64>,
+    /// How many requests came to components, in all runs: calls, casts, publications.
+    pub requests: u64,
     /// The hashes of all runs, as one.
     pub hash: u128,
     /// Their virtual time.
@@ -136,7 +138,12 @@ impl Report {
             let failure = Some((text.clone(), self.to_string()));
             case("all runs are done", text, failure)
         });
-        let mut cases: Vec<_> = properties.chain(marks).chain(missing).collect();
+        let idle = self.is_idle().then(|| {
+            let failure = Some((IDLE.to_owned(), self.to_string()));
+            case("components are called", IDLE.to_owned(), failure)
+        });
+        let all = properties.chain(marks).chain(missing).chain(idle);
+        let mut cases: Vec<_> = all.collect();
         // All of them together took it.
         if let Some(first) = cases.first_mut() {
             first.took = self.took;
@@ -144,10 +151,19 @@ impl Report {
         cases
     }
 
-    /// Tells whether all runs were done, none failed and each mark was reached.
+    /// Tells whether all runs were done, none failed, each mark was reached, and some component was called or some mark
+    /// was there to be reached.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.found.is_none() && self.missing().is_none() && self.unreached().next().is_none()
+        let is_done = self.missing().is_none() && !self.is_idle();
+        self.found.is_none() && is_done && self.unreached().next().is_none()
+    }
+
+    /// Tells whether there were runs and nothing was done in any of them: no request, and no mark, by which a scenario
+    /// says what else is to be done.
+    fn is_idle(&self) -> bool {
+        let is_empty = self.requests == 0 && self.marks.is_empty();
+        is_empty && self.runs > 0 && self.found.is_none()
     }
 
     /// Returns how many runs were not done though none failed, if it is not as many as there had to be.
@@ -162,6 +178,9 @@ impl Report {
         never.map(|(mark, _)| mark.as_str())
     }
 }
+
+/// What is said of runs in which nothing was done.
+const IDLE: &str = "no component was called in any run";
 
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -209,6 +228,9 @@ impl Report {
         }
         if let Some(missing) = self.missing() {
             writeln!(f, "NOT DONE: {missing} runs")?;
+        }
+        if self.is_idle() {
+            writeln!(f, "NOTHING DONE: {IDLE}")?;
         }
         let Some(found) = &self.found else {
             return Ok(());

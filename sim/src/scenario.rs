@@ -122,6 +122,8 @@ pub struct Ran {
     pub marks: BTreeMap<String, bool>,
     /// What had to hold.
     pub judged: BTreeSet<String>,
+    /// How many requests came to components; see [`Sim::requests`].
+    pub requests: u64,
     /// What went wrong in it.
     pub plan: Plan,
     /// How many frames were sent.
@@ -149,6 +151,7 @@ impl Ran {
             lasted: Span::default(),
             marks: BTreeMap::new(),
             judged: BTreeSet::new(),
+            requests: 0,
             plan: Plan::default(),
             frames: 0,
             drawn: Vec::new(),
@@ -353,6 +356,7 @@ impl Scenario {
             hash: sim.trace_hash(),
             lasted: sim.elapsed(),
             marks: std::mem::take(&mut sim.marks),
+            requests: sim.requests(),
             plan,
             frames: sim.world().stats().frames_sent,
             drawn: match keep.choices {

@@ -322,6 +322,7 @@ fn failed(run: u64, failure: Failure) -> Line {
         lasted_nanos: 0,
         marks: BTreeMap::new(),
         judged: BTreeSet::new(),
+        requests: 0,
         choices: Vec::new(),
     }
 }

@@ -1082,3 +1082,39 @@ fn a_handler_that_ends_the_process_of_the_test_is_named() {
     let said = "`counters/ada` ends the process in `start`";
     assert!(heard.contains(said) && !output.status.success(), "{heard}");
 }
+
+/// Who calls nobody tests nothing, unless a mark says what else is to be done.
+#[test]
+fn runs_in_which_no_component_is_called_are_no_success() {
+    let explored = |build: fn(&mut Sim)| {
+        let scenario = Scenario::new("idle", "counters", move |sim| {
+            counter(sim);
+            build(sim);
+        });
+        scenario.faults(Faults::none()).explore(0..2).jobs(1).run()
+    };
+    let idle = explored(|sim| {
+        sim.spawn("ada", |_| ());
+    });
+    assert!(!idle.is_good() && idle.found.is_none(), "{idle}");
+    let said = "NOTHING DONE: no component was called in any run\n";
+    assert!(idle.to_string().ends_with(said), "{idle}");
+    assert!(idle.cases().iter().any(|case| case.failure.is_some()));
+    for busy in [
+        explored(|sim| {
+            sim.spawn("ada", |cx| ask(cx, "Add", 1));
+        }),
+        explored(|sim| {
+            sim.spawn("ada", |cx| {
+                let one = Payload::json(&1).expect("a number");
+                let _ = cx.cast(Request::new("counter", "Add", one));
+                let _ = cx.sleep(Duration::from_secs(1));
+            });
+        }),
+        explored(|sim| {
+            sim.sometimes("all is there", |sim| sim.world().is_up(sim.key("counter")));
+        }),
+    ] {
+        assert!(busy.is_good(), "{busy}");
+    }
+}
