@@ -2,13 +2,13 @@
 
 mod args;
 mod pages;
+mod vain;
 
 use std::ffi::OsString;
 use std::num::{IntErrorKind, ParseIntError};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches};
 use monofil_sim::{CaseFile, Faults, Scenario};
 
@@ -258,11 +258,7 @@ impl Invocation<'_> {
             return self.look_into(name, matches);
         }
         let args: SimArgs = parsed(matches)?;
-        let given = |flag| matches.value_source(flag) == Some(ValueSource::CommandLine);
-        if given("records") && !args.pictures.is_drawn() {
-            let what = "--records is of what is drawn, and nothing is";
-            return Err(Failure::usage(what).note("add --view FILE.html or --perfetto FILE.json"));
-        }
+        vain::check(self.app, &self.common, &args, matches)?;
         if let Some(transport) = self.common.transport {
             let what = format!("a simulated world has no transport, and so not {transport}");
             return Err(Failure::usage(what).note("leave --transport out, or use `run` or `up`"));
@@ -316,6 +312,7 @@ impl Invocation<'_> {
 
     /// Looks into failing runs: each file says with which arguments it was found.
     fn look_into(&self, name: &str, matches: &ArgMatches) -> Result<ExitCode, Failure> {
+        vain::check_file(&self.common, matches)?;
         self.log("off")?;
         let scenario = |file: &CaseFile| -> Result<Scenario, Failure> {
             let words = std::iter::once(self.app.name.clone()).chain(file.args.iter().cloned());

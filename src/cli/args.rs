@@ -186,7 +186,7 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_name = "MARK")]
     pub(crate) expect: Vec<String>,
     /// Run each seed twice, in processes with other runs before it, and show where they part if they do
-    #[arg(long, conflicts_with_all = ["junit", "trace_hash", "view", "perfetto", "expect"])]
+    #[arg(long, conflicts_with_all = ["junit", "trace_hash", "view", "perfetto", "expect", "shrink"])]
     pub(crate) check: bool,
 }
 

@@ -244,6 +244,25 @@ fn one_run_with_faults_is_drawn_and_flags_that_would_do_nothing_are_refused() {
         ("--faults all --latency 1ms", "cannot be used with"),
         ("--records 10", "--records is of what is drawn"),
         ("--join 10.0.0.5:7703", "--join does not go with"),
+        ("--jobs 2", "--jobs is of many runs"),
+        ("--faults all --jobs 2", "--jobs is of many runs"),
+        ("--shrink 1s", "--shrink is of many runs"),
+        ("--check --shrink 1s", "cannot be used with"),
+        (
+            "--seed 3 --seeds 0..2",
+            "--seed is one, and --seeds are several",
+        ),
+        ("--seeds 0..2 --json", "--json is of what the job writes"),
+        ("--seeds 0..2 --then -", "`--then -` stands for a stream"),
+        (
+            "replay run.toml --seed 9",
+            "--seed does nothing to a run that was written down",
+        ),
+        ("step run.toml --json", "--json does nothing to a run"),
+        (
+            "diff a.toml b.toml --peer relay=tcp://10.0.0.5:7702",
+            "--peer does nothing to a run",
+        ),
     ] {
         let refused = place.run(&format!("sim {args}"));
         assert_eq!(refused.code, Some(2), "{args}: {refused:?}");
