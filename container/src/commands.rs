@@ -18,6 +18,7 @@ use prost::Message as _;
 use crate::calls::{Answer, Destination, OutgoingCall};
 use crate::core::{Core, Stage, Timer};
 use crate::counters::Counter;
+use crate::descriptors::together;
 use crate::error::micros;
 use crate::heading::Heading;
 use crate::instance::State;
@@ -256,7 +257,6 @@ impl Core {
     fn describe_components(&self, descriptors: bool) -> Vec<ComponentDescription> {
         let describe = |instance: &crate::instance::Instance| {
             let mut methods = Vec::new();
-            let mut set = Vec::new();
             for interface in &instance.definition.interfaces {
                 methods.extend(
                     interface
@@ -264,11 +264,9 @@ impl Core {
                         .iter()
                         .map(|method| method.name.as_str().to_owned()),
                 );
-                if descriptors {
-                    // Encoded file descriptor sets may be concatenated: their files are repeated fields.
-                    set.extend_from_slice(interface.descriptors);
-                }
             }
+            let interfaces = instance.definition.interfaces.iter();
+            let sets = interfaces.filter(|_| descriptors).map(|it| it.descriptors);
             let (restarts, panics) = instance.restarts_and_panics();
             ComponentDescription {
                 name: instance.name.as_str().to_owned(),
@@ -289,7 +287,7 @@ impl Core {
                     .iter()
                     .map(|subscription| subscription.topic.as_str().to_owned())
                     .collect(),
-                descriptors: set,
+                descriptors: together(sets),
                 version: instance.definition.version.as_str().to_owned(),
             }
         };

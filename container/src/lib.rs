@@ -30,6 +30,7 @@ mod context;
 mod core;
 mod counters;
 mod current;
+mod descriptors;
 mod directory;
 mod envelope;
 mod environment;

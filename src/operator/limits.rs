@@ -29,7 +29,7 @@ pub(super) fn limits(network: &mut Network, args: &LimitsArgs) -> Result<ExitCod
         } => {
             let (what, limit) = split(what)?;
             let (to, value) = read_value(limit, value)?;
-            let what = What::of(what);
+            let what = What::of(what)?;
             let nodes = what.nodes(network)?;
             let mut verb = SetLimit {
                 limit: limit.as_str().to_owned(),
@@ -63,13 +63,22 @@ enum What<'a> {
 }
 
 impl<'a> What<'a> {
-    fn of(text: &'a str) -> Self {
-        match text.split_once(':') {
-            Some(("node", name)) => Self::Node(name),
-            Some(("network", name)) => Self::Network(name),
-            Some(("flow", name)) => Self::Flow(name),
-            _ => Self::Component(text),
+    /// Reads whose limits are meant. A name that is not there, as of a shell's variable that is not set, is an error:
+    /// to a node, the limit of a flow without a name would be its own.
+    fn of(text: &'a str) -> Result<Self, Failure> {
+        let (what, name) = match text.split_once(':') {
+            Some(("node", name)) => (Self::Node(name), name),
+            Some(("network", name)) => (Self::Network(name), name),
+            Some(("flow", name)) => (Self::Flow(name), name),
+            _ => (Self::Component(text), text),
+        };
+        if name.trim().is_empty() {
+            return Err(
+                Failure::usage(format!("`{text}` does not say whose limits are meant"))
+                    .note("name a component, as in payments, or network:payments, node:host-a or flow:checkout"),
+            );
         }
+        Ok(what)
     }
 
     fn nodes(self, network: &Network) -> Result<Vec<Node>, Failure> {
@@ -153,7 +162,7 @@ fn whoever() -> String {
 }
 
 fn get(network: &mut Network, what: Option<&str>, all: bool) -> Result<ExitCode, Failure> {
-    let what = what.map(What::of);
+    let what = what.map(What::of).transpose()?;
     let nodes = what.unwrap_or(What::Node("*")).nodes(network)?;
     let asked = network.ask(&nodes, &Verb::ReadLimits(ReadLimits {}), read);
     asked.check()?;
@@ -300,7 +309,10 @@ mod tests {
             ),
         ] {
             let (got, found) = split(text).expect("a limit");
-            assert_eq!((What::of(got), found), (what, limit), "{text}");
+            assert_eq!((What::of(got).ok(), found), (Some(what), limit), "{text}");
+        }
+        for text in ["flow:", "flow: ", "node:", "network:\t", "", " "] {
+            assert!(What::of(text).is_err(), "{text}");
         }
         assert!(split("payments").is_err());
         assert!(split("payments.depth").is_err());
