@@ -9,8 +9,8 @@
 //! ```
 //!
 //! There is one [`Guard`] for the components of one name here and each component they call. All of it is counting: a
-//! call costs some additions and comparisons, and no memory. Overload is never a failure: a rejection feeds the
-//! throttle and nothing else.
+//! call costs some additions and comparisons, and no memory. Overload is never a failure: a rejection by a limit of the
+//! callee feeds the throttle and nothing else.
 
 mod breaker;
 mod budget;

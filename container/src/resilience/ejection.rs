@@ -230,9 +230,12 @@ impl Ejection {
     fn find_or_add(&mut self, now: Instant, id: CandidateId) -> Option<&mut Record> {
         if !self.records.iter().any(|record| record.id == id) {
             if self.records.len() == RECORDS_MAX {
-                // Of one that is out something would be forgotten that matters.
-                let place = self.records.iter().position(|it| it.out.is_none())?;
-                self.records.remove(place);
+                // Of one that is out something would be forgotten that matters. Nobody may have asked for one since it
+                // returned: links end, and no other has their key.
+                let is_out = |it: &Record| it.out.is_some_and(|(until, _)| until > now);
+                let place = self.records.iter().position(|it| !is_out(it))?;
+                let forgotten = self.records.remove(place);
+                self.out -= usize::from(forgotten.out.is_some());
             }
             self.records.push(Record {
                 id,
@@ -436,5 +439,28 @@ mod tests {
         }
         assert_eq!(bench.ejection.records.len(), RECORDS_MAX);
         assert_eq!(bench.out(at(1)), [0]);
+    }
+
+    #[test]
+    fn those_that_went_away_while_they_were_out_are_forgotten() {
+        // How many were out when they went, and whether that leaves room at once, and later.
+        for (gone, at_once) in [(1, true), (RECORDS_MAX - 1, true), (RECORDS_MAX, false)] {
+            let mut bench = Bench::new(gone + 2);
+            // Each is out among enough that are not.
+            bench.ejection.config.share_max_percent = 100;
+            for place in 0..gone {
+                bench.calls(at(1), place, 5, FAILED);
+            }
+            assert_eq!(bench.out(at(1)).len(), gone);
+            let others = [gone, gone + 1];
+            bench.there = others.map(CandidateId::Here).to_vec();
+            for (now, is_out) in [(at(2), at_once), (at(100), true)] {
+                bench.calls(now, gone, 5, FAILED);
+                let out = bench.ejection.is_out(now, bench.there[0]);
+                assert_eq!(out.is_some(), is_out, "{gone} at {now:?}");
+                let noted = bench.ejection.records.iter().filter(|it| it.out.is_some());
+                assert_eq!(noted.count(), bench.ejection.out, "{gone} at {now:?}");
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::breaker::{Breaker, BreakerView, Mode, Permit, Reason, State, Verdict}
 use super::budget::Budget;
 use super::ejection::{CandidateId, Cause, Effect, Ejected, Ejection};
 use super::throttle::Throttle;
-use crate::CallError;
+use crate::{CallError, Name};
 
 /// What a call brings back when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) enum End {
     Said(Verdict),
     /// Its node is gone, and with it all that was under way there.
     Lost(Verdict),
-    /// There was no room.
+    /// There was no room where it should have gone.
     Rejected,
 }
 
@@ -270,7 +270,7 @@ impl Guard {
         let slow = now >= ticket.slow_at;
         let failed = match error {
             None => false,
-            Some(CallError::Rejected(_)) => return End::Rejected,
+            Some(CallError::Rejected(it)) if is_of_callee(&it.limit) => return End::Rejected,
             Some(CallError::PeerLost(_)) => return End::Lost(Verdict::Failed { slow }),
             Some(CallError::Remote(status)) => {
                 self.config.breaker.failure_codes.contains(status.code())
@@ -284,6 +284,18 @@ impl Guard {
         } else {
             Verdict::Well { slow }
         })
+    }
+}
+
+/// Tells whether a limit that rejected a call is one of whom it was for, so that others would be rejected as well: of
+/// the instance, of all instances, or of what its node admits. Those of the caller's own links and tables are not, and
+/// those of a flow say nothing of other flows.
+fn is_of_callee(limit: &Name) -> bool {
+    match limit.as_str().split_once('.') {
+        Some(("instance" | "network", _)) => true,
+        // How many nodes the caller's may have links to.
+        Some(("node", what)) => what != "peers",
+        _ => false,
     }
 }
 
@@ -361,6 +373,29 @@ mod tests {
         ] {
             assert_eq!(said(&usual, error.as_ref()), expected, "{error:?}");
             assert_eq!(said(&other, error.as_ref()), expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn only_limits_of_the_callee_throttle() {
+        let guard = Guard::new(&ResilienceConfig::default(), Instant::ZERO);
+        for (limit, expected) in [
+            ("instance.queue_messages", "rejected"),
+            ("instance.restarts", "rejected"),
+            ("network.in_flight", "rejected"),
+            ("node.in_flight", "rejected"),
+            ("node.rate_bytes", "rejected"),
+            ("flow.in_flight", "nothing"),
+            ("flow.rate_messages", "nothing"),
+            ("link.records", "nothing"),
+            ("link.bytes", "nothing"),
+            ("node.peers", "nothing"),
+            ("call.depth", "nothing"),
+            ("caller.throttle_ppm", "nothing"),
+        ] {
+            let place = "somewhere".into();
+            let error = CallError::rejected(limit, (1, 1), &place, None);
+            assert_eq!(said(&guard, Some(&error)), expected, "{limit}");
         }
     }
 
