@@ -49,7 +49,25 @@ pub(super) fn processes(run: &Run, components: &[usize]) -> Result<Vec<Process>,
         }
     }
     name(run, &mut processes);
+    check_apart(&processes)?;
     Ok(processes)
+}
+
+/// Refuses two processes of which one could not listen because of the other.
+fn check_apart(processes: &[Process]) -> Result<(), Failure> {
+    let mut taken: BTreeMap<&Endpoint, &str> = BTreeMap::new();
+    for process in processes {
+        for endpoint in process.listens.iter().flatten() {
+            if let Some(other) = taken.insert(endpoint, &process.name) {
+                let both = format!("`{other}` and `{}`", process.name);
+                let what = format!("{both} would both listen at {endpoint}");
+                return Err(Failure::usage(what).note(
+                    "each listens at its address and, for the control plane, at the port after it: leave that one free",
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns the settings that say where everything is, with what they come to; empty without a layout.
@@ -166,7 +184,7 @@ mod tests {
         }
     }
 
-    fn placed(peers: &[(&str, &str)], layout: Layout) -> Vec<String> {
+    fn tried(peers: &[(&str, &str)], layout: Layout) -> Result<Vec<Process>, Failure> {
         let components = ["orders", "payments", "stock"].map(|name| Definition::new(name, || Idle));
         let mut layers = Layers::of(&components);
         for (name, at) in peers {
@@ -182,8 +200,12 @@ mod tests {
             layout,
             job: None,
         };
-        let processes = processes(&run, &[0, 1, 2]);
-        let processes = processes.unwrap_or_else(|error| panic!("{error}"));
+        processes(&run, &[0, 1, 2])
+    }
+
+    /// Says of each process on which machine it is.
+    fn placed(peers: &[(&str, &str)], layout: Layout) -> Vec<String> {
+        let processes = tried(peers, layout).unwrap_or_else(|error| panic!("{error}"));
         let text = |it: &Process| {
             format!(
                 "{} on {:?}",
@@ -215,6 +237,21 @@ mod tests {
         let alone = ["orders", "payments", "stock"].map(|name| format!("{name} on \"its own\""));
         assert_eq!(placed(&[], Layout::Sim), alone);
         assert_eq!(placed(&peers, Layout::Memory), alone);
+    }
+
+    #[test]
+    fn processes_that_would_listen_at_one_place_are_named_before_any_run() {
+        let peers = [
+            ("payments", "tcp://10.0.0.5:7702"),
+            ("orders", "tcp://10.0.0.5:7703"),
+        ];
+        let refused = tried(&peers, Layout::Sim).err();
+        let said = refused.expect("a refusal").to_string();
+        let both = "`orders` and `payments` would both listen at tcp://10.0.0.5:7703";
+        assert!(
+            said.contains(both) && said.contains("the port after it"),
+            "{said}"
+        );
     }
 
     /// A run of two components, one of which is at 10.0.0.5 and the other at an address.
