@@ -49,6 +49,9 @@ fn main() {
     let shops: usize = arguments.next().unwrap_or(1);
     let charged = Charged::default();
     let mut sim = world();
+    for shop in 0..shops {
+        open(&mut sim, shop, &charged);
+    }
     let time = Span::millis(4);
     sim.inject(
         Injection::reply("stock-0")
@@ -56,9 +59,6 @@ fn main() {
             .does(Deed::Delay { time }),
     );
     sim.inject(Injection::request("stock-0").nth(1).does(Deed::Duplicate));
-    for shop in 0..shops {
-        open(&mut sim, shop, &charged);
-    }
     let each = orders.div_ceil(shops);
     for shop in 0..shops {
         let customer = format!("customers-{shop}");

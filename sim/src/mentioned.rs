@@ -201,8 +201,7 @@ impl Sim {
 
     /// Says which name in a plan nothing has, or what of it does nothing.
     pub(crate) fn mistake_in_plan(&self, plan: &Plan) -> Option<Mistake> {
-        let unknown = self.unknown(Mentions::of_plan(plan));
-        unknown.or_else(|| self.vain_in_plan(plan).map(Mistake::of))
+        self.unknown(Mentions::of_plan(plan))
     }
 
     fn unknown(&self, mentions: Mentions<'_>) -> Option<Mistake> {
@@ -242,6 +241,9 @@ fn told<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let count = names.len();
     let first: Vec<_> = names.take(TOLD_MAX).collect();
     let mut text = first.join(", ");
+    if count == 0 {
+        text.push_str("none yet");
+    }
     if count > first.len() {
         // A string takes everything.
         let _ = write!(text, ", and {} more", count - first.len());

@@ -180,7 +180,8 @@ impl Report {
 }
 
 /// What is said of runs in which nothing was done.
-const IDLE: &str = "no component was called in any run";
+const IDLE: &str = "no request came to a component in any run; if that is meant, say what is to be reached, by a mark \
+     or `--expect MARK`";
 
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

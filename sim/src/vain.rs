@@ -6,7 +6,7 @@
 use std::slice;
 
 use crate::plan::ANY;
-use crate::{Episodes, Event, Faults, Happening, LinkPlan, Plan, ServiceTime, Shape, Sim, Way};
+use crate::{Episodes, Event, Faults, Happening, LinkPlan, ServiceTime, Shape, Sim, Way};
 
 /// What does nothing: where it stands and why.
 type Found = Option<String>;
@@ -33,12 +33,6 @@ impl Sim {
             .or_else(|| shapes.find_map(|(place, shape)| vain_shape(&place, shape)))
             .or_else(|| vain_link("", &all_links))
             .or_else(|| self.vain(&faults.ways, &faults.events, faults.service.as_deref()))
-    }
-
-    /// Says what in a plan does nothing. All nodes that it is about have started, but for those that come later.
-    pub(crate) fn vain_in_plan(&self, plan: &Plan) -> Found {
-        vain_link("link.", &plan.link)
-            .or_else(|| self.vain(&plan.ways, &plan.events, Some(&plan.service)))
     }
 
     fn vain(&self, ways: &[Way], events: &[Event], service: Option<&[ServiceTime]>) -> Found {

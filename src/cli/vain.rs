@@ -32,7 +32,8 @@ pub(super) fn check(
             Err(Failure::usage(what).note("add --seeds A..B, or --faults FAULTS"))
         });
     }
-    if given("jobs") && explore.only(common.seed).is_some() && !explore.check {
+    let is_one = explore.seeds.is_none() && explore.only(common.seed).is_some();
+    if given("jobs") && is_one && !explore.check {
         let what = "--jobs is of many runs, and this is one";
         return Err(Failure::usage(what).note("say which there are: --seeds A..B"));
     }
@@ -61,7 +62,11 @@ pub(super) fn check(
 fn stream(app: &App, matches: &ArgMatches) -> Option<String> {
     let own = (app.job.as_ref()?.augment)(clap::Command::new("job"));
     own.get_arguments().find_map(|arg| {
-        let mut values = matches.try_get_raw(arg.get_id().as_str()).ok()??;
+        let id = arg.get_id().as_str();
+        let mut values = matches
+            .try_get_raw(id)
+            .ok()??
+            .filter(|_| is_given(matches, id));
         values
             .any(|value| value == "-")
             .then(|| match arg.get_long() {

@@ -472,7 +472,8 @@ mod tests {
         for name in POSITIVE {
             let mut layers = layers();
             let zero = match name {
-                "link.window_records" | "node.handlers" | "membership.suspicion" => "0",
+                "link.window_records" | "link.unsettled_max" => "0",
+                "node.handlers" | "membership.suspicion" => "0",
                 _ if name.ends_with("bytes") => "0KiB",
                 _ => "0ms",
             };

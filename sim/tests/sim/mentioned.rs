@@ -315,15 +315,6 @@ fn what_is_written_down_and_does_nothing_is_refused() {
     ];
     let others = others.map(|(written, expected)| (written.to_owned(), expected));
     for (written, expected) in events.into_iter().chain(others) {
-        let plan: Plan = toml::from_str(&written).expect(&written);
-        let mut sim = Sim::new("counters", 7);
-        shop(&mut sim);
-        let followed = catch_unwind(AssertUnwindSafe(|| sim.follow(&plan)));
-        sim.abandon();
-        let said = followed
-            .err()
-            .map(|panic| *panic.downcast::<String>().expect("a text"));
-        assert!(is_said(expected, said.as_deref()), "{written}: {said:?}");
         is_said_of_faults(&written, expected);
     }
     for (written, expected) in [
@@ -359,21 +350,35 @@ fn is_said_of_faults(written: &str, expected: &str) {
 
 #[test]
 fn nothing_comes_between_processes_of_one_machine() {
-    let mut sim = Sim::new("counters", 7);
-    for name in ["back", "beside"] {
-        let node = NodeDef::new(name, |_| ContainerConfig::new("counters", "idle"));
-        sim.node(node.on_machine("one"));
-    }
     let cut = "[[events]]\nevent = 'partition'\nat = '0s'\nlasts = '1s'\nfrom = ['back']\nto = ['beside']";
-    let plan: Plan = toml::from_str(cut).expect("a plan");
-    let followed = catch_unwind(AssertUnwindSafe(|| sim.follow(&plan)));
-    sim.abandon();
-    let panic = followed.expect_err("nothing would be cut");
-    let said = panic.downcast::<String>().expect("a text");
+    let faults: Faults = toml::from_str(cut).expect("faults");
+    let alike = Scenario::new("beside", "counters", |sim| {
+        for name in ["back", "beside"] {
+            let node = NodeDef::new(name, |_| ContainerConfig::new("counters", "idle"));
+            sim.node(node.on_machine("one"));
+        }
+    });
+    let ran = alike.faults(faults).run(&Case::of_seed(7), Keep::default());
+    let said = ran.failure.expect("nothing would be cut").to_string();
     assert!(
         said.contains("no two nodes on different machines"),
         "{said}"
     );
+}
+
+/// Of what is drawn something may well be nothing.
+#[test]
+fn a_plan_that_is_drawn_may_be_followed() {
+    for seed in 0..200 {
+        let mut sim = Sim::new("counters", seed);
+        for (name, machine) in [("back", "one"), ("beside", "one"), ("till", "two")] {
+            let node = NodeDef::new(name, |_| ContainerConfig::new("counters", "idle"));
+            sim.node(node.on_machine(machine));
+        }
+        let plan = Faults::all().draw(seed, &sim.nodes());
+        sim.follow(&plan);
+        sim.abandon();
+    }
 }
 
 #[test]
