@@ -277,7 +277,7 @@ fn report(label: &str, totals: &Totals, mut met: Vec<u64>) {
 
 /// Finds two messages of a stream that were handled one after the other, and of which nothing is said but that: the
 /// first of one kind, the next of the other, if they are to be of two.
-fn neighbours(events: &[Event], stream: u8, of_two_kinds: bool) -> (usize, usize) {
+fn neighbours(events: &[Event], stream: u8, of_two_kinds: bool) -> Option<(usize, usize)> {
     let mut kinds: BTreeMap<u64, Happened> = BTreeMap::new();
     let mut ends: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (at, event) in events.iter().enumerate() {
@@ -300,8 +300,7 @@ fn neighbours(events: &[Event], stream: u8, of_two_kinds: bool) -> (usize, usize
         let differ = kinds[&pair[0].0] != kinds[&pair[1].0];
         pair[0].0 + 1 == pair[1].0 && differ == of_two_kinds
     });
-    let pair = found.expect("neighbours");
-    (pair[0].1, pair[1].1)
+    found.map(|pair| (pair[0].1, pair[1].1))
 }
 
 const fn is_reported(event: &Event) -> bool {
@@ -313,9 +312,15 @@ const fn is_reported(event: &Event) -> bool {
 
 #[test]
 fn what_is_planted_into_a_run_is_found() {
-    let events = Experiment::new(1).run().events;
+    // Not every world has two such pairs of which nothing else is said.
+    let mut worlds = (1..20).map(|seed| Experiment::new(seed).run().events);
+    let found = worlds.find_map(|events| {
+        let two_casts = neighbours(&events, 0, false)?;
+        let cast_and_call = neighbours(&events, 4, true)?;
+        Some((events, two_casts, cast_and_call))
+    });
+    let (events, (at, next), cast_and_call) = found.expect("one of twenty has");
     let sound = judge(History::of(events.clone()), "as it was");
-    let (at, next) = neighbours(&events, 0, false);
     let judged = |events| History::of(events).judge().0;
 
     let mut loss = events.clone();
@@ -327,7 +332,7 @@ fn what_is_planted_into_a_run_is_found() {
     assert_eq!(judged(duplicate).doubled, 1);
 
     // Two casts, and a cast and a call.
-    for (at, next) in [(at, next), neighbours(&events, 4, true)] {
+    for (at, next) in [(at, next), cast_and_call] {
         let mut swap = events.clone();
         swap.swap(at, next);
         assert!(judged(swap).swapped > 0);
