@@ -199,9 +199,13 @@ impl Sim {
         unknown.or_else(|| self.vain_in_faults(faults).map(Mistake::of))
     }
 
-    /// Says which name in a plan nothing has, or what of it does nothing.
-    pub(crate) fn mistake_in_plan(&self, plan: &Plan) -> Option<Mistake> {
-        self.unknown(Mentions::of_plan(plan))
+    /// Takes a name that nothing has for a mistake of who wrote a plan. It may be a drawn one, and of that something may
+    /// well do nothing.
+    #[track_caller]
+    pub(crate) fn check_names(&self, plan: &Plan) {
+        if let Some(mistake) = self.unknown(Mentions::of_plan(plan)) {
+            panic!("{mistake}");
+        }
     }
 
     fn unknown(&self, mentions: Mentions<'_>) -> Option<Mistake> {

@@ -27,15 +27,6 @@ impl Sim {
         };
         let shapes = faults.latency.iter().flatten().enumerate();
         let mut shapes = shapes.map(|(number, shape)| (format!("latency[{number}]"), shape));
-        faults
-            .written_episodes()
-            .find_map(|(family, episodes)| vain_episodes(family, episodes))
-            .or_else(|| shapes.find_map(|(place, shape)| vain_shape(&place, shape)))
-            .or_else(|| vain_link("", &all_links))
-            .or_else(|| self.vain(&faults.ways, &faults.events, faults.service.as_deref()))
-    }
-
-    fn vain(&self, ways: &[Way], events: &[Event], service: Option<&[ServiceTime]>) -> Found {
         let way = |(number, way): (usize, &Way)| {
             let place = format!("ways[{number}]");
             if way.from == way.to && way.from != ANY {
@@ -51,9 +42,15 @@ impl Sim {
         let time = |(number, time): (usize, &ServiceTime)| {
             vain_shape(&format!("service[{number}].takes"), &time.takes)
         };
-        let (mut ways, mut events) = (ways.iter().enumerate(), events.iter().enumerate());
-        let mut service = service.unwrap_or_default().iter().enumerate();
-        ways.find_map(way)
+        let mut ways = faults.ways.iter().enumerate();
+        let mut events = faults.events.iter().enumerate();
+        let mut service = faults.service.iter().flatten().enumerate();
+        faults
+            .written_episodes()
+            .find_map(|(family, episodes)| vain_episodes(family, episodes))
+            .or_else(|| shapes.find_map(|(place, shape)| vain_shape(&place, shape)))
+            .or_else(|| vain_link("", &all_links))
+            .or_else(|| ways.find_map(way))
             .or_else(|| events.find_map(event))
             .or_else(|| service.find_map(time))
     }

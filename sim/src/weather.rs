@@ -46,21 +46,6 @@ impl Sim {
         self.follow_as_it_is(plan);
     }
 
-    /// Has written events missed in an exploration in none of whose runs they happen, as marks are.
-    pub(crate) fn expects_events(&mut self, events: &[Event]) {
-        for event in events {
-            self.expects(&event.to_string());
-        }
-    }
-
-    /// Takes a name that nothing has, and what does nothing, for a mistake of who wrote a plan.
-    #[track_caller]
-    pub(crate) fn check_names(&self, plan: &Plan) {
-        if let Some(mistake) = self.mistake_in_plan(plan) {
-            panic!("{mistake}");
-        }
-    }
-
     /// Has the faults of a plan happen for which there is something.
     pub(crate) fn follow_as_it_is(&mut self, plan: &Plan) {
         self.start();

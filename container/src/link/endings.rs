@@ -55,8 +55,7 @@ impl Endings {
 
     /// Returns the mark: all up to it have ended, but those of which the other side knows that they have not.
     pub(super) fn settled(&self) -> u64 {
-        let held = self.untold.first();
-        held.map_or(self.start, |held| (held - 1).min(self.start))
+        self.untold.first().map_or(self.start, |held| held - 1)
     }
 
     /// Tells whether nothing is open.
