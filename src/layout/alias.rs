@@ -63,24 +63,20 @@ impl Drop for Alias {
     }
 }
 
-/// Removes what killed processes left behind where a socket is to be: a link in its place, and links to it.
+/// Removes the links that killed processes left to where a socket is to be. One in its own place goes when it is bound.
+///
+/// Several processes may do this at once, each for its own addresses, so any part of it may have been done already.
 pub(super) fn clear(endpoint: &Endpoint) -> Result<(), Failure> {
-    let path = Path::new(endpoint.address());
     if endpoint.scheme() != Scheme::Ipc {
         return Ok(());
     }
-    let (control, is_link) = (control_beside(endpoint)?, path.is_symlink());
-    if !is_link && leading_to(path).is_empty() {
+    let control = control_beside(endpoint)?;
+    let paths = [endpoint, &control].map(|it| Path::new(it.address()));
+    if paths.iter().all(|path| leading_to(path).is_empty()) {
         return Ok(());
     }
     let _lock = lock(endpoint)?;
-    for path in [path, Path::new(control.address())] {
-        sweep(path)?;
-        if is_link {
-            remove(path)?;
-        }
-    }
-    Ok(())
+    paths.into_iter().try_for_each(sweep)
 }
 
 /// Takes away the links to an address of which the caller has the lock. Who made them had it, too, and is

@@ -63,15 +63,19 @@ impl IpcLock {
         Ok(lock)
     }
 
-    /// Removes the socket that a killed process left behind, and nothing else.
+    /// Removes what a killed process left behind, a socket or a link to another, and nothing else.
     fn clear(&self) -> Result<(), BindError> {
         let failed = |source| BindError::Path {
             path: self.socket.clone(),
             source,
         };
         match fs::symlink_metadata(&self.socket) {
-            Ok(found) if found.file_type().is_socket() => {
-                fs::remove_file(&self.socket).map_err(failed)
+            Ok(found) if found.file_type().is_socket() || found.is_symlink() => {
+                match fs::remove_file(&self.socket) {
+                    // Who has the path that the link led to takes the link away, too.
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+                    _ => Ok(()),
+                }
             }
             Ok(_) => Err(failed(io::Error::new(
                 io::ErrorKind::AlreadyExists,

@@ -58,6 +58,15 @@ fn what_a_killed_process_left_behind_is_replaced() {
     is_reached(&mut ZmqIo::bind(quick(), at(&path)).expect("both are stale"));
 }
 
+/// The process that it led to, and that had this path as another of its names, was killed.
+#[test]
+fn a_link_that_leads_nowhere_is_replaced() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("orders");
+    std::os::unix::fs::symlink(directory.path().join("payments"), &path).expect("a link");
+    is_reached(&mut ZmqIo::bind(quick(), at(&path)).expect("it is stale"));
+}
+
 #[test]
 fn a_file_that_is_no_socket_is_left_alone() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -171,6 +171,29 @@ fn components_may_move_to_other_processes_after_a_kill() {
     }
 }
 
+/// What a killed process left is taken away by all that start after it at once, each for its own addresses.
+#[test]
+fn what_others_have_half_taken_away_is_in_nobodys_way() {
+    for taken in ["payments", "payments.control"] {
+        let place = shop();
+        let ready = |command: &str| {
+            let mut program = place.start(command);
+            program.wait_for(|line| line.contains("ready").then_some(()));
+            program
+        };
+        ready("run orders payments").kill();
+        std::fs::remove_file(place.path().join("orders").join(taken)).expect("a link");
+        let call =
+            |name: &str| place.run(&format!("call {name} Report --running --deadline 300ms"));
+        let _orders = ready("run orders");
+        let nobody = call("payments");
+        assert!(nobody.err.contains("unreachable"), "{taken}: {nobody:?}");
+        let _payments = ready("run payments");
+        let answer = call("payments");
+        assert_eq!(answer.code, Some(0), "{taken}: {answer:?}");
+    }
+}
+
 #[test]
 fn the_name_of_a_killed_component_leads_to_no_other() {
     for next in ["run payments", "run analytics payments", "run inventory"] {
