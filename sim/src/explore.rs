@@ -417,6 +417,13 @@ impl Explore {
             marks: BTreeMap::new(),
             judged: BTreeMap::new(),
             requests: 0,
+            faults: self
+                .scenario
+                .faults
+                .events
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             hash: 0,
             simulated: Duration::ZERO,
             took: Duration::ZERO,

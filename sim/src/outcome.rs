@@ -1,6 +1,6 @@
 //! What an exploration comes to: how many runs there were, which marks they reached, what failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Report {
     pub judged: BTreeMap<String, u64>,
     /// How many requests came to components, in all runs: calls, casts, publications.
     pub requests: u64,
+    /// Which marks say nothing of what was done: that a fault came that somebody wrote down.
+    pub(crate) faults: BTreeSet<String>,
     /// The hashes of all runs, as one.
     pub hash: u128,
     /// Their virtual time.
@@ -162,7 +164,8 @@ impl Report {
     /// Tells whether there were runs and nothing was done in any of them: no request, and no mark, by which a scenario
     /// says what else is to be done.
     fn is_idle(&self) -> bool {
-        let is_empty = self.requests == 0 && self.marks.is_empty();
+        let is_of_a_fault = |mark| self.faults.contains(mark);
+        let is_empty = self.requests == 0 && self.marks.keys().all(is_of_a_fault);
         is_empty && self.runs > 0 && self.found.is_none()
     }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use monofil_container::{Caller, Payload, Request};
 use monofil_sim::{
-    Case, CaseFile, Episodes, Explore, Failure, Faults, Keep, LinkPlan, Program, Ran, Received,
-    Report, Scenario, Schedule, Shape, Sim, Span, SpanRange, StopAt, Way, difference,
+    Case, CaseFile, Episodes, Event, Explore, Failure, Faults, Happening, Keep, LinkPlan, Program,
+    Ran, Received, Report, Scenario, Schedule, Shape, Sim, Span, SpanRange, StopAt, Way,
+    difference,
 };
 
 use crate::counter::{ask, counter, number};
@@ -1086,20 +1087,34 @@ fn a_handler_that_ends_the_process_of_the_test_is_named() {
 /// Who calls nobody tests nothing, unless a mark says what else is to be done.
 #[test]
 fn runs_in_which_no_component_is_called_are_no_success() {
-    let explored = |build: fn(&mut Sim)| {
+    let explored_under = |faults: &Faults, build: fn(&mut Sim)| {
         let scenario = Scenario::new("idle", "counters", move |sim| {
             counter(sim);
             build(sim);
         });
-        scenario.faults(Faults::none()).explore(0..2).jobs(1).run()
+        scenario.faults(faults.clone()).explore(0..2).jobs(1).run()
     };
-    let idle = explored(|sim| {
-        sim.spawn("ada", |_| ());
+    let explored = |build| explored_under(&Faults::none(), build);
+    // That a fault came that was written down is no work that was done.
+    let mut crash = Faults::none();
+    crash.events.push(Event {
+        at: Span::default(),
+        lasts: None,
+        what: Happening::Crash {
+            node: "counter".to_owned(),
+            machine: false,
+        },
     });
-    assert!(!idle.is_good() && idle.found.is_none(), "{idle}");
-    let said = "NOTHING DONE: no request came to a component in any run; ";
-    assert!(idle.to_string().contains(said), "{idle}");
-    assert!(idle.cases().iter().any(|case| case.failure.is_some()));
+    for faults in [Faults::none(), crash] {
+        let idle = explored_under(&faults, |sim| {
+            sim.spawn("ada", |_| ());
+        });
+        assert!(!idle.is_good() && idle.found.is_none(), "{idle}");
+        assert_eq!(idle.unreached().next(), None, "{idle}");
+        let said = "NOTHING DONE: no request came to a component in any run; ";
+        assert!(idle.to_string().contains(said), "{idle}");
+        assert!(idle.cases().iter().any(|case| case.failure.is_some()));
+    }
     for busy in [
         explored(|sim| {
             sim.spawn("ada", |cx| ask(cx, "Add", 1));
