@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::file::{self, CaseFile};
 use crate::mentioned::NAMES;
 use crate::outcome::{Checked, Found, Report};
-use crate::replay::{Lines, difference_of};
+use crate::replay::{self, Lines, difference_of};
 use crate::report::{FailureReport as Told, Style};
 use crate::scenario::GIVES_BACK;
 use crate::shrink::{Shrunk, shrink};
@@ -165,8 +165,8 @@ impl Explore {
     ///
     /// # Panics
     ///
-    /// When processes cannot be started, when a run that was pinned or is replayed fails, and when the folder of pinned
-    /// runs cannot be read.
+    /// When processes cannot be started, when a run that was pinned or is replayed fails, when the folder of pinned runs
+    /// cannot be read, and with a `SIM_UNTIL` or `SIM_BREAK` without a `SIM_REPLAY`.
     #[must_use]
     pub fn run(&self) -> Report {
         let began = Instant::now();
@@ -181,7 +181,15 @@ impl Explore {
                         explore.replay_one(&PathBuf::from(path));
                         return explore.report(BTreeMap::new(), began);
                     }
-                    None => explore.replay_pinned(),
+                    None => {
+                        if let Some(variable) = replay::where_to_stop() {
+                            let replay = workers::REPLAY;
+                            panic!(
+                                "`{variable}` is set and `{replay}` is not: it stops a run that is replayed"
+                            );
+                        }
+                        explore.replay_pinned();
+                    }
                 }
                 let jobs = explore.processes();
                 let program = explore

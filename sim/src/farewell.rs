@@ -13,6 +13,9 @@ pub(crate) const RECORDS: usize = 20_000;
 /// How many lines of a report are events, at most.
 const EVENTS_MAX: usize = 24;
 
+/// How many kinds of faults are named.
+const KINDS_MAX: usize = 8;
+
 impl Drop for Sim {
     /// Judges a run by hand: what must hold at its end, and be so eventually or sometimes. When its test fails, here or
     /// before, it tells what happened, on standard error, and draws it. What was found by an exploration is told there.
@@ -67,7 +70,7 @@ impl Sim {
             text: failure.text.to_string(),
             at: story.at(failure.at),
             seed: self.seed(),
-            faults: Vec::new(),
+            faults: kinds(&story),
             events: events(&story, EVENTS_MAX),
             ..FailureReport::default()
         };
@@ -94,6 +97,21 @@ impl Sim {
     }
 }
 
+/// Returns what went wrong in a run, each once, in the order in which it came.
+fn kinds(story: &Story) -> Vec<String> {
+    let mut kinds: Vec<String> = Vec::new();
+    for fault in &story.faults {
+        if !kinds.iter().any(|known| **known == *fault.name) {
+            kinds.push(fault.name.to_string());
+        }
+        if kinds.len() == KINDS_MAX {
+            kinds.push("..".to_owned());
+            break;
+        }
+    }
+    kinds
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,7 +128,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], format!("✗ {test}"));
         assert!(lines[1].starts_with("  it failed here"), "{text}");
-        assert_eq!(lines[2], "  at 1.000000s · seed 7 · no faults");
+        assert_eq!(lines[2], "  at 1.000000s · seed 7 · faults: paused");
         assert_eq!(lines[4], "!     1.000000s  bob  paused, until the end");
         let view = format!("{}.html", test.replace(':', "-"));
         let page = text.trim_end().rsplit(' ').next().unwrap_or_default();

@@ -69,7 +69,10 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
         match &self.name {
-            Some(name) => write!(f, ". If it comes later: `sim.allow_name({name:?})`"),
+            Some(name) => write!(
+                f,
+                ". If it comes later, a scenario allows it: `sim.allow_name({name:?})`"
+            ),
             None => Ok(()),
         }
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::mentioned::NAMES;
 use crate::report::{self, FailureReport as Told, Style};
 use crate::shrink::Shrunk;
 use crate::{Failure, Story, Strategy, junit};
@@ -173,6 +174,13 @@ impl Report {
     fn missing(&self) -> Option<u64> {
         let missing = self.wanted?.checked_sub(self.runs)?;
         (missing > 0 && self.found.is_none()).then_some(missing)
+    }
+
+    /// Returns what is wrong with the faults that were given, so that no run began.
+    #[must_use]
+    pub fn mistake(&self) -> Option<&str> {
+        let found = self.found.as_ref()?;
+        (found.failure.property == NAMES).then_some(&*found.failure.text)
     }
 
     /// Returns the marks that were never reached.

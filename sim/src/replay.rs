@@ -88,6 +88,12 @@ pub(crate) const UNTIL: &str = "SIM_UNTIL";
 /// Has one stop at requests: [`StopAt::requests`], with commas between them.
 pub(crate) const BREAK: &str = "SIM_BREAK";
 
+/// Returns what says where to stop, if something does.
+pub(crate) fn where_to_stop() -> Option<&'static str> {
+    let mut variables = [UNTIL, BREAK].into_iter();
+    variables.find(|variable| std::env::var_os(variable).is_some())
+}
+
 impl StopAt {
     /// Reads what is asked for in the environment, by `variable`.
     pub(crate) fn asked(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {

@@ -186,6 +186,9 @@ pub(crate) fn explore(
         return checked(&exploration);
     }
     let report = quietly(|| exploration.run())?;
+    if let Some(mistake) = report.mistake() {
+        return Err(Failure::usage(mistake));
+    }
     say(&report.text(&logging::report_style()))?;
     if args.trace_hash {
         tell(format_args!("trace hash {:032x}", report.hash));

@@ -145,6 +145,24 @@ fn a_run_that_fails_is_written_down_replayed_stopped_compared_and_pinned() {
     assert_eq!(refused.code, Some(2), "{refused:?}");
 }
 
+/// Nothing was tried, so nothing failed: what was given is wrong.
+#[test]
+fn faults_of_what_there_is_not_are_a_usage_error() {
+    let place = place();
+    for (command, of) in [
+        ("sim --seeds 0..4 --jobs 2", "many"),
+        ("sim --seed 3", "one"),
+    ] {
+        let faults = "[[events]]\nevent = \"crash\"\nat = \"1ms\"\nnode = \"rely\"\n";
+        fs::write(place.path().join("faults.toml"), faults).expect("faults");
+        let refused = place.run(&format!("{command} --faults faults.toml"));
+        assert_eq!(refused.code, Some(2), "{of}: {refused:?}");
+        let said = "no node of this run is called `rely`, as `events[0].node` says; there are";
+        let is_told = refused.err.contains(said) && !refused.err.contains("replay");
+        assert!(is_told && refused.out.is_empty(), "{of}: {refused:?}");
+    }
+}
+
 /// What may go wrong is in the file: where it was found nobody needs to be. (The seed is nobody else's: files are named after it.)
 #[test]
 fn a_run_that_is_pinned_needs_no_other_file() {

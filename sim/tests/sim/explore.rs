@@ -976,7 +976,8 @@ fn what_is_replayed_is_said() {
         sim.spawn("ada", |cx| ask(cx, "Add", 1));
     });
     let explore = scenario.clone().explore(0..1).jobs(1);
-    if std::env::var_os("SIM_REPLAY").is_some() {
+    let is_set = |variable| std::env::var_os(variable).is_some();
+    if is_set("SIM_REPLAY") || is_set("SIM_BREAK") {
         return explore.check();
     }
     let hash = scenario.run(&Case::of_seed(0), Keep::default()).hash;
@@ -1034,6 +1035,15 @@ fn what_is_replayed_is_said() {
         assert!(output.status.success() && heard.contains(said), "{heard}");
     }
     std::fs::remove_dir_all(folder).expect("it was there");
+    let command = again(TEST).command;
+    let mut alone = std::process::Command::new(&command[0]);
+    alone
+        .args([TEST, "--exact"])
+        .env("SIM_BREAK", "counter/Add");
+    let output = alone.output().expect("this program starts");
+    let heard = String::from_utf8_lossy(&output.stdout);
+    let said = "`SIM_BREAK` is set and `SIM_REPLAY` is not";
+    assert!(!output.status.success() && heard.contains(said), "{heard}");
 }
 
 #[test]

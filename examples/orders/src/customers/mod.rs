@@ -53,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long)]
     insist: bool,
 
-    /// Write a line for each order, in their order: its id, a tab, how it ended
+    /// Write a line for each order, in their order: its id, a tab, how it ended; of many runs the last one leaves it
     #[arg(long, value_name = "FILE")]
     outcomes: Option<PathBuf>,
 
