@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use monofil_transport::Instant;
 
-use crate::capacity::Passed;
 use crate::hash::Table;
 use crate::heading::Heading;
 use crate::resilience::{GuardKey, Ticket};
@@ -142,7 +141,7 @@ pub(crate) enum Answer {
     Done(Result<Payload, CallError>),
     Stream(IncomingStream),
     /// It was passed on to another node, and so is its answer.
-    Passed(Box<Passed>),
+    Passed(Box<Origin>),
 }
 
 /// The items of a streamed reply that were not taken yet.

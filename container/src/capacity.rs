@@ -34,10 +34,9 @@ use self::limit::UNLIMITED;
 pub use self::limit::{
     GroupLimits, Limit, LimitChange, LimitChanged, LimitError, LimitInfo, LimitScope, LimitValue,
 };
-pub(crate) use self::overflow::Passed;
 pub use self::overflow::{Overflow, OverflowConfig};
 pub(crate) use self::share::Share;
-pub(crate) use self::spill::{Spill, Target, part_of};
+pub(crate) use self::spill::{Spill, Target, may_take, part_of};
 pub(crate) use self::turnover::{Turnover, Turnovers};
 use crate::core::{Core, Purpose, Timer};
 use crate::counters::Counter;
@@ -91,6 +90,11 @@ impl Capacity {
         self.overflow.spill(component)
     }
 
+    /// Tells whether messages for a component may wait beyond the limits of its queue.
+    pub(crate) fn may_queue(&self, component: Option<Overflow>) -> bool {
+        self.overflow.may_be(Overflow::Queue, component)
+    }
+
     /// Tells whether calls that were passed on have no answer yet.
     pub(crate) const fn has_passed(&self) -> bool {
         self.passed > 0
@@ -142,6 +146,46 @@ impl Core {
         }
         self.capacity.node.admitted(now, bytes);
         Ok(())
+    }
+
+    /// Says why an instance would refuse a message, however short, if it would.
+    pub(crate) fn refuses(&self, index: usize) -> Option<Rejection> {
+        let now = self.now;
+        let instance = &self.instances[index];
+        let load = instance.occupancy();
+        let of_instance = || {
+            let refusal = instance.guard.check(now, load, 0).err()?;
+            Some(refused(&refusal, "instance", &instance.name, instance, now))
+        };
+        let of_share = || {
+            let refusal = instance.share.as_ref()?.refuses(now, load)?;
+            Some(refused(&refusal, "network", &instance.name, instance, now))
+        };
+        let error = instance.check_state(now).err();
+        match error.or_else(of_instance).or_else(of_share)? {
+            CallError::Rejected(rejection) => Some(*rejection),
+            _ => None,
+        }
+    }
+
+    /// Finds the limit because of which an instance takes nothing.
+    pub(crate) fn closed_by(&self, instance: &Instance) -> Option<(&'static str, Limit)> {
+        let share = |limit| (instance.share.as_ref()).is_some_and(|it| it.whole(limit) == 0);
+        let queues = self.capacity.may_queue(instance.definition.limits.overflow);
+        let mut closing = Limit::ALL.into_iter().filter(|it| it.closes());
+        closing.find_map(|limit| {
+            let is_own = !(queues && limit == Limit::QueueMessages);
+            let scope = if is_own && instance.guard.get(limit) == 0 {
+                "instance"
+            } else if share(limit) {
+                "network"
+            } else if self.capacity.node.get(limit) == 0 {
+                "node"
+            } else {
+                return None;
+            };
+            Some((scope, limit))
+        })
     }
 
     /// Tells whether a message that comes out of an instance's queue has been there for too long.
@@ -473,7 +517,10 @@ fn refused(
     instance: &Instance,
     now: Instant,
 ) -> CallError {
-    let guess = || instance.retry_after(now);
+    let guess = || match refusal.is_for_good() {
+        true => Instance::RETRY_MOST,
+        false => instance.retry_after(now),
+    };
     let exact = |it: Duration| it.clamp(Instance::RETRY_LEAST, Instance::RETRY_MOST);
     CallError::Rejected(Box::new(Rejection {
         limit: format!("{scope}.{}", refusal.limit).into(),

@@ -20,10 +20,13 @@ impl Core {
         heading: &Heading,
         deadline: Instant,
     ) -> Result<(), CallError> {
-        let callee = match heading.callee() {
+        let known = heading
+            .callee()
+            .filter(|key| self.resilience.is_known(*key));
+        let callee = match known {
             Some(callee) => callee,
             None => {
-                let Some(callee) = self.resilience.number(&heading.target) else {
+                let Some(callee) = self.resilience.key(self.now, &heading.target) else {
                     return Ok(());
                 };
                 heading.set_callee(callee);
@@ -117,7 +120,7 @@ impl Core {
     /// Keeps calls from an instance that does not work, if there are enough others.
     fn eject(&mut self, key: GuardKey, ticket: &Ticket, candidate: CandidateId, cause: Cause) {
         let now = self.now;
-        let component = self.resilience.name(key).clone();
+        let component = self.resilience.name(key);
         let there = self.all_candidates(&component);
         let Some((guard, random)) = self.resilience.guard(key) else {
             return;

@@ -23,14 +23,16 @@ pub(crate) struct Heading {
     pub(crate) oversized: bool,
     /// What [`Heading::group`] knows: a number, or one of those below. Not a `Cell`, because [`NONE`] is a static.
     group: AtomicUsize,
-    /// The number of the target among those that are called from here, or [`UNKNOWN`].
-    callee: AtomicUsize,
+    /// The key of the target among those that are called from here, or [`NO_CALLEE`].
+    callee: AtomicU64,
     /// The only node that runs the target, and what was known when that was found out; 0: nothing.
     sole: (AtomicUsize, AtomicU64),
 }
 
 /// Nobody has looked for the target here.
 const UNKNOWN: usize = usize::MAX;
+/// Nobody has called the target. No key is this: places are used so often by nobody.
+const NO_CALLEE: u64 = u64::MAX;
 /// There is none here.
 const ELSEWHERE: usize = usize::MAX - 1;
 
@@ -43,7 +45,7 @@ pub(crate) static NONE: Heading = Heading {
     topic: Name::empty(),
     oversized: false,
     group: AtomicUsize::new(ELSEWHERE),
-    callee: AtomicUsize::new(UNKNOWN),
+    callee: AtomicU64::new(NO_CALLEE),
     sole: (AtomicUsize::new(0), AtomicU64::new(0)),
 };
 
@@ -61,18 +63,20 @@ impl Heading {
             flow,
             topic,
             group: AtomicUsize::new(UNKNOWN),
-            callee: AtomicUsize::new(UNKNOWN),
+            callee: AtomicU64::new(NO_CALLEE),
             sole: (AtomicUsize::new(0), AtomicU64::new(0)),
         }
     }
 
-    /// Returns the number of the target among those that are called from here, if it has one.
-    pub(crate) fn callee(&self) -> Option<u32> {
-        u32::try_from(self.callee.load(Ordering::Relaxed)).ok()
+    /// Returns the key that the target was given among those that are called from here; it may have been forgotten
+    /// there meanwhile.
+    pub(crate) fn callee(&self) -> Option<u64> {
+        let callee = self.callee.load(Ordering::Relaxed);
+        (callee != NO_CALLEE).then_some(callee)
     }
 
-    pub(crate) fn set_callee(&self, callee: u32) {
-        self.callee.store(callee as usize, Ordering::Relaxed);
+    pub(crate) fn set_callee(&self, callee: u64) {
+        self.callee.store(callee, Ordering::Relaxed);
     }
 
     /// Returns the only node that runs the target, if nothing else is known than when that was found out.

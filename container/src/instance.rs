@@ -139,6 +139,8 @@ pub(crate) struct Instance {
     pub(crate) rejected: u64,
     /// How long a handler takes: an exponential average, for `retry_after`.
     pub(crate) handling: Duration,
+    /// When the handler that is under way began, or the last one.
+    pub(crate) busy_since: Instant,
 }
 
 impl Instance {
@@ -171,6 +173,7 @@ impl Instance {
             handled: 0,
             rejected: 0,
             handling: Duration::ZERO,
+            busy_since: Instant::ZERO,
         }
     }
 
@@ -301,15 +304,22 @@ impl Instance {
     }
 
     pub(crate) const RETRY_LEAST: Duration = Duration::from_millis(1);
+    /// Also for limits of nothing, which somebody may change at any time.
     pub(crate) const RETRY_MOST: Duration = Duration::from_secs(5);
 
-    /// It is built again by then, or else half of what is queued should be done.
+    /// It is built again by then, or else half of what is there should be done, at the pace of late. A handler that has
+    /// been under way for longer than that is believed to take as long again.
     pub(crate) fn retry_after(&self, now: Instant) -> Duration {
         if let State::BackingOff { until } = self.state {
             return now.until(until).max(Self::RETRY_LEAST);
         }
-        let half = u32::try_from(self.queue.len() / 2).unwrap_or(u32::MAX);
-        let time = self.handling.saturating_mul(half);
+        let (busy, under_way) = match self.is_busy() {
+            true => (1, now.since(self.busy_since)),
+            false => (0, Duration::ZERO),
+        };
+        let there = u32::try_from(self.queue.len() + busy).unwrap_or(u32::MAX);
+        let each = self.handling.max(under_way);
+        let time = each.saturating_mul(there.max(1)) / 2;
         time.clamp(Self::RETRY_LEAST, Self::RETRY_MOST)
     }
 

@@ -243,6 +243,11 @@ impl Link {
         self.outbound.requests_open
     }
 
+    /// Returns how many requests may be under way to the other side, and how many are.
+    pub(crate) const fn records_open(&self) -> (u64, u64) {
+        (self.config.window_records, self.outbound.requests_open)
+    }
+
     /// Tells whether it takes no call, or no cast, whatever its length.
     pub(crate) fn is_full(&self, for_casts: bool) -> bool {
         let out = &self.outbound;

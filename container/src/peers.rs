@@ -11,7 +11,7 @@ use crate::hash::{Table, seeded};
 use crate::link::{Link, LinkConfig};
 use crate::parcel::Parcel;
 use crate::timers::TimerKey;
-use crate::{CallError, Name, NodeId};
+use crate::{CallError, Name, NodeId, Rejection};
 
 /// How another node is, as far as one can tell from here. It is a hint about reachability, never about
 /// data: no link ends because of it.
@@ -44,6 +44,8 @@ fn place_of(name: &Name, endpoint: Option<&Endpoint>) -> Name {
 
 /// What a node says of its load is out of date after this.
 const LOAD_LASTS: Duration = Duration::from_secs(5);
+/// Components of a node whose refusals are remembered.
+const REFUSED_MAX: usize = 16;
 
 /// How this node looks after others.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,21 @@ pub(crate) struct Watch {
     pub(crate) silent_after: Duration,
     /// It can ask them whether they live.
     pub(crate) asks: bool,
+}
+
+/// What a node said when it had no room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) rejection: Rejection,
+    pub(crate) at: Instant,
+}
+
+impl Refused {
+    /// Returns when trying again makes sense, by what it said.
+    pub(crate) fn until(&self) -> Instant {
+        let pause = self.rejection.retry_after;
+        self.at + pause.unwrap_or(crate::instance::Instance::RETRY_LEAST)
+    }
 }
 
 /// One other node.
@@ -108,6 +125,8 @@ pub(crate) struct Peer {
     pub(crate) draining: bool,
     /// Messages that waited or were being handled there when it said so, and when it did.
     said_load: (u64, Instant),
+    /// Components whose calls it refused for want of room, and what it said the last time. At most [`REFUSED_MAX`].
+    refused: Vec<(Name, Refused)>,
     pub(crate) health: Health,
     pub(crate) health_since: Instant,
     pub(crate) heard: Instant,
@@ -146,6 +165,7 @@ impl Peer {
             greeting_set: false,
             draining: false,
             said_load: (0, Instant::ZERO),
+            refused: Vec::new(),
             health: Health::Unknown,
             health_since: now,
             heard: now,
@@ -174,6 +194,35 @@ impl Peer {
     /// Notes how much there is to do, as it says.
     pub(crate) const fn says_load(&mut self, now: Instant, load: u64) {
         self.said_load = (load, now);
+    }
+
+    /// Notes that it had no room for a call to one of its components.
+    pub(crate) fn refuses(&mut self, now: Instant, component: &Name, rejection: Rejection) {
+        let refused = Refused { rejection, at: now };
+        let known = self.refused.iter_mut().find(|(name, _)| name == component);
+        if let Some((_, last)) = known {
+            *last = refused;
+            return;
+        }
+        if self.refused.len() >= REFUSED_MAX {
+            let oldest = self.refused.iter().enumerate();
+            let oldest = oldest.min_by_key(|(_, (_, it))| it.at);
+            let oldest = oldest.map(|(place, _)| place);
+            oldest.map(|place| self.refused.swap_remove(place));
+        }
+        self.refused.push((component.clone(), refused));
+    }
+
+    /// It has begun anew.
+    pub(crate) fn forget_refusals(&mut self) {
+        self.refused.clear();
+    }
+
+    /// Returns what it said when it refused a call to a component the last time.
+    pub(crate) fn refusal(&self, component: &Name) -> Option<&Refused> {
+        let mut refused = self.refused.iter();
+        let found = refused.find(|(name, _)| name == component);
+        found.map(|(_, refused)| refused)
     }
 
     /// Returns how much there is to do before a new message: what it said, if that is not too long ago, and what was

@@ -8,9 +8,9 @@ use crate::counters::Counter;
 use crate::envelope::Envelope;
 use crate::instance::Instance;
 use crate::parcel::Parcel;
-use crate::resilience::{CandidateId, GuardKey};
+use crate::resilience::{CandidateId, GuardKey, is_of_callee};
 use crate::routing::{Choice, Distance, Reach, Sought, Standing, Where};
-use crate::{CallError, ComponentKind, Horizon, Name};
+use crate::{CallError, ComponentKind, Horizon, Name, Rejection};
 
 /// Places where one call is tried at most.
 const TRIED_MAX: usize = 16;
@@ -193,6 +193,22 @@ impl Core {
             })
         });
         again.tried.extend(candidate);
+    }
+
+    /// A call was refused: remembers by whom, if that was another node that had no room.
+    #[cold]
+    pub(crate) fn note_refusal(&mut self, id: u64, rejection: &Rejection) {
+        let Some(call) = self.calls.get(id) else {
+            return;
+        };
+        let Destination::Peer(peer) = call.destination else {
+            return;
+        };
+        if is_of_callee(&rejection.limit)
+            && let Some(peer) = self.peers.get_mut(peer)
+        {
+            peer.refuses(self.now, &call.heading.target, rejection.clone());
+        }
     }
 
     /// One try of a call has failed. Tells whether it goes on elsewhere, or at the same place that has begun anew.

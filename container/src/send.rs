@@ -366,10 +366,13 @@ impl Core {
     /// A call started here has its answer, or is tried again. One answer to a call that wanted a stream is a stream
     /// of one.
     pub(crate) fn end_call(&mut self, id: u64, result: Result<Payload, CallError>) {
-        if let Err(error) = &result
-            && self.goes_on(id, error)
-        {
-            return;
+        if let Err(error) = &result {
+            if let CallError::Rejected(rejection) = error {
+                self.note_refusal(id, rejection);
+            }
+            if self.goes_on(id, error) {
+                return;
+            }
         }
         self.close_call(id, result.map(Some));
     }
@@ -400,13 +403,13 @@ impl Core {
             }
         }
         match &mut call.answer {
-            Answer::Passed(passed) => {
-                let (passed, timer) = (**passed, call.timer.take());
+            Answer::Passed(origin) => {
+                let (origin, timer) = (**origin, call.timer.take());
                 self.calls.remove(id);
                 if let Some(timer) = timer {
                     self.timers.cancel(timer);
                 }
-                return self.passed_call_ended(passed, result.map(Option::unwrap_or_default));
+                return self.passed_call_ended(origin, result.map(Option::unwrap_or_default));
             }
             Answer::Stream(stream) => {
                 stream.end = Some(result.map(|only| stream.items.extend(only)));

@@ -323,6 +323,7 @@ impl Core {
         let task = self.begin_task(task);
         let instance = &mut self.instances[index];
         instance.state = State::Busy;
+        instance.busy_since = self.now;
         Activity {
             task,
             environment: instance.environment.take(),

@@ -364,7 +364,7 @@ mod schema {
     };
     static SET_LIMIT: Schema = Schema {
         name: "SetLimit",
-        last: 8,
+        last: 9,
         fields: &[
             (1, Text(name)),
             (2, Text(name)),
@@ -453,7 +453,7 @@ mod schema {
     };
     static PLACE: Schema = Schema {
         name: "PlaceExplanation",
-        last: 10,
+        last: 11,
         fields: &[
             (1, Text(sixteen)),
             (2, Text(name)),
@@ -461,7 +461,13 @@ mod schema {
             (6, Text(name)),
             (7, Text(text)),
             (10, Text(name)),
+            (11, Messages(&FULL_PLACE, one)),
         ],
+    };
+    static FULL_PLACE: Schema = Schema {
+        name: "FullPlace",
+        last: 6,
+        fields: &[(1, Text(name)), (4, Text(name))],
     };
     static ENTRIES: Schema = Schema {
         name: "Entries",
@@ -482,11 +488,12 @@ mod schema {
     };
     static COMPONENT_ENTRY: Schema = Schema {
         name: "ComponentEntry",
-        last: 6,
+        last: 7,
         fields: &[
             (1, Text(name)),
             (4, Messages(&SUBSCRIPTION_ENTRY, many)),
             (6, Text(name)),
+            (7, Text(name)),
         ],
     };
     static SUBSCRIPTION_ENTRY: Schema = Schema {

@@ -244,7 +244,7 @@ keys! {
     "breaker.open_min" Time(resilience.breaker.open_min) "how long it stays open the first time; then twice as long, and so on";
     "breaker.open_max" Time(resilience.breaker.open_max) "what that grows to";
     "breaker.permits" Small(resilience.breaker.permits) "calls that then try it";
-    "breaker.half_open_max" Time(resilience.breaker.half_open_max) "how long they may take together";
+    "breaker.half_open_max" Time(resilience.breaker.half_open_max) "after so long others may try it as well";
     "ejection.failures_in_a_row" Small(resilience.ejection.failures_in_a_row) "of one instance of several until calls are kept from it; 0: never";
     "ejection.below_percent" Small(resilience.ejection.below_percent) "points by which it does worse than the others until they are; above 100: never";
     "ejection.calls_min" Small(resilience.ejection.calls_min) "calls, of it and of the others, before they are compared";

@@ -43,7 +43,7 @@ pub(super) fn limits(network: &mut Network, args: &LimitsArgs) -> Result<ExitCod
                 What::Component(name) => verb.component = network.qualified(name),
                 What::Network(name) => verb.network = network.qualified(name),
                 What::Flow(name) => verb.flow = name.to_owned(),
-                What::Node(_) => {}
+                What::Node(_) => verb.node = true,
             }
             set(network, &nodes, verb)
         }
@@ -208,7 +208,7 @@ fn set(network: &mut Network, nodes: &[Node], verb: SetLimit) -> Result<ExitCode
         .fold(Failure::new(EXIT_CALL, what), Failure::note))
 }
 
-fn read(answer: Answer) -> Option<Limits> {
+pub(super) fn read(answer: Answer) -> Option<Limits> {
     match answer {
         Answer::Limits(limits) => Some(limits),
         _ => None,

@@ -50,16 +50,24 @@ fn change(asked: SetLimit) -> Result<LimitChange, String> {
         component,
         flow,
         network,
+        node,
         ..
     } = &asked;
-    let scope = match (component.as_str(), flow.as_str(), network.as_str()) {
-        ("", "", "") => LimitScope::Node,
-        (component, "", "") => LimitScope::Component(component.into()),
-        ("", flow, "") => LimitScope::Flow(flow.into()),
-        ("", "", network) => LimitScope::Network(network.into()),
+    let scope = match (component.as_str(), flow.as_str(), network.as_str(), *node) {
+        ("", "", "", true) => LimitScope::Node,
+        // An empty name is nobody's.
+        ("", "", "", false) => {
+            return Err(
+                "it is not said whose limit it is: a component's, a flow's, a network's or the node's"
+                    .to_owned(),
+            );
+        }
+        (component, "", "", false) => LimitScope::Component(component.into()),
+        ("", flow, "", false) => LimitScope::Flow(flow.into()),
+        ("", "", network, false) => LimitScope::Network(network.into()),
         _ => {
             return Err(
-                "a limit is of one component, of one flow or of one network, and not of two of them".to_owned(),
+                "a limit is of one component, flow or network, or of the node, and not of two of them".to_owned(),
             );
         }
     };

@@ -27,6 +27,13 @@ pub(crate) struct Refusal {
     pub(crate) retry_after: Option<Duration>,
 }
 
+impl Refusal {
+    /// Tells whether nothing will pass until somebody changes the limit.
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.value == 0 && self.limit.closes()
+    }
+}
+
 /// Limits, with what is known of how near they are.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {

@@ -54,6 +54,16 @@ impl Limit {
         Self::QueueTime,
     ];
 
+    /// Tells whether it lets nothing pass when it is 0. One message may wait alone, however few bytes may; and a time in
+    /// the queue refuses only what has stood there.
+    #[must_use]
+    pub const fn closes(self) -> bool {
+        match self {
+            Self::QueueMessages | Self::InFlight | Self::RateMessages | Self::RateBytes => true,
+            Self::QueueBytes | Self::QueueTime => false,
+        }
+    }
+
     /// Returns its name, as it is set and read: `queue_messages`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

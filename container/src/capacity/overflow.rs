@@ -17,7 +17,7 @@ use std::fmt;
 
 use monofil_proto::wire::Kind;
 
-use super::spill::{Spill, Target};
+use super::spill::{Spill, Target, choose};
 use crate::calls::{Answer, Destination, Origin, OutgoingCall, Served};
 use crate::core::{Core, Timer};
 use crate::counters::Counter;
@@ -101,9 +101,14 @@ impl OverflowConfig {
 
     /// Makes what an instance needs if anything of it may be spilled.
     pub(crate) fn spill(&self, component: Option<Overflow>) -> Option<Box<Spill>> {
-        let of_flow = self.flows.values().any(|it| *it == Overflow::Spill);
-        let spills = of_flow || self.of(&Name::empty(), component) == Overflow::Spill;
-        spills.then(|| Box::new(Spill::new()))
+        self.may_be(Overflow::Spill, component)
+            .then(|| Box::new(Spill::new()))
+    }
+
+    /// Tells whether this is what becomes of a component's messages, or of those of some flow.
+    pub(crate) fn may_be(&self, policy: Overflow, component: Option<Overflow>) -> bool {
+        let of_flow = self.flows.values().any(|it| *it == policy);
+        of_flow || self.of(&Name::empty(), component) == policy
     }
 }
 
@@ -129,7 +134,7 @@ impl Core {
             return Err(envelope);
         }
         match self.spill_target(index, &envelope, Some(part)) {
-            Ok(target) => Ok(self.pass_on(index, target, envelope)),
+            Ok(target) => Ok(self.pass_on(target, envelope)),
             Err(_) => Err(envelope),
         }
     }
@@ -158,7 +163,7 @@ impl Core {
                 }
             }
             Overflow::Spill => match self.spill_target(index, &envelope, None) {
-                Ok(target) => return self.pass_on(index, target, envelope),
+                Ok(target) => return self.pass_on(target, envelope),
                 Err(Stays::BeyondHorizon) if envelope.kind != Kind::Call => {
                     self.drop_cast(&envelope, Counter::CastsBeyondHorizon);
                     return Ok(());
@@ -224,18 +229,11 @@ impl Core {
             true => Stays::BeyondHorizon,
             false => Stays::Here,
         };
-        let spill = self.instances[index].spill.as_ref();
-        let chosen = spill.and_then(|it| it.choose(self.now, own, targets, &mut self.random));
-        chosen.ok_or(stays)
+        choose(own, targets, &mut self.random).ok_or(stays)
     }
 
     /// Passes a message on. What comes of it there comes of it here.
-    fn pass_on(
-        &mut self,
-        index: usize,
-        target: Target,
-        mut envelope: Parcel,
-    ) -> Result<(), CallError> {
+    fn pass_on(&mut self, target: Target, mut envelope: Parcel) -> Result<(), CallError> {
         let peer = target.peer;
         let reach = self.reach_of(&envelope);
         envelope.horizon = (!reach.is_endless()).then_some(reach);
@@ -254,11 +252,7 @@ impl Core {
             .unwrap_or(self.now + self.default_deadline);
         let heading = envelope.heading.clone();
         let heading = heading.expect("invariant: requests have one");
-        let answer = Answer::Passed(Box::new(Passed {
-            origin,
-            index,
-            peer,
-        }));
+        let answer = Answer::Passed(Box::new(origin));
         let call = OutgoingCall::new(heading, Destination::Peer(peer), deadline, answer);
         let id = self.calls.insert(call);
         envelope.origin = Origin::LocalCall { id };
@@ -281,23 +275,9 @@ impl Core {
     /// A call that was passed on has ended: so does the one it came from.
     pub(crate) fn passed_call_ended(
         &mut self,
-        passed: Passed,
+        origin: Origin,
         result: Result<crate::Payload, CallError>,
     ) {
-        let Passed {
-            origin,
-            index,
-            peer,
-        } = passed;
-        if let Err(CallError::Rejected(rejection)) = &result {
-            let pause = rejection
-                .retry_after
-                .unwrap_or(crate::instance::Instance::RETRY_LEAST);
-            let now = self.now;
-            if let Some(spill) = &mut self.instances[index].spill {
-                spill.was_full(now, peer, pause);
-            }
-        }
         self.capacity.passed -= 1;
         if let Some(key) = origin.served_key() {
             self.set_served(key, None);
@@ -307,10 +287,10 @@ impl Core {
 
     /// A call that was passed on is given up by who waits for it.
     pub(crate) fn cancel_passed(&mut self, id: u64) {
-        let Some(Answer::Passed(passed)) = self.calls.get(id).map(|call| &call.answer) else {
+        let Some(Answer::Passed(origin)) = self.calls.get(id).map(|call| &call.answer) else {
             return;
         };
-        let Passed { origin, .. } = **passed;
+        let origin = **origin;
         self.drop_call(id);
         self.capacity.passed -= 1;
         if let Some(key) = origin.served_key() {
@@ -327,12 +307,4 @@ enum Stays {
     Here,
     /// Those who may have room are farther away than it may go, and then it is to be dropped.
     BeyondHorizon,
-}
-
-/// Where a call that was passed on came from, which instance had no room, and who has it now.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Passed {
-    origin: Origin,
-    index: usize,
-    peer: usize,
 }

@@ -152,7 +152,12 @@ impl Share {
 
     /// Tells whether any message would be refused.
     pub(crate) fn is_full(&self, now: Instant, load: Load) -> bool {
-        self.guard.check(now, load, 0).is_err()
+        self.refuses(now, load).is_some()
+    }
+
+    /// Says why any message would be refused, if it would.
+    pub(crate) fn refuses(&self, now: Instant, load: Load) -> Option<Refusal> {
+        self.guard.check(now, load, 0).err()
     }
 
     /// Notes that a message was admitted.

@@ -12,16 +12,20 @@
 //!
 //! How full others are is known by what they said with their last frame, and by what was sent to them since. The share
 //! goes to the nearest of those that are less full by ten points at least: instances that differ by less are left as
-//! they are, since they would only throw it from one to the other. What has no room here goes to the nearest that has
-//! refused nothing lately. Of several that are equally near two are drawn, and the less full one gets it.
+//! they are, since they would only throw it from one to the other. What has no room here goes to the nearest that may
+//! have some. Of several that are equally near two are drawn, each as often as it has instances, and the less full one
+//! gets it.
+//!
+//! Who has refused something is left alone for as long as its refusal says, unless what refused it is a limit that is
+//! seen from here, and there is room again: half of a queue would be empty by then, and load would come in waves.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use monofil_transport::{Instant, Stream};
 
 use crate::Distance;
+use crate::peers::Refused;
 
 /// Parts of a limit, and of what comes, are in millionths.
 pub(crate) const WHOLE: u64 = 1_000_000;
@@ -37,8 +41,6 @@ const LOOK: Duration = Duration::from_millis(500);
 const RAMP: u64 = 100_000;
 /// Who is not less full by so much gets nothing of the share.
 const TOLERANCE: u64 = 100_000;
-/// Nodes that are remembered to have had no room.
-const FULL_MAX: usize = 64;
 
 /// Returns how much of a limit is used, in millionths.
 pub(crate) fn part_of(used: u64, limit: u64) -> u64 {
@@ -55,6 +57,21 @@ pub(crate) struct Target {
     pub(crate) distance: Distance,
     /// How much of what it takes is there already, in millionths.
     pub(crate) part: u64,
+    /// Instances that share it. Never 0.
+    pub(crate) instances: u32,
+}
+
+/// Tells whether a node that has `refused` something may have room again. `part`: how full it is, if it says how much
+/// it takes.
+pub(crate) fn may_take(now: Instant, part: Option<u64>, refused: Option<&Refused>) -> bool {
+    let Some(refused) = refused.filter(|it| it.until() > now) else {
+        return true;
+    };
+    let is_seen = matches!(
+        refused.rejection.limit.as_str(),
+        "instance.queue_messages" | "instance.in_flight"
+    );
+    is_seen && part.is_some_and(|part| part < WHOLE)
 }
 
 /// Where the share goes.
@@ -77,8 +94,6 @@ pub(crate) struct Spill {
     trend: Ordering,
     /// What is owed of the share: at a whole, the next goes.
     owed: u64,
-    /// Nodes that had no room, and until when they are left alone.
-    full: BTreeMap<usize, Instant>,
 }
 
 impl Spill {
@@ -90,7 +105,6 @@ impl Spill {
             looked: (Instant::ZERO, 0),
             trend: Ordering::Equal,
             owed: 0,
-            full: BTreeMap::new(),
         }
     }
 
@@ -145,55 +159,44 @@ impl Spill {
             _ => self.share.saturating_sub(step),
         };
     }
+}
 
-    /// Notes that a node had no room; it is left alone for a while.
-    pub(crate) fn was_full(&mut self, now: Instant, peer: usize, retry_after: Duration) {
-        self.full.retain(|_, until| *until > now);
-        if self.full.len() < FULL_MAX {
-            self.full.insert(peer, now + retry_after);
-        }
-    }
+/// Returns who gets a message, if anybody does, of those that may take it. `own`: how full the instance is that had it,
+/// if it could keep it.
+pub(crate) fn choose(
+    own: Option<u64>,
+    mut targets: Vec<Target>,
+    random: &mut Stream,
+) -> Option<Target> {
+    targets.retain(|it| own.is_none_or(|own| it.part + TOLERANCE <= own));
+    let nearest = targets.iter().map(|it| it.distance).min()?;
+    targets.retain(|it| it.distance == nearest);
+    // The better of two: always the best would be the best of all senders at once.
+    let first = draw(&mut targets, random)?;
+    let other = draw(&mut targets, random);
+    Some(other.filter(|it| it.part < first.part).unwrap_or(first))
+}
 
-    /// Tells whether a node may have room.
-    fn may_take(&self, now: Instant, peer: usize) -> bool {
-        self.full.get(&peer).is_none_or(|until| *until <= now)
-    }
-
-    /// Returns who gets a message, if anybody does. `own`: how full the instance is, if it could keep the message.
-    pub(crate) fn choose(
-        &self,
-        now: Instant,
-        own: Option<u64>,
-        mut targets: Vec<Target>,
-        random: &mut Stream,
-    ) -> Option<Target> {
-        targets.retain(|it| {
-            let is_emptier = own.is_none_or(|own| it.part + TOLERANCE <= own);
-            is_emptier && self.may_take(now, it.peer)
-        });
-        let nearest = targets.iter().map(|it| it.distance).min()?;
-        targets.retain(|it| it.distance == nearest);
-        let mut draw = |count: usize| usize::try_from(random.below(count as u64)).unwrap_or(0);
-        // The better of two: always the best would be the best of all senders at once.
-        match targets[..] {
-            [only] => Some(only),
-            _ => {
-                let first = draw(targets.len());
-                let other = (first + 1 + draw(targets.len() - 1)) % targets.len();
-                let (first, other) = (targets[first], targets[other]);
-                Some(if other.part < first.part {
-                    other
-                } else {
-                    first
-                })
-            }
-        }
-    }
+/// Draws one, each as likely as it has instances, and takes it out.
+fn draw(targets: &mut Vec<Target>, random: &mut Stream) -> Option<Target> {
+    let instances = targets.iter().map(|it| u64::from(it.instances));
+    let mut place = match targets.len() {
+        0 => return None,
+        1 => 0,
+        _ => random.below(instances.sum()),
+    };
+    let drawn = targets.iter().position(|it| {
+        let is_it = place < u64::from(it.instances);
+        place = place.saturating_sub(it.instances.into());
+        is_it
+    });
+    drawn.map(|drawn| targets.swap_remove(drawn))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Rejection;
 
     fn at(millis: u64) -> Instant {
         Instant::ZERO + Duration::from_millis(millis)
@@ -275,15 +278,56 @@ mod tests {
     }
 
     #[test]
-    fn a_node_without_room_is_left_alone_for_a_while() {
-        let mut spill = Spill::new();
-        spill.was_full(at(0), 7, Duration::from_millis(50));
-        assert!(!spill.may_take(at(49), 7) && spill.may_take(at(49), 8));
-        assert!(spill.may_take(at(50), 7));
-        for peer in 0..1000 {
-            spill.was_full(at(60), peer, Duration::from_secs(1));
+    fn a_node_without_room_is_left_alone_until_there_is_some() {
+        // Which limit refused, how full it says that it is, in percent, and whether it may take something meanwhile.
+        for (limit, percent, expected) in [
+            ("instance.queue_messages", Some(102), false),
+            ("instance.queue_messages", Some(100), false),
+            ("instance.queue_messages", Some(99), true),
+            ("instance.in_flight", Some(99), true),
+            // Nobody sees how near these are.
+            ("instance.rate_messages", Some(0), false),
+            ("instance.queue_bytes", Some(0), false),
+            ("node.in_flight", Some(0), false),
+            // It does not say how much it takes.
+            ("instance.queue_messages", None, false),
+        ] {
+            let part = percent.map(|percent| part_of(percent, 100));
+            let refused = Refused {
+                rejection: Rejection {
+                    limit: limit.into(),
+                    value: 1,
+                    observed: 1,
+                    place: "it".into(),
+                    retry_after: Some(Duration::from_millis(50)),
+                },
+                at: at(0),
+            };
+            let refused = Some(&refused);
+            assert_eq!(may_take(at(49), part, refused), expected, "{limit}");
+            assert!(may_take(at(50), part, refused), "{limit}");
+            assert!(may_take(at(49), part, None), "{limit}");
         }
-        assert!(spill.full.len() <= FULL_MAX);
+    }
+
+    #[test]
+    fn many_instances_are_drawn_as_often() {
+        let target = |peer, instances| Target {
+            peer,
+            distance: Distance::Network,
+            part: 0,
+            instances,
+        };
+        let mut random = Stream::new(1, "spill");
+        let mut drawn = [0; 3];
+        for _ in 0..7000 {
+            let targets = vec![target(0, 1), target(1, 4), target(2, 2)];
+            let got = choose(None, targets, &mut random).expect("there are some");
+            drawn[got.peer] += 1;
+        }
+        for (drawn, expected) in drawn.into_iter().zip([1000, 4000, 2000]) {
+            assert!(i32::abs(drawn - expected) < 200, "{drawn} of {expected}");
+        }
     }
 
     #[test]
@@ -293,11 +337,11 @@ mod tests {
             peer,
             distance,
             part: part_of(percent, 100),
+            instances: 1,
         };
-        // How full the instance is in percent, if it could keep the message; others, of which 9 has refused one;
-        // who may get it.
+        // How full the instance is in percent, if it could keep the message; others; who may get it.
         type Row<'a> = (Option<u64>, &'a [(usize, Distance, u64)], &'a [usize]);
-        let table: [Row<'_>; 11] = [
+        let table: [Row<'_>; 10] = [
             (Some(95), &[], &[]),
             (Some(95), &[(1, Network, 20)], &[1]),
             (Some(95), &[(1, Network, 85)], &[1]),
@@ -312,24 +356,17 @@ mod tests {
                 &[(1, Host, 30), (2, Host, 50), (3, Host, 80)],
                 &[1, 2],
             ),
-            (Some(95), &[(9, Host, 10), (2, Network, 50)], &[2]),
             // It has no room: anybody who may have some.
             (None, &[(1, Host, 99), (2, Network, 20)], &[1]),
-            (None, &[(9, Host, 10)], &[]),
+            (None, &[], &[]),
         ];
-        let mut spill = Spill::new();
-        spill.was_full(at(0), 9, Duration::from_secs(10));
         let mut random = Stream::new(1, "spill");
         for (number, (own, targets, expected)) in table.into_iter().enumerate() {
             let own = own.map(|percent| part_of(percent, 100));
             let mut got = std::collections::BTreeSet::new();
             for _ in 0..100 {
                 let targets = targets.iter().copied().map(target).collect();
-                got.extend(
-                    spill
-                        .choose(at(1), own, targets, &mut random)
-                        .map(|it| it.peer),
-                );
+                got.extend(choose(own, targets, &mut random).map(|it| it.peer));
             }
             let got: Vec<_> = got.into_iter().collect();
             assert_eq!(got, expected, "row {number}");

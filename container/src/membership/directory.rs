@@ -154,6 +154,14 @@ impl Core {
         let mut all: BTreeMap<&str, ComponentEntry> = BTreeMap::new();
         for instance in self.instances.iter().take(self.bounds.components) {
             let entry = all.entry(instance.name.as_str()).or_default();
+            let closed_by = self.closed_by(instance);
+            let closed_by =
+                closed_by.map_or_else(String::new, |(scope, limit)| format!("{scope}.{limit}"));
+            if entry.instances == 0 {
+                closed_by.clone_into(&mut entry.closed_by);
+            } else if closed_by.is_empty() {
+                entry.closed_by.clear();
+            }
             entry.name = instance.name.as_str().to_owned();
             entry.instances += 1;
             let queue = instance.guard.get(Limit::QueueMessages);

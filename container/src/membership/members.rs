@@ -94,8 +94,10 @@ pub(crate) struct Place {
     pub(crate) host: Name,
     pub(crate) kind: ComponentKind,
     pub(crate) instances: u32,
-    /// Messages that all of them take.
+    /// Messages that all of them take; 0: it does not say.
     pub(crate) capacity: u64,
+    /// The limit because of which they take nothing; empty: they do.
+    pub(crate) closed_by: Name,
 }
 
 /// All of them. What runs where is known of those that are up.
@@ -294,6 +296,7 @@ impl Members {
                 kind: kind_of(component),
                 instances: component.instances,
                 capacity: component.queue_messages_max,
+                closed_by: component.closed_by.as_str().into(),
                 endpoint,
             };
             let places = Rc::make_mut(self.components.entry(name).or_default());

@@ -32,6 +32,7 @@ impl Core {
         let lost = peer.link.end();
         peer.unsent = None;
         peer.draining = false;
+        peer.forget_refusals();
         let incarnation = peer.incarnation;
         tracing::info!(node = %self.name, peer = %place, incarnation, why, "link ended");
         let error = CallError::PeerLost(format!("`{place}`: {why}"));

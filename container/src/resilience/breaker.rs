@@ -12,9 +12,10 @@
 //! A value without a clock: [`Breaker::admit`] before a call, [`Breaker::ended`] after it, whatever became of it.
 //! It moves on when it is asked, so that no timer belongs to it.
 //!
-//! Half-open, a call needs a permit, and has it on loan until its deadline. One that never ends, or ends in a way
-//! that says nothing, gives it back: nothing that may happen to a call leaves the breaker half-open for good. An
-//! outcome counts only in the state in which its call began.
+//! Half-open, a call needs a permit, and has it on loan until its deadline, or until the trial goes on because it takes
+//! longer than that. One that never ends, or ends in a way that says nothing, gives it back: nothing that may happen to
+//! a call leaves the breaker half-open for good. A call that takes long and whose deadline is not over has not failed;
+//! it counts when it ends. An outcome counts only in the state in which its call began.
 
 use std::fmt;
 use std::time::Duration;
@@ -98,7 +99,7 @@ enum Phase {
 /// Calls that try whether it works again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Trial {
-    /// Whatever is not back by then has failed.
+    /// By then it is judged by what is back, or goes on with new permits while calls are under way.
     until: Instant,
     /// When each permit on loan comes back by itself.
     loans: Vec<Instant>,
@@ -260,14 +261,13 @@ impl Breaker {
                 if trial.until > now {
                     return;
                 }
-                let late = u32::try_from(trial.loans.len()).unwrap_or(u32::MAX);
-                trial.calls += late;
-                trial.failures += late;
-                if trial.calls == 0 {
-                    // Nobody called: nothing is known, and it goes on.
-                    trial.until = trial_ends;
-                } else {
+                if trial.loans.is_empty() && trial.calls > 0 {
                     self.judge(now, random);
+                } else {
+                    // Nobody called, or those that are under way have time left: they say nothing yet, and must not
+                    // keep others from trying.
+                    trial.until = trial_ends;
+                    trial.loans.clear();
                 }
             }
             Phase::Closed | Phase::Open { .. } => {}
@@ -321,6 +321,16 @@ impl Breaker {
             }
             Phase::Open { .. } => {}
         }
+    }
+
+    /// Tells whether a new one in its place would do the same, or nobody has called for long (`is_old`) and nobody
+    /// gave an order.
+    pub(crate) fn may_be_forgotten(&self, now: Instant, is_old: bool) -> bool {
+        let mut window = self.window.clone();
+        window.advance(now);
+        let [_, failures, slow] = window.total();
+        let is_calm = self.phase == Phase::Closed && failures == 0 && slow == 0;
+        self.mode == Mode::Auto && (is_calm || is_old)
     }
 
     /// Forgets what an instance did that is not called any more.

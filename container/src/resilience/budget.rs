@@ -23,6 +23,11 @@ impl Budget {
         }
     }
 
+    /// Tells whether no call is under way.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.active == 0
+    }
+
     /// Lets a call under way be tried again, if there is something left. One that is being tried again has paid.
     pub(crate) const fn spend(&mut self, config: &RetryConfig) -> bool {
         let has_some = self.left(config) > 0;

@@ -48,7 +48,8 @@ pub struct BreakerConfig {
     pub open_max: Duration,
     /// Calls that may then try whether it works again. Default 5; at least 1.
     pub permits: u32,
-    /// They may take so long together; one that is not back by then has failed. Default 10 s.
+    /// After so long it is judged by those that are back; while some are under way as many others may try as well.
+    /// Default 10 s.
     pub half_open_max: Duration,
 }
 

@@ -234,6 +234,21 @@ impl Guard {
         }
     }
 
+    /// Tells whether nothing would be lost with it: no call is under way, nobody gave an order, and nothing of what has
+    /// happened keeps a call from being sent. `is_old`: nobody has called for long.
+    pub(crate) fn may_be_forgotten(&self, now: Instant, is_old: bool) -> bool {
+        self.budget.is_idle()
+            && self.breaker.may_be_forgotten(now, is_old)
+            && self.ejection.all_out(now).next().is_none()
+            && (is_old || self.throttle.probability().as_ppm() == 0)
+    }
+
+    /// Returns how many of a million calls are not sent now.
+    pub(crate) fn throttle_ppm(&mut self, now: Instant) -> u32 {
+        self.throttle.advance(now);
+        self.throttle.probability().as_ppm()
+    }
+
     /// Returns the breaker's state and the reason for it, once after each change.
     pub(crate) const fn take_news(&mut self) -> Option<(State, Reason)> {
         self.breaker.take_news()
@@ -253,12 +268,12 @@ impl Guard {
     }
 
     pub(crate) fn view(&mut self, now: Instant, random: &mut Stream) -> GuardView {
-        self.throttle.advance(now);
+        let throttle_ppm = self.throttle_ppm(now);
         GuardView {
             breaker: self.breaker.view(now, random),
             rejected: self.breaker.rejected,
             throttled: self.throttle.refused,
-            throttle_ppm: self.throttle.probability().as_ppm(),
+            throttle_ppm,
             retries_left: self.budget.left(&self.config.retry),
             retries: self.retries,
             ejected: self.ejection.all_out(now).collect(),
@@ -290,7 +305,7 @@ impl Guard {
 /// Tells whether a limit that rejected a call is one of whom it was for, so that others would be rejected as well: of
 /// the instance, of all instances, or of what its node admits. Those of the caller's own links and tables are not, and
 /// those of a flow say nothing of other flows.
-fn is_of_callee(limit: &Name) -> bool {
+pub(crate) fn is_of_callee(limit: &Name) -> bool {
     match limit.as_str().split_once('.') {
         Some(("instance" | "network", _)) => true,
         // How many nodes the caller's may have links to.

@@ -66,7 +66,7 @@ impl Resilience {
         if asked.callee.is_empty() {
             return;
         }
-        let Some(callee) = self.number(&asked.callee.as_str().into()) else {
+        let Some(callee) = self.key(now, &asked.callee.as_str().into()) else {
             return;
         };
         for caller in places(asked, callers) {
@@ -77,7 +77,7 @@ impl Resilience {
     /// Returns the guards that are asked for, in the order of their names.
     fn selected(&self, asked: &Breakers, callers: &[Name]) -> Vec<(Name, Name, GuardKey)> {
         let mut selected = Vec::new();
-        for (number, callee) in self.callees.iter().enumerate() {
+        for (number, callee) in self.callees.iter() {
             if !asked.callee.is_empty() && *asked.callee != *callee.name.as_str() {
                 continue;
             }
@@ -86,7 +86,7 @@ impl Resilience {
                     .checked_sub(1)
                     .map_or_else(Name::empty, |place| callers[place].clone());
                 let key = GuardKey {
-                    callee: u32::try_from(number).unwrap_or(u32::MAX),
+                    callee: number,
                     caller,
                 };
                 if callee.guards.get(caller).is_some_and(Option::is_some) {

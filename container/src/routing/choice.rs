@@ -22,6 +22,8 @@ pub(crate) enum Standing {
     },
     /// Nobody has answered there yet, or the way to it is gone.
     Away,
+    /// It takes nothing, because a limit is 0.
+    Closed,
     /// As many instances there wait for this very call as there are, as far as is known here.
     MayWait,
     /// This instance waits for this very call.

@@ -1,17 +1,23 @@
 //! Why a message goes where it goes, for people: the decision itself, put into words.
 
-use monofil_proto::control::{Explain, Explanation, PlaceExplanation};
+use std::time::Duration;
+
+use monofil_proto::control::{Explain, Explanation, FullPlace, PlaceExplanation};
+use monofil_transport::Instant;
 
 use super::{
     Ask, Candidate, ComponentKind, Distance, Reach, Sought, Standing, Verdict, Where, narrow,
 };
 use crate::core::Core;
-use crate::membership::{Known, kind_on_wire};
+use crate::error::micros;
+use crate::membership::{Known, Place, kind_on_wire};
 use crate::resilience::GuardKey;
-use crate::{Name, NodeId};
+use crate::{Name, NodeId, Rejection};
 
 /// Places that are told of.
 const PLACES_MAX: usize = 1024;
+/// So long is told that a place has turned a call away.
+const TOLD_FOR: Duration = Duration::from_secs(5);
 
 impl Core {
     /// Says where a call would go now, and why not elsewhere.
@@ -46,7 +52,8 @@ impl Core {
         for (candidate, place) in candidates.iter().zip(&mut places) {
             place.chosen = candidate.verdict == Verdict::Chosen;
             word(candidate).clone_into(&mut place.verdict);
-            place.reason = self.reason(candidate, &candidates, &ask, guard);
+            place.full = self.full_place(candidate, &name, &place.name);
+            place.reason = self.reason(candidate, place.full.as_ref(), &candidates, &ask, guard);
         }
         let outcome = self.outcome(&name, &ask, reach, &candidates, &places, guard);
         let mut sorted: Vec<_> = candidates.iter().zip(places).collect();
@@ -185,9 +192,84 @@ impl Core {
         }
     }
 
+    /// Says what a place has no room for, as far as that is known here: by its own limits, by what its node says of
+    /// it, or by what it said when it turned a call away the last time. `called`: its node.
+    fn full_place(
+        &self,
+        candidate: &Candidate<Where>,
+        component: &Name,
+        called: &str,
+    ) -> Option<FullPlace> {
+        match candidate.id {
+            Where::Here(index) => {
+                let rejection = self.refuses(index)?;
+                Some(full(&rejection, self.now, self.now))
+            }
+            Where::Peer(index) => {
+                let peer = self.peers.get(index)?;
+                let places = self.places(component);
+                let place = places.iter().find(|it| {
+                    peer.node == Some(it.node) || peer.application.as_ref() == Some(&it.endpoint)
+                });
+                self.closed_place(place, component, called)
+                    .or_else(|| {
+                        let (value, observed) = peer.link.records_open();
+                        (observed >= value).then(|| FullPlace {
+                            limit: "link.records".to_owned(),
+                            value,
+                            observed,
+                            r#where: called.to_owned(),
+                            ..FullPlace::default()
+                        })
+                    })
+                    .or_else(|| {
+                        let last = peer.refusal(component)?;
+                        let is_recent = last.at + TOLD_FOR > self.now || last.until() > self.now;
+                        is_recent.then(|| full(&last.rejection, last.at, self.now))
+                    })
+                    .or_else(|| {
+                        let is_full =
+                            candidate.capacity > 0 && candidate.load >= candidate.capacity;
+                        is_full.then(|| FullPlace {
+                            value: candidate.capacity,
+                            observed: candidate.load,
+                            r#where: called.to_owned(),
+                            ..FullPlace::default()
+                        })
+                    })
+            }
+            Where::Member(index) => {
+                let places = self.places(component);
+                self.closed_place(places.get(index), component, called)
+            }
+            Where::Gone => None,
+        }
+    }
+
+    /// A place that takes nothing says by which limit.
+    fn closed_place(
+        &self,
+        place: Option<&Place>,
+        component: &Name,
+        called: &str,
+    ) -> Option<FullPlace> {
+        let closed_by = place.map(|it| &it.closed_by);
+        let closed_by = closed_by.filter(|it| !it.is_empty())?;
+        let owner = match closed_by.as_str().starts_with("node.") {
+            true => called,
+            false => component.as_str(),
+        };
+        Some(FullPlace {
+            limit: closed_by.as_str().to_owned(),
+            r#where: owner.to_owned(),
+            ..FullPlace::default()
+        })
+    }
+
     fn reason(
         &self,
         candidate: &Candidate<Where>,
+        full: Option<&FullPlace>,
         all: &[Candidate<Where>],
         ask: &Ask<'_>,
         guard: Option<GuardKey>,
@@ -206,10 +288,11 @@ impl Core {
                         "one of {count} that are equally near; two are drawn, and the one with less before it is taken"
                     ),
                 };
-                match candidate.standing {
-                    Standing::Fit => why,
-                    standing => {
-                        let but = self.flaw(standing, candidate, guard);
+                match (candidate.standing, full) {
+                    (Standing::Fit, None) => why,
+                    (Standing::Fit, Some(full)) => format!("{why}, although {}", text_of(full)),
+                    (standing, full) => {
+                        let but = self.flaw(standing, candidate, full, guard);
                         format!("{why}, although {but}")
                     }
                 }
@@ -218,7 +301,7 @@ impl Core {
                 "it is at the distance `{}`, and messages for it may travel to `{}`",
                 candidate.distance, ask.horizon
             ),
-            Verdict::Unfit(standing) => self.flaw(standing, candidate, guard),
+            Verdict::Unfit(standing) => self.flaw(standing, candidate, full, guard),
             Verdict::Farther => {
                 let nearest = chosen.map(|it| it.distance).min().unwrap_or_default();
                 format!("there is one at the distance `{nearest}`")
@@ -232,12 +315,18 @@ impl Core {
         &self,
         standing: Standing,
         candidate: &Candidate<Where>,
+        full: Option<&FullPlace>,
         guard: Option<GuardKey>,
     ) -> String {
         match standing {
             Standing::Fit => "nothing is wrong with it".to_owned(),
             Standing::Held => "a handler holds its thread".to_owned(),
-            Standing::Full => "it is at a bound and would turn the message away".to_owned(),
+            Standing::Full => match full {
+                Some(full) => text_of(full),
+                None => {
+                    "the way to it is full: it has not taken what was sent there before".to_owned()
+                }
+            },
             Standing::Ejected { until } => {
                 let id = self.candidate_id(candidate.id);
                 let ejected = guard.zip(id).and_then(|(guard, id)| {
@@ -250,6 +339,10 @@ impl Core {
                     seconds(self.now.until(until))
                 )
             }
+            Standing::Closed => full.map_or_else(
+                || "it takes nothing: a limit of it is 0".to_owned(),
+                text_of,
+            ),
             Standing::Away => "nobody has answered there yet, or the way to it is gone".to_owned(),
             Standing::MayWait | Standing::Waits => "it waits for this very call".to_owned(),
             Standing::Draining => "it finishes what it has and takes nothing new".to_owned(),
@@ -267,16 +360,35 @@ impl Core {
         guard: Option<GuardKey>,
     ) -> String {
         let now = self.now;
-        if let Some((guard, random)) = guard.and_then(|key| self.resilience.guard(key))
-            && let Some(refusal) = guard.refuses(now, random)
-        {
-            return refusal;
+        let mut throttled = String::new();
+        if let Some((guard, random)) = guard.and_then(|key| self.resilience.guard(key)) {
+            if let Some(refusal) = guard.refuses(now, random) {
+                return refusal;
+            }
+            throttled = throttle(guard.throttle_ppm(now));
         }
+        let outcome = self.whereto(name, ask, reach, candidates, places);
+        format!("{throttled}{outcome}")
+    }
+
+    fn whereto(
+        &self,
+        name: &Name,
+        ask: &Ask<'_>,
+        reach: Reach,
+        candidates: &[Candidate<Where>],
+        places: &[PlaceExplanation],
+    ) -> String {
         let chosen: Vec<_> = candidates
             .iter()
             .zip(places)
             .filter(|(candidate, _)| candidate.verdict == Verdict::Chosen)
-            .map(|(_, place)| format!("`{}`", place.name))
+            .map(|(_, place)| {
+                (
+                    place.full.as_ref().map(text_of),
+                    format!("`{}`", place.name),
+                )
+            })
             .collect();
         let too_far = |it: &Candidate<Where>| it.verdict == Verdict::BeyondHorizon;
         match chosen.len() {
@@ -287,12 +399,66 @@ impl Core {
                 "it waits, until its deadline, for somebody who runs `{name}`: nobody is known to"
             ),
             0 => format!("it ends with UNREACHABLE: nobody is known to run `{name}`"),
-            1 => format!("it goes to {}", chosen[0]),
+            _ if chosen.iter().all(|(full, _)| full.is_some()) => {
+                let (full, first) = &chosen[0];
+                let full = full.as_deref().unwrap_or_default();
+                format!("it goes to {first}, although {full}")
+            }
+            1 => format!("it goes to {}", chosen[0].1),
             count if ask.kind == ComponentKind::Keyed => {
                 format!("it has no key, and goes to one of {count}")
             }
             count => format!("it goes to one of {count}"),
         }
+    }
+}
+
+fn full(rejection: &Rejection, at: Instant, now: Instant) -> FullPlace {
+    FullPlace {
+        limit: rejection.limit.as_str().to_owned(),
+        value: rejection.value,
+        observed: rejection.observed,
+        r#where: rejection.place.as_str().to_owned(),
+        since_micros: micros(now.since(at)),
+        retry_after_micros: rejection.retry_after.map_or(0, micros),
+    }
+}
+
+/// Puts into words what a place has no room for.
+fn text_of(full: &FullPlace) -> String {
+    let FullPlace {
+        limit,
+        value,
+        observed,
+        r#where,
+        since_micros,
+        ..
+    } = full;
+    if limit.is_empty() {
+        return format!("its instances queue {value}, and `{where}` says that it has {observed}");
+    }
+    let what = match value {
+        0 => format!("`{limit}` of `{where}` is 0"),
+        _ => format!("`{limit}` of `{where}` is {value}, and {observed} was observed"),
+    };
+    match (since_micros, value) {
+        (0, 0) => format!("it takes nothing: {what}"),
+        (0, _) => format!("it is full: {what}"),
+        (since, _) => {
+            let ago = seconds(Duration::from_micros(*since));
+            format!("it turned a call away {ago} ago: {what}")
+        }
+    }
+}
+
+/// Says how many calls do not get as far as to a place.
+fn throttle(ppm: u32) -> String {
+    match ppm {
+        0 => String::new(),
+        _ => format!(
+            "of 100 calls {} end with REJECTED by `caller.throttle_ppm`, because too many were rejected before; of the others: ",
+            ppm.div_ceil(10_000)
+        ),
     }
 }
 
@@ -309,6 +475,7 @@ const fn word(candidate: &Candidate<Where>) -> &'static str {
             Standing::Held => "held",
             Standing::Full => "full",
             Standing::Ejected { .. } => "ejected",
+            Standing::Closed => "closed",
             Standing::Away => "away",
             Standing::MayWait | Standing::Waits => "waits",
             Standing::Draining => "draining",

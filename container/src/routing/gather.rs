@@ -5,7 +5,7 @@ use std::rc::Rc;
 use monofil_proto::wire::Kind;
 
 use super::{Ask, Candidate, ComponentKind, Distance, Standing, Verdict, narrow, pick, token};
-use crate::capacity::{Target, part_of};
+use crate::capacity::{Target, may_take, part_of};
 use crate::core::Core;
 use crate::envelope::{Chain, Envelope, chain_links};
 use crate::heading::Heading;
@@ -91,6 +91,8 @@ struct Site {
     instances: u32,
     /// Messages that they take; 0: it does not say.
     capacity: u64,
+    /// They take nothing.
+    is_closed: bool,
 }
 
 impl Core {
@@ -209,6 +211,7 @@ impl Core {
                     distance: self.routing.distance(&Name::empty(), &endpoint),
                     instances: 0,
                     capacity: 0,
+                    is_closed: false,
                 };
                 self.add_node(sought, out, peer, site);
             }
@@ -224,6 +227,7 @@ impl Core {
                 distance: self.routing.distance(&place.host, &place.endpoint),
                 instances: place.instances,
                 capacity: place.capacity,
+                is_closed: !place.closed_by.is_empty(),
             };
             // Not everybody who runs it is connected to, only because it could be. A key's owner is, whoever it is.
             let peer = if index < DIALED_MAX && !is_keyed {
@@ -238,7 +242,10 @@ impl Core {
                     token: site.token,
                     instance: 0,
                     distance: site.distance,
-                    standing: Standing::Away,
+                    standing: match site.is_closed {
+                        true => Standing::Closed,
+                        false => Standing::Away,
+                    },
                     load: 0,
                     instances: site.instances.max(1),
                     capacity: site.capacity,
@@ -275,7 +282,10 @@ impl Core {
             } else if let Some(until) = self.ejected_until(sought.guard, id) {
                 Standing::Ejected { until }
             } else if instance.is_full(self.now) {
-                Standing::Full
+                match self.closed_by(instance) {
+                    Some(_) => Standing::Closed,
+                    None => Standing::Full,
+                }
             } else {
                 Standing::Fit
             };
@@ -320,6 +330,8 @@ impl Core {
             Standing::Draining
         } else if waits {
             Standing::MayWait
+        } else if site.is_closed {
+            Standing::Closed
         } else if !peer.is_established() || peer.health == Health::Silent {
             Standing::Away
         } else if let Some(until) = self.ejected_until(sought.guard, id) {
@@ -359,14 +371,17 @@ impl Core {
         let mut candidates = Vec::new();
         self.gather(&Sought::of(envelope, None), &mut candidates);
         let target = |it: &Candidate<Where>| match it.id {
-            Where::Peer(peer) if it.standing == Standing::Fit => Some(Target {
-                peer,
-                distance: it.distance,
-                part: match it.capacity {
-                    0 => part_of(it.load, usual),
-                    capacity => part_of(it.load, capacity),
-                },
-            }),
+            Where::Peer(peer) if it.standing == Standing::Fit => {
+                let said = (it.capacity > 0).then(|| part_of(it.load, it.capacity));
+                let known = self.peers.get(peer);
+                let refused = known.and_then(|it| it.refusal(&envelope.heading().target));
+                may_take(self.now, said, refused).then(|| Target {
+                    peer,
+                    distance: it.distance,
+                    part: said.unwrap_or_else(|| part_of(it.load, usual)),
+                    instances: it.instances,
+                })
+            }
             _ => None,
         };
         candidates.iter().filter_map(target).collect()

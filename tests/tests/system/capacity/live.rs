@@ -107,7 +107,7 @@ fn each_limit_of_a_node_and_a_flow_is_named_when_it_refuses() {
         (100, "b", "", 50),
     ];
     let node = |limit: &str, value| SetLimit {
-        component: String::new(),
+        node: true,
         ..change("", limit, value)
     };
     let flow = |limit: &str, value| SetLimit {
@@ -184,6 +184,77 @@ fn each_limit_of_a_node_and_a_flow_is_named_when_it_refuses() {
     }
 }
 
+/// When a refused call is worth trying again: never where nothing passes, and otherwise when what is there is done.
+#[test]
+fn a_refusal_says_when_trying_again_makes_sense() {
+    let of = |component: &'static str, flow: &'static str, limit: &'static str, value| SetLimit {
+        flow: flow.to_owned(),
+        node: component.is_empty() && flow.is_empty(),
+        ..change(component, limit, value)
+    };
+    let never = (Duration::from_secs(5), Duration::from_secs(5));
+    let soon = |least, most| (millis(least), millis(most));
+    // The handler takes 200 ms; the second call comes 100 ms after the first, so many more together with it.
+    let table = [
+        (of("a", "", "in_flight", 0), 0, never),
+        (of("a", "", "queue_messages", 0), 0, never),
+        (of("a", "", "rate_messages", 0), 0, never),
+        (of("a", "", "rate_bytes", 0), 0, never),
+        (of("", "", "in_flight", 0), 0, never),
+        (of("", "checkout", "in_flight", 0), 0, never),
+        (of("", "checkout", "rate_messages", 0), 0, never),
+        (of("a", "", "in_flight", 1), 1, soon(40, 200)),
+        (of("a", "", "in_flight", 3), 3, soon(120, 600)),
+        (of("a", "", "queue_messages", 1), 2, soon(80, 400)),
+        (of("", "", "in_flight", 1), 1, soon(40, 200)),
+        (of("", "checkout", "in_flight", 1), 1, soon(40, 200)),
+        // It is known exactly.
+        (of("a", "", "rate_messages", 5), 1, soon(90, 100)),
+    ];
+    for (change, pass, (least, most)) in table {
+        let name = format!("{change:?}");
+        let said = Rc::<RefCell<Option<CallError>>>::default();
+        let told = said.clone();
+        let caller = hooked("calls", move || {
+            let said = told.clone();
+            Hooks::new(|_, _| Ok(Reply::Empty)).start(move |cx, _| {
+                cx.sleep(millis(100))?;
+                let ask = || text("a", "Do", "1").with_flow("checkout");
+                let first = cx.start_call(ask());
+                cx.sleep(millis(100))?;
+                let others: Vec<_> = (1..pass).map(|_| cx.start_call(ask())).collect();
+                cx.sleep(millis(1))?;
+                *said.borrow_mut() = match pass {
+                    0 => cx.wait(first).err(),
+                    _ => cx.call(ask()).err(),
+                };
+                drop(others);
+                Ok(())
+            })
+        });
+        let works = component("a", || {
+            |cx: &mut Context, _: Message| {
+                cx.sleep(millis(200))?;
+                Ok(Reply::Empty)
+            }
+        });
+        let mut net = SimNet::new(1);
+        net.start(vec![
+            NodeSpec::new("one", vec![works])
+                .configure(|config| config.limits.guaranteed_messages = 0),
+            NodeSpec::new("two", vec![caller]),
+        ]);
+        let mut operator = Operator::new(net.world(), "one");
+        operator.set(net.world(), change);
+        net.world().run_for(Duration::from_secs(5));
+        let Some(CallError::Rejected(it)) = said.take() else {
+            panic!("{name}: it is not refused");
+        };
+        let after = it.retry_after.expect("a time");
+        assert!(after >= least && after <= most, "{name}: {after:?}, {it:?}");
+    }
+}
+
 /// Whoever refuses: of the limits that are asked before it none has counted the message.
 #[test]
 fn what_is_refused_costs_no_rate() {
@@ -198,6 +269,7 @@ fn what_is_refused_costs_no_rate() {
     let rates = |component: &str| {
         let rate = |limit: &str, value| SetLimit {
             component: component.to_owned(),
+            node: component.is_empty(),
             ..change("a", limit, value)
         };
         [rate("rate_messages", 10), rate("rate_bytes", 500)]
@@ -381,10 +453,25 @@ fn what_cannot_be_set_is_refused_with_what_can() {
             (
                 SetLimit {
                     component: String::new(),
+                    node: true,
                     limit: "queue_time".into(),
                     ..good.clone()
                 },
                 "`queue_time` is a limit of components: set it for one",
+            ),
+            (
+                SetLimit {
+                    component: String::new(),
+                    ..good.clone()
+                },
+                "it is not said whose limit it is: a component's, a flow's, a network's or the node's",
+            ),
+            (
+                SetLimit {
+                    node: true,
+                    ..good.clone()
+                },
+                "a limit is of one component, flow or network, or of the node, and not of two of them",
             ),
             (
                 SetLimit {
@@ -398,14 +485,14 @@ fn what_cannot_be_set_is_refused_with_what_can() {
                     flow: "checkout".into(),
                     ..good.clone()
                 },
-                "a limit is of one component, of one flow or of one network, and not of two of them",
+                "a limit is of one component, flow or network, or of the node, and not of two of them",
             ),
             (
                 SetLimit {
                     network: good.component.clone(),
                     ..good.clone()
                 },
-                "a limit is of one component, of one flow or of one network, and not of two of them",
+                "a limit is of one component, flow or network, or of the node, and not of two of them",
             ),
             (
                 SetLimit { to: 0, ..good },

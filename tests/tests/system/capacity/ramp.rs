@@ -46,6 +46,10 @@ const SETTLES: usize = 6;
 /// Others find each other first.
 const START: usize = 5;
 
+/// Worlds in which instances that are alike differed by more than ten points, while whoever refused something was left
+/// alone until half of its queue was empty.
+const HARD: [u64; 4] = [7, 16, 39, 49];
+
 /// What happened in a second.
 #[derive(Clone, Default)]
 struct Second {
@@ -269,7 +273,12 @@ fn check_paths(seed: u64, book: &Book) -> u64 {
 
 #[test]
 fn an_overload_spills_to_others_and_they_all_work() {
-    for seed in seeds(1) {
+    let chosen: Vec<u64> = seeds(0).collect();
+    let chosen = match chosen[..] {
+        [] => &HARD,
+        _ => &chosen[..],
+    };
+    for seed in chosen.iter().copied() {
         let (book, spilled) = run(seed);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         std::fs::write(folder.join("overload.svg"), draw(&book)).expect("a writable folder");

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use monofil_container::{
-    Caller, ComponentKind, Context, Distance, Horizon, InstanceLimits, Message, Reply, Status,
+    CallError, Caller, ComponentKind, Context, Distance, Horizon, InstanceLimits, Message, Reply,
+    Status,
 };
 use monofil_inproc::NodeKey;
 use monofil_proto::control::{
-    self, BreakerOrder, Breakers, Explain, Explanation, request::Verb, response,
+    self, BreakerOrder, Breakers, Explain, Explanation, LimitTo, SetLimit, request::Verb, response,
 };
 use monofil_tests::{ComponentDef, Hooks, component, hooked};
 use monofil_transport::Shutdown;
@@ -211,6 +212,128 @@ fn one_that_is_full() {
     let it = explain(&mut village, here, &[]);
     assert_eq!(verdicts(&it), [("here", "full"), ("a", "chosen")]);
     assert_eq!(&*it.places[0].distance, "process");
+    assert_eq!(
+        it.places[0].reason,
+        "it is full: `instance.queue_messages` of `test/echo` is 1, and 1 was observed"
+    );
+}
+
+/// Sets a limit at a node, of `echo` or of the node itself, and lets the others hear of it.
+fn close(village: &mut Village, name: &str, component: &str) {
+    let node = village.world().node(name).expect("it is there");
+    let set = SetLimit {
+        component: component.to_owned(),
+        node: component.is_empty(),
+        limit: "in_flight".to_owned(),
+        to: LimitTo::Value.into(),
+        value: 0,
+        author: "ada".to_owned(),
+        ..SetLimit::default()
+    };
+    let response::Result::Limits(_) = village.ask(node, Verb::SetLimit(set)) else {
+        panic!("it may be set");
+    };
+    village.run(SECOND * 3);
+}
+
+#[test]
+fn one_elsewhere_that_takes_nothing() {
+    for (component, reason) in [
+        (
+            "test/echo",
+            "it takes nothing: `instance.in_flight` of `test/echo` is 0",
+        ),
+        ("", "it takes nothing: `node.in_flight` of `a` is 0"),
+    ] {
+        let nodes = [("a", "m1"), ("b", "m2")];
+        let (mut village, here) = village(ComponentKind::Stateless, &nodes);
+        close(&mut village, "a", component);
+        let it = explain(&mut village, here, &[]);
+        assert_eq!(verdicts(&it), [("a", "closed"), ("b", "chosen")]);
+        assert_eq!(it.places[0].reason, reason);
+        let full = it.places[0].full.as_ref().expect("it is full");
+        assert_eq!(full.value, 0);
+        let told = village.perform("caller", &seeds(&["here"]), |cx| {
+            cx.sleep(SECOND * 3).expect("nobody ends it");
+            (0..50).map(|_| asked(cx, say())).collect::<Vec<_>>()
+        });
+        assert!(told.iter().all(|it| it == "b"), "{told:?}");
+        // Where nobody takes anything it is said of the one that it goes to.
+        close(&mut village, "b", "test/echo");
+        let it = explain(&mut village, here, &[]);
+        assert!(it.places.iter().all(|place| place.chosen), "{it:?}");
+        assert!(it.outcome.contains("it takes nothing"), "{}", it.outcome);
+    }
+}
+
+/// One at `a` that takes one call at a time, and has one.
+fn busy() -> (Village, NodeKey) {
+    let mut village = Village::new(1);
+    let membership = seeds(&["here"]);
+    let here = village.join("here", &membership, vec![idle()]);
+    let limits = InstanceLimits {
+        in_flight: Some(1),
+        ..InstanceLimits::default()
+    };
+    let slow = component("echo", || {
+        |cx: &mut Context, _: Message| {
+            cx.sleep(SECOND * 600)?;
+            Ok(Reply::Empty)
+        }
+    });
+    let slow = slow.kind(ComponentKind::Stateless).limits(limits);
+    village.join("a", &membership, vec![slow]);
+    village.run(SECOND * 3);
+    (village, here)
+}
+
+#[test]
+fn one_elsewhere_that_is_full() {
+    let (mut village, _) = busy();
+    village.perform("caller", &seeds(&["here"]), |cx| {
+        cx.sleep(SECOND * 3).expect("nobody ends it");
+        cx.cast(say().with_deadline(SECOND * 600)).expect("room");
+        cx.sleep(SECOND).expect("nobody ends it");
+        let refused = cx.call(say()).expect_err("it is full");
+        assert!(matches!(refused, CallError::Rejected(_)), "{refused}");
+    });
+    let caller = village.world().node("caller").expect("it is there");
+    let it = explain(&mut village, caller, &[]);
+    // It has room again sooner or later, and nobody says when: the next call goes there.
+    assert_eq!(verdicts(&it), [("a", "chosen")]);
+    let (reason, full) = (&it.places[0].reason, it.places[0].full.as_ref());
+    let said = "`instance.in_flight` of `test/echo` is 1, and 1 was observed";
+    assert!(reason.contains("it turned a call away"), "{reason}");
+    assert!(reason.contains(said), "{reason}");
+    assert!(it.outcome.contains(said), "{}", it.outcome);
+    let full = full.expect("it is full");
+    assert_eq!(
+        (&*full.limit, full.value, full.observed, &*full.r#where),
+        ("instance.in_flight", 1, 1, "test/echo")
+    );
+    assert!(full.retry_after_micros > 0);
+}
+
+#[test]
+fn a_caller_that_is_throttled() {
+    let (mut village, _) = busy();
+    village.perform("caller", &seeds(&["here"]), |cx| {
+        cx.sleep(SECOND * 3).expect("nobody ends it");
+        cx.cast(say().with_deadline(SECOND * 600)).expect("room");
+        for _ in 0..1000 {
+            cx.sleep(SECOND / 10).expect("nobody ends it");
+            cx.call(say()).expect_err("it is full");
+        }
+    });
+    let caller = village.world().node("caller").expect("it is there");
+    let it = explain(&mut village, caller, &[]);
+    assert!(
+        it.outcome.starts_with("of 100 calls ")
+            && it.outcome.contains("`caller.throttle_ppm`")
+            && it.outcome.contains("it goes to `a`"),
+        "{}",
+        it.outcome
+    );
 }
 
 #[test]
