@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use monofil_container::control::ComponentDescription;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, SerializeOptions};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client;
 use crate::app::Definition;
 use crate::cli::{CallArgs, Invocation};
+use crate::config::show_time;
 use crate::exit::{EXIT_CALL, EXIT_FAILED, EXIT_USAGE, Failure};
 use crate::job::JobRun;
 use crate::{
@@ -49,7 +50,8 @@ pub(crate) fn call(invocation: &Invocation<'_>, args: &CallArgs) -> Result<ExitC
                 let (app, name) = (&invocation.app.name, &definition.name);
                 format!("if it is not running, `{app} run {name}` starts it")
             });
-            Err(unanswered(&target, &error).maybe(hint))
+            let json = invocation.common.json;
+            Err(unanswered(&target, &error, json).maybe(hint))
         }
     }
 }
@@ -357,17 +359,52 @@ fn print(descriptor: Option<&MessageDescriptor>, payload: &Payload) -> Result<()
     })
 }
 
-/// Says how a call ended, and whether it may have run.
-pub(crate) fn unanswered(target: &str, error: &CallError) -> Failure {
+/// Says how a call ended, whether it may have run, and when to try again; on standard output as well, if that is to be
+/// JSON.
+pub(crate) fn unanswered(target: &str, error: &CallError, json: bool) -> Failure {
     let code = match error {
         CallError::Remote(_) => EXIT_FAILED,
         CallError::Malformed(_) => EXIT_USAGE,
         _ => EXIT_CALL,
     };
-    let ran = match error.executed() {
-        Executed::No => "it did not run",
-        Executed::Unknown => "whether it ran is not known",
-        Executed::InPart => "it ran",
+    let (ran, text) = match error.executed() {
+        Executed::No => ("no", "it did not run"),
+        Executed::Unknown => ("unknown", "whether it ran is not known"),
+        Executed::InPart => ("yes", "it ran"),
     };
-    Failure::new(code, format!("{target}: {error}")).note(ran)
+    let after = match error {
+        CallError::Rejected(rejection) => rejection.retry_after,
+        CallError::Open { retry_after, .. } => Some(*retry_after),
+        _ => None,
+    };
+    if json {
+        // When nobody reads it the code says it all.
+        let _ = super::print_json(&as_json(error, ran, after));
+    }
+    let again = after.map(|it| {
+        let millis = it.as_nanos().div_ceil(1_000_000);
+        let it = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        format!("there is no point in trying again within {}", show_time(it))
+    });
+    Failure::new(code, format!("{target}: {error}"))
+        .note(text)
+        .maybe(again)
+}
+
+fn as_json(error: &CallError, ran: &str, after: Option<Duration>) -> Value {
+    let mut value = json!({ "error": error.kind(), "text": error.to_string(), "ran": ran });
+    match error {
+        CallError::Rejected(it) => {
+            value["limit"] = it.limit.as_str().into();
+            value["value"] = it.value.into();
+            value["observed"] = it.observed.into();
+            value["where"] = it.place.as_str().into();
+        }
+        CallError::Remote(status) => value["code"] = status.code().to_string().into(),
+        _ => {}
+    }
+    if let Some(after) = after {
+        value["retry_after_seconds"] = after.as_secs_f64().into();
+    }
+    value
 }

@@ -106,6 +106,7 @@ fn show(
             .collect();
         let mut why = vec![it.reason.clone()];
         why.extend(ejected);
+        why.extend(throttled(it));
         why.retain(|it| !it.is_empty());
         table.add_row([
             node.clone(),
@@ -132,6 +133,16 @@ fn show(
     Err(failed
         .into_iter()
         .fold(Failure::new(EXIT_CALL, what), Failure::note))
+}
+
+/// Says how many calls are not sent because their callee has no room for them.
+pub(super) fn throttled(it: &BreakerDescription) -> Option<String> {
+    let percent = it.throttle_ppm.div_ceil(10_000);
+    (percent > 0).then(|| {
+        format!(
+            "of 100 calls {percent} are not sent, because too many were rejected for want of room"
+        )
+    })
 }
 
 pub(super) fn read(answer: Answer) -> Option<BreakerReport> {

@@ -48,6 +48,6 @@ pub(super) fn call(network: &mut Network, args: &CallArgs) -> Result<ExitCode, F
     match call.perform(&mut client) {
         Ok(()) | Err(Trouble::Unread) => Ok(ExitCode::SUCCESS),
         Err(Trouble::Output(failure)) => Err(failure),
-        Err(Trouble::Call(error)) => Err(unanswered(&target, &error)),
+        Err(Trouble::Call(error)) => Err(unanswered(&target, &error, network.common.json)),
     }
 }

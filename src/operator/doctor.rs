@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use monofil_container::Limit;
 use monofil_container::control::request::Verb;
-use monofil_container::control::{BreakerState, Breakers, Description, MemberState, NodeState};
+use monofil_container::control::{
+    BreakerState, Breakers, Description, MemberState, NodeState, ReadLimits,
+};
 use serde_json::json;
 
 use super::network::{Network, Node, describe, description};
@@ -31,6 +34,7 @@ pub(super) fn doctor(network: &mut Network) -> Result<ExitCode, Failure> {
         examine(node, it, &mut findings);
     }
     compare(&asked.given, &mut findings);
+    examine_limits(network, &nodes, &mut findings);
     examine_breakers(network, &nodes, &mut findings);
     report(network, count, asked.left_out, &findings)
 }
@@ -88,9 +92,9 @@ fn examine(node: &Node, it: &Description, findings: &mut Vec<Finding>) {
                 "read its log for the panic",
             );
         }
-        let full = component.queued_messages * 5 >= component.queue_messages_max * 4;
-        if full && component.queued_messages > 0 {
-            let (queued, most) = (component.queued_messages, component.queue_messages_max);
+        // What is full is found by its limits.
+        let (queued, most) = (component.queued_messages, component.queue_messages_max);
+        if queued > 0 && queued < most && queued * 5 >= most * 4 {
             add(
                 format!("the queue of {name} is nearly full: {queued} of {most}"),
                 "it is slower than those who call it: `monofil limits get` and `monofil info` say more",
@@ -179,6 +183,39 @@ fn compare(described: &[(Node, Description)], findings: &mut Vec<Finding>) {
     }
 }
 
+/// Looks for what takes nothing, or nothing more.
+fn examine_limits(network: &mut Network, nodes: &[Node], findings: &mut Vec<Finding>) {
+    let verb = Verb::ReadLimits(ReadLimits {});
+    let asked = network.ask(nodes, &verb, super::limits::read);
+    for (node, limits) in asked.given {
+        for it in &limits.limits {
+            let (limit, kind) = (&it.limit, it.limit.split_once('.').map_or("", |it| it.1));
+            let of = match it.r#where.as_str() {
+                "" => "it",
+                name => name,
+            };
+            let closes = Limit::named(kind).is_some_and(Limit::closes);
+            // Of rates nothing is there, and how long messages stand in a queue is no matter of how many there are.
+            let counts = matches!(kind, "queue_messages" | "queue_bytes" | "in_flight");
+            let (what, advice) = match it.value {
+                Some(0) if closes => (
+                    format!("{of} takes nothing: {limit} is 0"),
+                    "`monofil limits set` changes it, if that is not meant",
+                ),
+                Some(value) if value > 0 && counts && it.observed >= value => (
+                    format!(
+                        "{of} is full: {limit} is {value}, and there are {}",
+                        it.observed
+                    ),
+                    "raise the limit, run one more, or call less: `monofil limits get` shows all of them",
+                ),
+                _ => continue,
+            };
+            findings.push(finding(&node.name, what, advice));
+        }
+    }
+}
+
 fn examine_breakers(network: &mut Network, nodes: &[Node], findings: &mut Vec<Finding>) {
     let verb = Verb::Breakers(Breakers::default());
     // One that knows no breakers has none that are open.
@@ -197,6 +234,18 @@ fn examine_breakers(network: &mut Network, nodes: &[Node], findings: &mut Vec<Fi
                     it.reason
                 );
                 findings.push(finding(&node.name, what, "`monofil info` of the callee says how it is; `monofil breakers reset` closes it"));
+            }
+            if let Some(throttled) = super::breakers::throttled(it) {
+                let caller = match it.caller.as_str() {
+                    "" => "programs",
+                    caller => caller,
+                };
+                let what = format!("calls from {caller} to {}: {throttled}", it.callee);
+                findings.push(finding(
+                    &node.name,
+                    what,
+                    "`monofil explain` of the callee names the limit: raise it, run one more, or call less",
+                ));
             }
             for out in &it.ejected {
                 let what = format!(

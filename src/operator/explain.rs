@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use monofil_container::control::request::Verb;
 use monofil_container::control::response::Result as Answer;
-use monofil_container::control::{ComponentKind, Explain};
-use serde_json::json;
+use monofil_container::control::{ComponentKind, Explain, FullPlace};
+use serde_json::{Value, json};
 
 use super::args::ExplainArgs;
 use super::network::Network;
@@ -26,10 +26,17 @@ pub(super) fn explain(network: &mut Network, args: &ExplainArgs) -> Result<ExitC
         key: args.key.clone().unwrap_or_default().into_bytes(),
         flow: args.flow.clone().unwrap_or_default(),
     });
+    if let Some(caller) = &args.caller {
+        network.running(caller)?;
+    }
     let it = network.ask_one(&node, &verb, |answer| match answer {
         Answer::Explanation(it) => Some(it),
         _ => None,
     })?;
+    // What nobody runs or ran is a slip of the pen.
+    if it.places.is_empty() {
+        network.running(&args.component)?;
+    }
     let kind = match it.kind() {
         ComponentKind::Single => "single",
         ComponentKind::Keyed => "keyed",
@@ -67,6 +74,7 @@ pub(super) fn explain(network: &mut Network, args: &ExplainArgs) -> Result<ExitC
             "chosen": place.chosen,
             "verdict": place.verdict,
             "reason": place.reason,
+            "full": place.full.as_ref().map(as_json),
         }));
     }
     let shown = values.len() as u64;
@@ -95,4 +103,15 @@ pub(super) fn explain(network: &mut Network, args: &ExplainArgs) -> Result<ExitC
         ));
     }
     print(&parts.join("\n\n"))
+}
+
+fn as_json(full: &FullPlace) -> Value {
+    json!({
+        "limit": full.limit,
+        "value": full.value,
+        "observed": full.observed,
+        "where": full.r#where,
+        "seconds_ago": full.since_micros as f64 / 1e6,
+        "retry_after_seconds": full.retry_after_micros as f64 / 1e6,
+    })
 }
