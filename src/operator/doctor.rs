@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use monofil_container::Limit;
 use monofil_container::control::request::Verb;
 use monofil_container::control::{
     BreakerState, Breakers, Description, MemberState, NodeState, ReadLimits,
@@ -189,27 +188,14 @@ fn examine_limits(network: &mut Network, nodes: &[Node], findings: &mut Vec<Find
     let asked = network.ask(nodes, &verb, super::limits::read);
     for (node, limits) in asked.given {
         for it in &limits.limits {
-            let (limit, kind) = (&it.limit, it.limit.split_once('.').map_or("", |it| it.1));
-            let of = match it.r#where.as_str() {
-                "" => "it",
-                name => name,
+            let Some((what, admits)) = super::limits::reached(it) else {
+                continue;
             };
-            let closes = Limit::named(kind).is_some_and(Limit::closes);
-            // Of rates nothing is there, and how long messages stand in a queue is no matter of how many there are.
-            let counts = matches!(kind, "queue_messages" | "queue_bytes" | "in_flight");
-            let (what, advice) = match it.value {
-                Some(0) if closes => (
-                    format!("{of} takes nothing: {limit} is 0"),
-                    "`monofil limits set` changes it, if that is not meant",
-                ),
-                Some(value) if value > 0 && counts && it.observed >= value => (
-                    format!(
-                        "{of} is full: {limit} is {value}, and there are {}",
-                        it.observed
-                    ),
-                    "raise the limit, run one more, or call less: `monofil limits get` shows all of them",
-                ),
-                _ => continue,
+            let advice = match admits {
+                0 => "`monofil limits set` changes it, if that is not meant",
+                _ => {
+                    "raise the limit, run one more, or call less: `monofil limits get` shows all of them"
+                }
             };
             findings.push(finding(&node.name, what, advice));
         }

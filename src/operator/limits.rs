@@ -208,6 +208,33 @@ fn set(network: &mut Network, nodes: &[Node], verb: SetLimit) -> Result<ExitCode
         .fold(Failure::new(EXIT_CALL, what), Failure::note))
 }
 
+/// Says of a limit that it is reached, if it is, and how much it admits.
+pub(super) fn reached(it: &LimitDescription) -> Option<(String, u64)> {
+    let limit = &it.limit;
+    let (scope, kind) = limit.split_once('.')?;
+    let of = match (scope, it.r#where.as_str()) {
+        ("flow", name) => format!("flow `{name}`"),
+        (_, "") => "the node".to_owned(),
+        (_, name) => name.to_owned(),
+    };
+    let value = it.value?;
+    // Of rates nothing is there, and how long messages stand in a queue is no matter of how many there are. Of what all
+    // in the network have together one does not see how much there is.
+    let counts =
+        matches!(kind, "queue_messages" | "queue_bytes" | "in_flight") && scope != "network";
+    if value == 0 && Limit::named(kind).is_some_and(Limit::closes) {
+        return Some((format!("{of} takes nothing: {limit} is 0"), 0));
+    }
+    (value > 0 && counts && it.observed >= value).then(|| {
+        let (value, observed) = (
+            show_value(limit, it.value),
+            show_value(limit, Some(it.observed)),
+        );
+        let what = format!("{of} is full: {limit} is {value}, and {observed} is there");
+        (what, it.value.unwrap_or_default())
+    })
+}
+
 pub(super) fn read(answer: Answer) -> Option<Limits> {
     match answer {
         Answer::Limits(limits) => Some(limits),
