@@ -485,7 +485,7 @@ impl Instance {
     /// Returns how much of what is limited it has.
     #[inline]
     pub(crate) fn occupancy(&self) -> Load {
-        let messages = (self.queue.len() - self.returned) as u64;
+        let messages = self.queue.len() as u64 - u64::from(self.returned);
         Load {
             messages,
             bytes: self.queued_bytes as u64,

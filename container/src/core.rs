@@ -463,7 +463,7 @@ impl Core {
         instance.number = number;
         instance.spill = self.capacity.spill(instance.definition.limits.overflow);
         instance.share = self.share_of(&instance.definition.limits.network);
-        instance.group = group;
+        instance.group = u32::try_from(group).expect("invariant: fewer components than bytes");
         self.instances.push(instance);
         self.make_ready(index);
     }

@@ -33,7 +33,7 @@ impl Core {
                 callee
             }
         };
-        let group = sender.instance.map(|index| self.instances[index].group);
+        let group = sender.instance.map(|index| self.instances[index].group());
         let caller = group.map_or(0, |group| group + 1);
         let key = GuardKey { callee, caller };
         let ticket = match self.resilience.admit(self.now, key, deadline) {
@@ -149,7 +149,7 @@ impl Core {
     pub(crate) fn answer_about_breakers(&mut self, asked: &Breakers) -> BreakerReport {
         let mut callers = vec![Name::empty(); self.groups.len()];
         for instance in &self.instances {
-            callers[instance.group] = instance.name.clone();
+            callers[instance.group()] = instance.name.clone();
         }
         let called = named(&self.peers, &self.instances, self.node, &self.name);
         self.resilience.answer(self.now, asked, &callers, called)

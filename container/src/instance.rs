@@ -65,7 +65,10 @@ pub(crate) enum State {
     /// Is to be built and started.
     New,
     Idle,
-    Busy,
+    /// Its handler is under way.
+    Busy {
+        since: Instant,
+    },
     /// Crashed too often; waits before it is built again.
     BackingOff {
         until: Instant,
@@ -106,8 +109,8 @@ impl Default for Crashes {
 pub(crate) struct Instance {
     pub(crate) name: Name,
     pub(crate) number: u32,
-    /// Which group of the container it is in.
-    pub(crate) group: usize,
+    /// Which group of the container it is in; see [`group`](Self::group).
+    pub(crate) group: u32,
     pub(crate) definition: Rc<Definition>,
     pub(crate) guard: Guard,
     /// `None` where it shares no limits with others in the network.
@@ -126,7 +129,7 @@ pub(crate) struct Instance {
     pub(crate) in_line: Option<u64>,
     pub(crate) queued_bytes: usize,
     /// Queued casts that came back; bounded apart from what others send.
-    pub(crate) returned: usize,
+    pub(crate) returned: u32,
     /// Some that came back were dropped since the last time that none was queued.
     pub(crate) returns_dropped: bool,
     /// A timer is set that looks for what has expired in the queue.
@@ -137,10 +140,8 @@ pub(crate) struct Instance {
     crashes: Option<Box<Crashes>>,
     pub(crate) handled: u64,
     pub(crate) rejected: u64,
-    /// How long a handler takes: an exponential average, for `retry_after`.
-    pub(crate) handling: Duration,
-    /// When the handler that is under way began, or the last one.
-    pub(crate) busy_since: Instant,
+    /// How long a handler takes: an exponential average in nanoseconds, for `retry_after`.
+    handling: u64,
 }
 
 impl Instance {
@@ -172,9 +173,18 @@ impl Instance {
             crashes: None,
             handled: 0,
             rejected: 0,
-            handling: Duration::ZERO,
-            busy_since: Instant::ZERO,
+            handling: 0,
         }
+    }
+
+    /// Returns which group of the container it is in.
+    pub(crate) const fn group(&self) -> usize {
+        self.group as usize
+    }
+
+    /// Returns how long a handler takes, on average.
+    pub(crate) const fn handling(&self) -> Duration {
+        Duration::from_nanos(self.handling)
     }
 
     /// Returns why it is built, or was the last time.
@@ -253,7 +263,7 @@ impl Instance {
         match self.state {
             State::New => true,
             State::Idle => !self.queue.is_empty(),
-            State::Busy | State::BackingOff { .. } | State::Stopped => false,
+            State::Busy { .. } | State::BackingOff { .. } | State::Stopped => false,
         }
     }
 
@@ -269,11 +279,11 @@ impl Instance {
 
     /// Tells whether it takes nothing from its queue for as long as nothing happens.
     pub(crate) const fn is_blocked(&self) -> bool {
-        matches!(self.state, State::Busy | State::BackingOff { .. })
+        matches!(self.state, State::Busy { .. } | State::BackingOff { .. })
     }
 
-    pub(crate) fn is_busy(&self) -> bool {
-        self.state == State::Busy
+    pub(crate) const fn is_busy(&self) -> bool {
+        matches!(self.state, State::Busy { .. })
     }
 
     /// Tells whether it would turn a message away, however short.
@@ -287,7 +297,7 @@ impl Instance {
     #[inline]
     pub(crate) fn check_state(&self, now: Instant) -> Result<(), CallError> {
         match self.state {
-            State::New | State::Idle | State::Busy => Ok(()),
+            State::New | State::Idle | State::Busy { .. } => Ok(()),
             State::Stopped => Err(CallError::Draining(self.name.clone())),
             State::BackingOff { .. } => {
                 let limits = &self.definition.limits;
@@ -313,12 +323,12 @@ impl Instance {
         if let State::BackingOff { until } = self.state {
             return now.until(until).max(Self::RETRY_LEAST);
         }
-        let (busy, under_way) = match self.is_busy() {
-            true => (1, now.since(self.busy_since)),
-            false => (0, Duration::ZERO),
+        let (busy, under_way) = match self.state {
+            State::Busy { since } => (1, now.since(since)),
+            _ => (0, Duration::ZERO),
         };
         let there = u32::try_from(self.queue.len() + busy).unwrap_or(u32::MAX);
-        let each = self.handling.max(under_way);
+        let each = self.handling().max(under_way);
         let time = each.saturating_mul(there.max(1)) / 2;
         time.clamp(Self::RETRY_LEAST, Self::RETRY_MOST)
     }
@@ -375,7 +385,8 @@ impl Instance {
 
     /// Notes how long a handler took.
     pub(crate) fn took(&mut self, duration: Duration) {
-        self.handling = (self.handling * 7 + duration) / 8;
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.handling = (self.handling.saturating_mul(7)).saturating_add(nanos) / 8;
     }
 
     /// Notes a crash and says how long to wait at most before the instance is built again: not at all within
@@ -441,7 +452,7 @@ impl Instance {
         match self.state {
             State::New => "starting",
             State::Idle => "idle",
-            State::Busy => "busy",
+            State::Busy { .. } => "busy",
             State::BackingOff { .. } => "backing-off",
             State::Stopped => "stopped",
         }

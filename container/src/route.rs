@@ -339,7 +339,7 @@ impl Core {
             Origin::LocalCast { sender, .. } => sender,
             Origin::Remote { .. } => return None,
         };
-        let group = instance.map(|index| self.instances[index].group);
+        let group = instance.map(|index| self.instances[index].group());
         let caller = group.map_or(0, |group| group + 1);
         let callee = envelope.heading().callee()?;
         Some(GuardKey { callee, caller })

@@ -231,7 +231,7 @@ impl Core {
         // All that a lost node leaves unsettled may come back at once.
         let most = self.link_config.unsettled_max as u64;
         let most = instance.guard.get(Limit::QueueMessages).max(most);
-        if instance.returned as u64 >= most || instance.state == State::Stopped {
+        if u64::from(instance.returned) >= most || instance.state == State::Stopped {
             self.drop_returned(index, &undelivered.target, &undelivered.error);
             return;
         }

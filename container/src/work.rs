@@ -257,7 +257,7 @@ impl Core {
         }
         self.peers.has_dirty()
             && match self.peek_ready() {
-                Some(Ready::Instance(index)) => self.instances[index].handling > SHORT,
+                Some(Ready::Instance(index)) => self.instances[index].handling() > SHORT,
                 _ => true,
             }
     }
@@ -322,8 +322,7 @@ impl Core {
     fn activity(&mut self, index: usize, task: Rc<Task>, method: Method) -> Activity {
         let task = self.begin_task(task);
         let instance = &mut self.instances[index];
-        instance.state = State::Busy;
-        instance.busy_since = self.now;
+        instance.state = State::Busy { since: self.now };
         Activity {
             task,
             environment: instance.environment.take(),

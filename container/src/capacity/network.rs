@@ -81,7 +81,7 @@ impl Core {
     fn part_of(&self, instance: &Instance) -> Part {
         let (name, own) = (
             instance.name.as_str(),
-            self.groups[instance.group].len() as u64,
+            self.groups[instance.group()].len() as u64,
         );
         let (before, others) = match &self.membership {
             Some(membership) => membership.members.sharers(name, self.now),
