@@ -275,6 +275,12 @@ impl Invocation<'_> {
             );
         }
         if args.explore.is_meant() {
+            if self.app.job.is_none() && std::env::var_os(monofil_sim::WORKER).is_none() {
+                tell(format_args!(
+                    "`{}` has no job: nothing happens but what its components do by themselves",
+                    self.app.name
+                ));
+            }
             self.log("off")?;
             let layout = layout::placed(&self.setup(Layout::Sim, None))?;
             let scenario = self.scenario(matches, None)?;

@@ -472,7 +472,11 @@ impl Explore {
         }
         let shrunk = match is_fatal {
             true => Some(Shrunk::not_at_all(&case, &failure)),
-            false => shrink(&self.scenario, &case, self.shrink),
+            false => shrink(
+                &self.scenario_to_shrink(run, &case, &failure),
+                &case,
+                self.shrink,
+            ),
         };
         let shrunk = shrunk.unwrap_or_else(|| {
             panic!(
@@ -502,8 +506,26 @@ impl Explore {
             files: Vec::new(),
         };
         found.told = found.tell(&story);
-        self.write(&mut found, &story);
+        // Of faults that are a mistake there is nothing to run again.
+        if found.failure.property != NAMES {
+            self.write(&mut found, &story);
+        }
         found
+    }
+
+    /// Returns what smaller runs are of. One of them may never end, which says nothing of the run that was found, but ends
+    /// this process.
+    fn scenario_to_shrink(&self, run: u64, case: &Case, failure: &Failure) -> Scenario {
+        let file = self.file(run, case.clone(), failure.clone(), String::new());
+        let (at, found) = (self.place(&file, "toml"), failure.clone());
+        self.scenario.clone().when_stuck(move |_, stuck| {
+            say(&format!(
+                "run {run} failed: {found}\n  as it was found: {}\n  it is not made smaller: with less of it a handler \
+                 does not return ({}), which ends this process",
+                at.display(),
+                stuck.text
+            ));
+        })
     }
 
     /// Runs what was found again and again; returns how often it is the same, of how many times.
@@ -568,12 +590,7 @@ impl Explore {
         let hash = shrunk.ran.hash.to_string();
         let file = self.file(found.run, shrunk.case.clone(), failure.clone(), hash);
         let at = |ending: &str| self.place(&file, ending);
-        let about = [
-            ("property", file.failure.property.clone()),
-            ("seed", file.case.seed.to_string()),
-        ];
-        let title = format!("{}: {}", file.scenario, file.failure.property);
-        let page = view::page(story, &title, &about);
+        let page = page_of(&file, story);
         let has_story = !story.moments.is_empty();
         let mut written = file.write(&at("toml"));
         if has_story {
@@ -601,12 +618,17 @@ impl Explore {
             None => {
                 let test =
                     workers::test().map_or_else(String::new, |it| format!(" -- --exact {it}"));
+                // Cargo tells a test whose it is.
+                let package = std::env::var("CARGO_PKG_NAME");
+                let package = package.map_or_else(|_| String::new(), |it| format!(" -p {it}"));
                 commands.push((
                     "replay".to_owned(),
-                    format!("{}={path} cargo test{test}", workers::REPLAY),
+                    format!("{}={path} cargo test{package}{test}", workers::REPLAY),
                 ));
                 let folder = self.pinned.clone().unwrap_or_else(|| "tests/pinned".into());
-                let pin = format!("cp {path} {}/", folder.display());
+                let folder = std::path::absolute(&folder).unwrap_or(folder);
+                let folder = folder.display();
+                let pin = format!("mkdir -p {folder} && cp {path} {folder}/");
                 commands.push(("pin".to_owned(), pin));
             }
         }
@@ -658,8 +680,18 @@ impl Explore {
             let at = folder.display();
             panic!("{at}, which is to have pinned runs, cannot be read: {error}; make it, or leave `.pinned(..)` out")
         });
-        let own = files.iter().filter(|path| self.replay(path).is_ok());
-        if own.count() == 0 {
+        let mut own = 0;
+        for path in files {
+            let same = self.replay(&path);
+            own += usize::from(same.is_ok());
+            if same == Ok(false) {
+                say(&format!(
+                    "{} does not fail, and is {ANOTHER_RUN}",
+                    path.display()
+                ));
+            }
+        }
+        if own == 0 {
             let (at, name) = (folder.display(), &self.scenario.name);
             say(&format!(
                 "no run of the scenario `{name}` is pinned in {at}"
@@ -680,7 +712,13 @@ impl Explore {
         };
         let ran = file.scenario(&self.scenario).run(&file.case, keep);
         let is_same = ran.hash.to_string() == file.hash;
-        if let Some(told) = Told::of(&ran, file.case.seed) {
+        if let Some(mut told) = Told::of(&ran, file.case.seed) {
+            let at = self.place(&file, "html");
+            let page = page_of(&file, &Story::of(&ran.recording));
+            told.commands.push(match file::write(&at, &page) {
+                Ok(()) => ("view".to_owned(), at.display().to_string()),
+                Err(error) => ("not written".to_owned(), error.to_string()),
+            });
             let text = told.text(&Style::default());
             let note = match is_same {
                 true => String::new(),
@@ -690,6 +728,16 @@ impl Explore {
         }
         Ok(is_same)
     }
+}
+
+/// Draws the run of a file.
+fn page_of(file: &CaseFile, story: &Story) -> String {
+    let about = [
+        ("property", file.failure.property.clone()),
+        ("seed", file.case.seed.to_string()),
+    ];
+    let title = format!("{}: {}", file.scenario, file.failure.property);
+    view::page(story, &title, &about)
 }
 
 /// What is said of a file whose run has not the hash that it had.
@@ -753,6 +801,7 @@ impl Explore {
     /// # Panics
     ///
     /// Then, with the whole report.
+    #[track_caller]
     pub fn check(&self) {
         self.run().check();
     }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use monofil_transport::record::What;
 
 use crate::report::{FailureReport, Style, events};
-use crate::{Sim, Story, file, view};
+use crate::{Sim, Story, file, panics, view};
 
 /// How much a test that drives a run by hand remembers of it: the last records, and what they need.
 pub(crate) const RECORDS: usize = 20_000;
@@ -52,13 +52,12 @@ impl Sim {
         let recorder = self.world().recorder()?;
         let mut story = Story::of(&recorder.recording());
         if story.failures.is_empty() {
-            let property = test.into();
-            let text = "it failed here, in virtual time; why is above, and what happened until then is below".into();
+            let text = panics::last().unwrap_or_else(|| "it failed here".to_owned());
             recorder.add(
                 self.now(),
                 What::Broken {
-                    property,
-                    text,
+                    property: test.into(),
+                    text: text.into(),
                     message: 0,
                 },
             );

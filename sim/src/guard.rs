@@ -2,14 +2,15 @@
 //! end the process.
 //!
 //! On Linux the functions of the C library that all of this goes through are stood in for: `clock_gettime`,
-//! `gettimeofday`, `getrandom`, `getentropy`, `clock_nanosleep`, `nanosleep`, `pthread_create` and `exit`. Each looks at one flag of its thread, which is set where simulated runs are, and goes on to the
-//! real one; outside of simulations that is all that happens. In a handler of a simulated run the place is noted, and
+//! `gettimeofday`, `getrandom`, `getentropy`, `clock_nanosleep`, `nanosleep`, `pthread_create` and `exit`, and, on x86-64
+//! and AArch64, `syscall`, by which some crates ask the kernel for the same. Each looks at one flag of its thread, which is
+//! set where simulated runs are, and goes on to the real one; outside of simulations that is all that happens. In a handler of a simulated run the place is noted, and
 //! the run fails with it. Nothing comes after the end of the process, so that is said at once, and its exit code is that of
 //! a test that failed: with 0 the test harness would end in the middle of its tests, and all would seem to be well.
 //!
 //! Not seen are instructions that read a counter (`rdtsc`); files, `/dev/urandom` among them; sockets, and processes that
-//! are started; code in C that uses other functions (`time`, `usleep`) or goes to the kernel by itself; and tables of
-//! earlier runs in statics. What logging does by itself is left out of account: the time on a line of a log is no part of a run. What
+//! are started; code in C that uses other functions (`time`, `usleep`); instructions that go to the kernel without the C
+//! library; and tables of earlier runs in statics. What logging does by itself is left out of account: the time on a line of a log is no part of a run. What
 //! handlers do for a line is their own: its arguments, a `Debug` that is written, all that is inside of a span. On other
 //! platforms nothing is seen, and [`SEES`] says so.
 //!
@@ -136,13 +137,14 @@ fn judge(leaks: &mut Vec<Leak>) {
 
 /// Returns the frames that called a function which is stood in for, the nearest first.
 fn callers(backtrace: &str) -> Vec<Frame> {
-    const STOOD_IN_FOR: [&str; 6] = [
+    const STOOD_IN_FOR: [&str; 7] = [
         "clock_gettime",
         "gettimeofday",
         "getrandom",
         "getentropy",
         "nanosleep",
         "pthread_create",
+        "syscall",
     ];
     let mut frames = parsed(backtrace);
     let is_stand_in = |frame: &Frame| STOOD_IN_FOR.iter().any(|it| frame.symbol.ends_with(it));
@@ -248,10 +250,25 @@ fn ending() -> Option<String> {
 
 #[cfg(target_os = "linux")]
 mod stand_ins {
-    use std::ffi::{CStr, c_int, c_uint, c_void};
+    use std::ffi::{CStr, c_int, c_long, c_uint, c_void};
     use std::sync::atomic::{AtomicPtr, Ordering};
 
     use super::{Deed, SEEDED, ending, seen};
+
+    /// Asks the kernel for something: with the C library's `syscall`, or past what stands in for it.
+    macro_rules! kernel {
+        ($number:expr $(, $argument:expr)+) => {{
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            {
+                let mut arguments = [0; 6];
+                let given = [$($argument as usize),+];
+                arguments[..given.len()].copy_from_slice(&given);
+                kernel($number, arguments)
+            }
+            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+            libc::syscall($number, $($argument),+)
+        }};
+    }
 
     /// A function of the C library that one of ours stands in for.
     struct Real {
@@ -324,7 +341,7 @@ mod stand_ins {
         let real = CLOCK_GETTIME.get();
         if real.is_null() {
             // SAFETY: the arguments are those of the caller.
-            let result = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) };
+            let result = unsafe { kernel!(libc::SYS_clock_gettime, clock, time) };
             return c_int::from(result != 0).wrapping_neg();
         }
         // SAFETY: the C library's function of this name has this type.
@@ -341,20 +358,105 @@ mod stand_ins {
     // SAFETY: it has the type and the effect of the function that it stands in for.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn getrandom(buffer: *mut c_void, bytes: usize, flags: c_uint) -> isize {
-        let seeded = SEEDED.try_with(|seeded| {
-            let mut seeded = seeded.try_borrow_mut().ok()?;
-            // SAFETY: the caller's buffer has this length, and nobody else uses it meanwhile.
-            let buffer = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), bytes) };
-            seeded.as_mut()?.fill(buffer);
-            Some(())
-        });
-        if seeded.ok().flatten().is_some() {
+        // SAFETY: the caller's buffer has this length, and nobody else uses it meanwhile.
+        if unsafe { fill_seeded(buffer, bytes) } {
             return isize::try_from(bytes).unwrap_or(isize::MAX);
         }
         seen(Deed::ReadsEntropy);
         // SAFETY: the arguments are those of the caller.
-        let got = unsafe { libc::syscall(libc::SYS_getrandom, buffer, bytes, flags) };
+        let got = unsafe { kernel!(libc::SYS_getrandom, buffer, bytes, flags) };
         isize::try_from(got).unwrap_or(-1)
+    }
+
+    /// Fills a buffer from the seed, if that is where entropy comes from just now.
+    ///
+    /// # Safety
+    ///
+    /// The buffer has this length, and nobody else uses it meanwhile.
+    unsafe fn fill_seeded(buffer: *mut c_void, bytes: usize) -> bool {
+        let filled = SEEDED.try_with(|seeded| {
+            let mut seeded = seeded.try_borrow_mut().ok()?;
+            let seeded = seeded.as_mut()?;
+            // SAFETY: as the caller says.
+            let buffer = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), bytes) };
+            seeded.fill(buffer);
+            Some(())
+        });
+        filled.ok().flatten().is_some()
+    }
+
+    /// Stands in for the C library's, whose arguments after the first are as many as the call has.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    // SAFETY: it has the effect of the function that it stands in for; on these machines arguments are handed over alike
+    // whether their number is fixed or not, and those that a caller left out are not looked at by the kernel either.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn syscall(
+        number: c_long,
+        a: usize,
+        b: usize,
+        c: usize,
+        d: usize,
+        e: usize,
+        f: usize,
+    ) -> c_long {
+        match number {
+            libc::SYS_getrandom => {
+                // SAFETY: the first argument is a buffer with the length of the second, which the caller waits for.
+                if unsafe { fill_seeded(std::ptr::with_exposed_provenance_mut(a), b) } {
+                    return c_long::try_from(b).unwrap_or(c_long::MAX);
+                }
+                seen(Deed::ReadsEntropy);
+            }
+            libc::SYS_clock_gettime | libc::SYS_gettimeofday => seen(Deed::ReadsTheClock),
+            libc::SYS_clock_nanosleep | libc::SYS_nanosleep => seen(Deed::Sleeps),
+            _ => {}
+        }
+        // SAFETY: the arguments are those of the caller.
+        unsafe { kernel(number, [a, b, c, d, e, f]) }
+    }
+
+    /// Asks the kernel, as the C library's `syscall` does.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    unsafe fn kernel(number: c_long, arguments: [usize; 6]) -> c_long {
+        let [a, b, c, d, e, f] = arguments;
+        let answer: c_long;
+        // SAFETY: this is how the kernel is asked on this machine; what is asked is the caller's to know.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            std::arch::asm!(
+                "syscall",
+                inlateout("rax") number => answer,
+                in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+                lateout("rcx") _, lateout("r11") _,
+                options(nostack),
+            );
+        }
+        // SAFETY: as above.
+        #[cfg(target_arch = "aarch64")]
+        unsafe {
+            std::arch::asm!(
+                "svc 0",
+                in("x8") number,
+                inlateout("x0") a => answer,
+                in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,
+                options(nostack),
+            );
+        }
+        const ERRNO_MAX: c_long = 4095;
+        if !(-ERRNO_MAX..0).contains(&answer) {
+            return answer;
+        }
+        // SAFETY: it is this thread's own.
+        unsafe { *libc::__errno_location() = c_int::try_from(-answer).unwrap_or(libc::EINVAL) };
+        -1
     }
 
     /// Stands in for the C library's.
@@ -369,7 +471,7 @@ mod stand_ins {
         let real = GETTIMEOFDAY.get();
         if real.is_null() {
             // SAFETY: the arguments are those of the caller.
-            let result = unsafe { libc::syscall(libc::SYS_gettimeofday, time, zone) };
+            let result = unsafe { kernel!(libc::SYS_gettimeofday, time, zone) };
             return c_int::from(result != 0).wrapping_neg();
         }
         // SAFETY: the C library's function of this name has this type.
@@ -388,7 +490,7 @@ mod stand_ins {
     unsafe extern "C" fn getentropy(buffer: *mut c_void, bytes: usize) -> c_int {
         seen(Deed::ReadsEntropy);
         // SAFETY: the arguments are those of the caller.
-        let got = unsafe { libc::syscall(libc::SYS_getrandom, buffer, bytes, 0) };
+        let got = unsafe { kernel!(libc::SYS_getrandom, buffer, bytes, 0) };
         let is_all = usize::try_from(got) == Ok(bytes);
         c_int::from(!is_all).wrapping_neg()
     }
@@ -432,7 +534,7 @@ mod stand_ins {
         let real = NANOSLEEP.get();
         if real.is_null() {
             // SAFETY: the arguments are those of the caller.
-            let result = unsafe { libc::syscall(libc::SYS_nanosleep, time, left) };
+            let result = unsafe { kernel!(libc::SYS_nanosleep, time, left) };
             return c_int::from(result != 0).wrapping_neg();
         }
         // SAFETY: the C library's function of this name has this type.

@@ -31,21 +31,23 @@ impl Listening {
     /// Returns what was broken since the last look, if something was: the property, and what is wrong.
     #[must_use]
     pub fn broken(&self) -> Option<(String, String)> {
-        let broken = self.heard(false)?;
+        let broken = self.heard(|_| false)?;
         Some((broken.property, broken.text))
     }
 
     /// Returns what was broken first since the last look.
-    pub(crate) fn heard(&self, may_panic: bool) -> Option<Broken> {
+    pub(crate) fn heard(&self, may_panic: impl Fn(&str) -> bool) -> Option<Broken> {
         let said = property::take_broken();
         // Each is asked, so that nothing is left for the next look.
-        let panicked = panics::of_a_handler().filter(|_| !may_panic);
+        let panicked = panics::of_a_handler(may_panic);
         let panicked = panicked.map(|panicked| Broken {
             message: panicked.message,
+            site: panicked.site,
             ..Broken::new(NO_PANIC, panicked.text)
         });
         let leaked = guard::leaked().map(|leaked| Broken {
             message: leaked.message,
+            site: leaked.text.clone(),
             ..Broken::new(ONE_RUN, leaked.text)
         });
         said.or(panicked).or(leaked)

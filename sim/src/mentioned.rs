@@ -206,9 +206,14 @@ impl Sim {
     /// well do nothing.
     #[track_caller]
     pub(crate) fn check_names(&self, plan: &Plan) {
-        if let Some(mistake) = self.unknown(Mentions::of_plan(plan)) {
+        if let Some(mistake) = self.mistake_in_names(plan) {
             panic!("{mistake}");
         }
+    }
+
+    /// Says which name in a plan nothing has.
+    pub(crate) fn mistake_in_names(&self, plan: &Plan) -> Option<Mistake> {
+        self.unknown(Mentions::of_plan(plan))
     }
 
     fn unknown(&self, mentions: Mentions<'_>) -> Option<Mistake> {

@@ -5,7 +5,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::mentioned::NAMES;
 use crate::report::{self, FailureReport as Told, Style};
 use crate::shrink::Shrunk;
 use crate::{Failure, Story, Strategy, junit};
@@ -87,7 +86,10 @@ impl Found {
             text: failure.text.clone(),
             at: monofil_transport::Instant::ZERO + failure.at.0,
             seed: shrunk.case.seed,
-            faults: self.families.clone(),
+            faults: match &shrunk.case.plan {
+                Some(left) => left.families().iter().map(ToString::to_string).collect(),
+                None => self.families.clone(),
+            },
             events: report::events(story, report::EVENTS_MAX),
             shrunk: self.reproduced.is_some().then(|| {
                 format!(
@@ -107,6 +109,7 @@ impl Report {
     /// # Panics
     ///
     /// Then, with the whole report.
+    #[track_caller]
     pub fn check(&self) {
         assert!(self.is_good(), "{self}");
     }
@@ -179,8 +182,7 @@ impl Report {
     /// Returns what is wrong with the faults that were given, so that no run began.
     #[must_use]
     pub fn mistake(&self) -> Option<&str> {
-        let found = self.found.as_ref()?;
-        (found.failure.property == NAMES).then_some(&*found.failure.text)
+        self.found.as_ref()?.failure.mistake()
     }
 
     /// Returns the marks that were never reached.

@@ -18,8 +18,10 @@ pub(crate) struct Panicked {
     pub(crate) text: String,
     /// The message that was handled, as records call it; 0 for none.
     pub(crate) message: u64,
-    /// Whether a handler panicked, not the test's own code.
-    pub(crate) in_handler: bool,
+    /// The line, with the handler that came to it.
+    pub(crate) site: String,
+    /// Whose handler panicked; `None` for the test's own code.
+    pub(crate) component: Option<String>,
 }
 
 /// Notes panics of this thread from now on, and prints them as before.
@@ -60,23 +62,34 @@ fn note(info: &PanicHookInfo<'_>) -> bool {
             ),
             None => format!("{message}{place}"),
         };
+        let site = match &current {
+            Some(current) => format!("{}/{}{place}", current.component, current.method),
+            None => place.trim_start().to_owned(),
+        };
         panics.push(Panicked {
             text,
             message: current.as_ref().map_or(0, crate::property::message_of),
-            in_handler: current.is_some(),
+            site,
+            component: current.map(|current| current.component.to_string()),
         });
         Some(())
     });
     noted.ok().flatten().is_some()
 }
 
-/// Returns the first panic of a handler since the last look.
-pub(crate) fn of_a_handler() -> Option<Panicked> {
+/// Returns the first panic since the last look of a handler of a component that must not panic.
+pub(crate) fn of_a_handler(may_panic: impl Fn(&str) -> bool) -> Option<Panicked> {
     PANICS.with_borrow_mut(|panics| {
         let panics = panics.as_mut()?;
-        let first = panics.iter().position(|panic| panic.in_handler)?;
+        panics.retain(|panic| !panic.component.as_deref().is_some_and(&may_panic));
+        let first = panics.iter().position(|panic| panic.component.is_some())?;
         Some(panics.remove(first))
     })
+}
+
+/// Returns what the last panic said, and where it was.
+pub(crate) fn last() -> Option<String> {
+    PANICS.with_borrow(|panics| Some(panics.as_ref()?.last()?.text.clone()))
 }
 
 /// Returns the last panic, and stops noting them.

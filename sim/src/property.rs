@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use monofil_transport::record::What;
 
+use crate::mentioned::NAMES;
 use crate::{Sim, Span, guard};
 
 /// What a property says when it is looked at: a truth, or what is wrong.
@@ -35,14 +36,31 @@ impl Verdict for Option<String> {
 }
 
 /// How a run failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The property that was broken.
     pub property: String,
+    /// What broke it, of a property that anything can break: the line that panicked, the client that did not return. Empty
+    /// where the property says it. What was broken by something else is another failure.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub site: String,
     /// What is wrong.
     pub text: String,
     /// When, in virtual time.
     pub at: Span,
+}
+
+impl Failure {
+    /// Tells whether another one is the same thing that went wrong, maybe at another time and with other words.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        (&self.property, &self.site) == (&other.property, &other.site)
+    }
+
+    /// Returns what is wrong with the faults that were given, if that is it: then nothing was run.
+    #[must_use]
+    pub fn mistake(&self) -> Option<&str> {
+        (self.property == NAMES).then_some(&*self.text)
+    }
 }
 
 impl Display for Failure {
@@ -107,6 +125,8 @@ pub(crate) struct Said {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Broken {
     pub(crate) property: String,
+    /// See [`Failure::site`].
+    pub(crate) site: String,
     pub(crate) text: String,
     /// The message whose handler broke it, as records call it; 0 where that is not known.
     pub(crate) message: u64,
@@ -117,6 +137,7 @@ impl Broken {
     pub(crate) fn new(property: &str, text: impl Into<String>) -> Self {
         Self {
             property: property.to_owned(),
+            site: String::new(),
             text: text.into(),
             message: 0,
         }
@@ -287,9 +308,22 @@ impl Sim {
                 .retain_mut(|property| (property.look)(self).is_some());
         }
         self.properties = properties;
-        if let Some(broken) = self.listening.heard(self.may_panic) {
+        self.listen();
+    }
+
+    /// Judges what components have said since the last look, and what became known of them.
+    fn listen(&mut self) {
+        // What clients of a test assert must hold, whatever components may do.
+        let may_panic = |component: &str| self.may_panic && !self.is_client(component);
+        if let Some(broken) = self.listening.heard(may_panic) {
             self.fail(broken);
         }
+    }
+
+    fn is_client(&self, component: &str) -> bool {
+        let of_app = component.strip_prefix(self.app.as_str());
+        let name = of_app.and_then(|rest| rest.strip_prefix('/'));
+        name.is_some_and(|name| self.clients.contains_key(name))
     }
 
     /// Tells whether clients were given something to do and have done it.
@@ -307,13 +341,20 @@ impl Sim {
         if self.failure.is_some() {
             return None;
         }
-        if let Some(mut property) = self.properties.eventually.pop() {
-            let text = (property.look)(self);
-            return Some(Broken::new(&property.name, text.unwrap_or_default()));
+        let mut eventually = std::mem::take(&mut self.properties.eventually).into_iter();
+        let broken = eventually.find_map(|mut property| {
+            let text = (property.look)(self)?;
+            Some(Broken::new(&property.name, text))
+        });
+        if broken.is_some() {
+            return broken;
         }
         let left = self.work.iter().find(|work| !(work.is_done)())?;
         let text = format!("`{}` has not returned", left.client);
-        Some(Broken::new(WORK_ENDS, text))
+        Some(Broken {
+            site: left.client.to_string(),
+            ..Broken::new(WORK_ENDS, text)
+        })
     }
 
     /// Looks at what must hold at the end.
@@ -323,6 +364,7 @@ impl Sim {
                 self.fail(Broken::new(&property.name, text));
             }
         }
+        self.listen();
     }
 
     /// Judges a run that a test drove, when it is over: what is looked at after each step is looked at once more, and
@@ -377,6 +419,7 @@ impl Sim {
         }
         let failure = Failure {
             property: broken.property,
+            site: broken.site,
             text: broken.text,
             at: self.elapsed(),
         };

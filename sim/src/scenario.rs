@@ -307,7 +307,7 @@ impl Scenario {
             &Failure {
                 property: GIVES_BACK.to_owned(),
                 text,
-                at: Span::default(),
+                ..Failure::default()
             },
         );
         std::process::exit(EXIT_STUCK.into())
@@ -339,9 +339,13 @@ impl Scenario {
         let panicked = panics::heard();
         let said = property::heard();
         if ended.is_err() {
-            let text = panicked.map_or_else(|| "no message".to_owned(), |panic| panic.text);
+            let no_message = || ("no message".to_owned(), String::new());
+            let (text, site) = panicked.map_or_else(no_message, |it| (it.text, it.site));
             sim.failure = None;
-            sim.fail(Broken::new("the scenario runs to its end", text));
+            sim.fail(Broken {
+                site,
+                ..Broken::new("the scenario runs to its end", text)
+            });
         }
         let (plan, noted) = ran.unwrap_or_default();
         let noted = noted.take();
@@ -382,7 +386,14 @@ impl Scenario {
         (self.build)(sim);
         sim.start();
         let plan = match &case.plan {
-            Some(plan) => plan.clone(),
+            Some(plan) => {
+                // It may come from a file, and what is called otherwise by now is not tested any more.
+                if let Some(mistake) = sim.mistake_in_names(plan) {
+                    sim.fail(Broken::new(NAMES, mistake.to_string()));
+                    return <_>::default();
+                }
+                plan.clone()
+            }
             None => {
                 if let Some(mistake) = sim.mistake_in_faults(&self.faults) {
                     sim.fail(Broken::new(NAMES, mistake.to_string()));
@@ -427,6 +438,8 @@ impl Scenario {
     fn come_right(&self, sim: &mut Sim, go_on: &mut dyn FnMut(&Sim) -> bool) -> bool {
         let limit = sim.now() + self.liveness;
         let mut steps = Steps::default();
+        // It may be so already, and nothing may ever happen again.
+        sim.look();
         while !sim.is_all_right() && steps.take(sim, limit) {
             if !go_on(sim) {
                 return false;
@@ -461,6 +474,14 @@ impl Steps {
             sim.fail(Broken::new("time passes", text));
         }
         true
+    }
+}
+
+impl Ran {
+    /// Returns what is wrong with the faults that were given, if that is why nothing was run.
+    #[must_use]
+    pub fn mistake(&self) -> Option<&str> {
+        self.failure.as_ref()?.mistake()
     }
 }
 

@@ -50,7 +50,8 @@ impl Shrunk {
 
 struct Shrinker<'a> {
     scenario: &'a Scenario,
-    property: String,
+    /// How it failed when it was found.
+    failure: Failure,
     best: Case,
     ran: Ran,
     tries: u64,
@@ -69,7 +70,7 @@ pub(crate) fn shrink(scenario: &Scenario, case: &Case, budget: Duration) -> Opti
         ..Keep::default()
     };
     let first = scenario.run(case, keep);
-    let property = first.failure.as_ref()?.property.clone();
+    let failure = first.failure.clone()?;
     let from = size(case, &first);
     // What was drawn is written down, so that it can be changed.
     let written = Case {
@@ -78,7 +79,7 @@ pub(crate) fn shrink(scenario: &Scenario, case: &Case, budget: Duration) -> Opti
     };
     let mut shrinker = Shrinker {
         scenario,
-        property,
+        failure,
         best: written,
         latency: first.plan.link.latency.clone(),
         ways: first.plan.ways.clone(),
@@ -247,7 +248,7 @@ impl Shrinker<'_> {
         let fails = ran
             .failure
             .as_ref()
-            .is_some_and(|failure| failure.property == self.property);
+            .is_some_and(|failure| failure.is_like(&self.failure));
         let is_taken = fails && things(&ran) <= things(&self.ran) && is_wanted(&ran);
         if is_taken {
             (self.best, self.ran) = (case, ran);

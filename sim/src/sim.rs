@@ -37,13 +37,13 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// [`run_for`](Self::run_for), [`run_until`](Self::run_until) and [`step`](Self::step). Virtual time jumps to
 /// whatever happens next; nothing ever sleeps.
 pub struct Sim {
-    app: Name,
+    pub(crate) app: Name,
     pub(crate) cluster: Cluster,
     /// Nodes that were described and not started yet: each is to know of all.
     described: Vec<NodeDef>,
     adjust: Adjust,
     actions: BinaryHeap<Reverse<At>>,
-    clients: BTreeMap<String, Client>,
+    pub(crate) clients: BTreeMap<String, Client>,
     /// Nodes that only call.
     pub(crate) callers: BTreeSet<String>,
     pub(crate) seed: u64,
@@ -360,7 +360,8 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// When the code panics, or does not return within ten minutes of virtual time.
+    /// When the code panics, or does not return within ten minutes of virtual time, and when the client still runs what it
+    /// was given before.
     #[track_caller]
     pub fn run<R: 'static>(
         &mut self,

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Failure;
 use crate::explore::{Explore, Line};
 use crate::replay::Lines;
-use crate::{Failure, Span};
 
 /// What a process is told: `INDEX/OF/ORDINAL/SCENARIO`.
 pub const WORKER: &str = "SIM_WORKER";
@@ -308,7 +308,7 @@ fn died(run: u64, status: Option<ExitStatus>, command: &[OsString], has_begun: b
     let failure = Failure {
         property: SURVIVES.to_owned(),
         text,
-        at: Span::default(),
+        ..Failure::default()
     };
     failed(run, failure)
 }

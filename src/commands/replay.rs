@@ -57,15 +57,23 @@ pub(crate) fn replay(how: &str, args: &ReplayArgs, again: &Again<'_>) -> Result<
         print(stopped.ran.stacks.trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(told) = FailureReport::of(&stopped.ran, file.case.seed) else {
-        print("it does not fail any more")?;
-        return Ok(ExitCode::SUCCESS);
+    if let Some(mistake) = stopped.ran.mistake() {
+        return Err(Failure::usage(mistake));
+    }
+    let code = match FailureReport::of(&stopped.ran, file.case.seed) {
+        Some(told) => {
+            print(&told.text(&logging::report_style()))?;
+            ExitCode::from(EXIT_FAILED)
+        }
+        None => {
+            print("it does not fail any more")?;
+            ExitCode::SUCCESS
+        }
     };
-    print(&told.text(&logging::report_style()))?;
     if stopped.ran.hash.to_string() != file.hash {
         print("another run than the one that was found: the program has changed")?;
     }
-    Ok(ExitCode::from(EXIT_FAILED))
+    Ok(code)
 }
 
 /// Shows a run step by step.

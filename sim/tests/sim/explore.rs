@@ -9,7 +9,7 @@ use std::time::Duration;
 use monofil_container::{Caller, Payload, Request};
 use monofil_sim::{
     Case, CaseFile, Episodes, Event, Explore, Failure, Faults, Happening, Keep, LinkPlan, Program,
-    Ran, Received, Report, Scenario, Schedule, Shape, Sim, Span, SpanRange, StopAt, Way,
+    Ran, Received, Report, Scenario, Schedule, Shape, Sim, Span, SpanRange, StopAt, Way, always,
     difference,
 };
 
@@ -474,6 +474,47 @@ fn what_is_not_so_eventually_is_named() {
     .explore(0..3)
     .run();
     assert_eq!(found(&report).failure.text, "`ada` has not returned");
+    // What is so is not blamed for what is not, also where nothing ever happens.
+    let still = |is_so: bool| {
+        let scenario = Scenario::new("still", "counters", move |sim| {
+            sim.eventually("it is so", |_| true);
+            sim.eventually("it is not so", move |_| is_so);
+            sim.eventually("it is so, too", |_| true);
+        });
+        scenario.run(&Case::of_seed(0), Keep::default()).failure
+    };
+    assert_eq!(still(true), None);
+    assert_eq!(still(false).expect("it fails").property, "it is not so");
+}
+
+#[test]
+fn what_is_said_while_the_end_is_judged_counts() {
+    let scenario = Scenario::new("end", "counters", |sim| {
+        counter(sim);
+        sim.at_end("the end", |_| {
+            always(false, "said at the end");
+            true
+        });
+        sim.spawn("ada", |cx| ask(cx, "Add", 1));
+    });
+    let failure = scenario.run(&Case::of_seed(0), Keep::default()).failure;
+    assert_eq!(failure.expect("it fails").property, "said at the end");
+}
+
+#[test]
+fn what_clients_assert_counts_where_components_may_panic() {
+    let scenario = Scenario::new("asserts", "counters", |sim| {
+        counter(sim);
+        sim.spawn("ada", |cx| assert_eq!(ask(cx, "Add", 1), Ok(2)));
+    });
+    let scenario = scenario.may_panic();
+    let failure = scenario.run(&Case::of_seed(0), Keep::default()).failure;
+    let failure = failure.expect("it fails");
+    assert_eq!(failure.property, "no handler panics");
+    assert!(
+        failure.text.starts_with("`counters/ada` in `start`: "),
+        "{failure}"
+    );
 }
 
 #[test]
@@ -745,9 +786,11 @@ fn the_command_that_replays_names_a_test_only_if_it_is_known() {
         let replay = commands.iter().find(|(name, _)| name == "replay");
         replay.expect("it is told how to replay it").1.clone()
     };
-    assert!(replay("some::test").ends_with(".toml cargo test -- --exact some::test"));
+    assert!(
+        replay("some::test").ends_with(".toml cargo test -p monofil-sim -- --exact some::test")
+    );
     // With a single test thread.
-    assert!(replay("main").ends_with(".toml cargo test"));
+    assert!(replay("main").ends_with(".toml cargo test -p monofil-sim"));
 }
 
 /// Explores on a thread that is called like this.
@@ -959,7 +1002,7 @@ fn written(folder: &Path, scenario: &str, hash: &str) -> PathBuf {
         failure: Failure {
             property: "it fails".to_owned(),
             text: "it failed once".to_owned(),
-            at: Span::default(),
+            ..Failure::default()
         },
         case: Case::of_seed(0),
     };
@@ -971,6 +1014,7 @@ fn written(folder: &Path, scenario: &str, hash: &str) -> PathBuf {
 #[test]
 fn what_is_replayed_is_said() {
     const TEST: &str = "explore::what_is_replayed_is_said";
+    const PINNED: &str = "MONOFIL_PINNED";
     let scenario = Scenario::new("replayed", "counters", |sim| {
         counter(sim);
         sim.spawn("ada", |cx| ask(cx, "Add", 1));
@@ -979,6 +1023,12 @@ fn what_is_replayed_is_said() {
     let is_set = |variable| std::env::var_os(variable).is_some();
     if is_set("SIM_REPLAY") || is_set("SIM_BREAK") {
         return explore.check();
+    }
+    if let Some(folder) = std::env::var_os(PINNED) {
+        return explore.pinned(folder).check();
+    }
+    if let Some(folder) = std::env::var_os(PINNED) {
+        return explore.pinned(folder).check();
     }
     let hash = scenario.run(&Case::of_seed(0), Keep::default()).hash;
     let folder = std::env::temp_dir().join(format!("monofil-replayed-{}", std::process::id()));
@@ -1034,8 +1084,17 @@ fn what_is_replayed_is_said() {
         let heard = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && heard.contains(said), "{heard}");
     }
-    std::fs::remove_dir_all(folder).expect("it was there");
     let command = again(TEST).command;
+    for (hash, is_another) in [(hash.to_string(), false), ("0".to_owned(), true)] {
+        written(&folder, "replayed", &hash);
+        let mut pinned = std::process::Command::new(&command[0]);
+        pinned.args([TEST, "--exact"]).env(PINNED, &folder);
+        let output = pinned.output().expect("this program starts");
+        let heard = String::from_utf8_lossy(&output.stderr);
+        let is_said = heard.contains("replayed-0.toml does not fail, and is another run than");
+        assert!(output.status.success() && is_said == is_another, "{heard}");
+    }
+    std::fs::remove_dir_all(folder).expect("it was there");
     let mut alone = std::process::Command::new(&command[0]);
     alone
         .args([TEST, "--exact"])
@@ -1069,6 +1128,10 @@ fn a_pinned_run_that_fails_says_whether_it_is_the_same_run() {
         let text = panicked.downcast_ref::<String>().expect("a text");
         assert!(
             text.contains("pinned-0.toml fails") && text.contains("oh no"),
+            "{text}"
+        );
+        assert!(
+            text.contains("  view  ") && text.contains("pinned-0.html\n"),
             "{text}"
         );
         assert_eq!(!text.contains("another run than"), is_same, "{text}");

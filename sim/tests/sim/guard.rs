@@ -65,6 +65,31 @@ fn draw_entropy_in_c() -> [u8; 8] {
     drawn
 }
 
+/// As some crates do that ask for entropy.
+#[inline(never)]
+#[expect(unsafe_code, reason = "the kernel is asked through the C library")]
+fn draw_entropy_of_the_kernel() -> [u8; 8] {
+    let mut drawn = [0; 8];
+    // SAFETY: there is room for what it writes.
+    let got = black_box(unsafe { libc::syscall(libc::SYS_getrandom, drawn.as_mut_ptr(), 8, 0) });
+    assert_eq!(got, 8);
+    drawn
+}
+
+#[inline(never)]
+#[expect(unsafe_code, reason = "the kernel is asked through the C library")]
+fn read_clock_of_the_kernel() -> i64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let clock = libc::CLOCK_MONOTONIC;
+    // SAFETY: there is room for what it writes.
+    let failed = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time) };
+    black_box(failed);
+    time.tv_sec
+}
+
 /// Says how late it is whenever it is written.
 struct Late;
 
@@ -84,6 +109,8 @@ impl Component for Leaky {
             "Sleep" => sleep(),
             "TimeOfDay" => assert!(read_time_of_day() > 0),
             "EntropyInC" => assert_ne!(draw_entropy_in_c(), draw_entropy_in_c()),
+            "EntropyOfTheKernel" => drop(black_box(draw_entropy_of_the_kernel())),
+            "ClockOfTheKernel" => _ = read_clock_of_the_kernel(),
             "Log" => tracing::warn!("a line of a log"),
             "Argument" => tracing::warn!(late = ?Late, "a line of a log"),
             "Span" => tracing::warn_span!("work").in_scope(|| _ = read_instant()),
@@ -129,6 +156,8 @@ fn a_handler_that_reads_clock_or_entropy_or_starts_a_thread_is_named_with_its_li
         ("Sleep", "sleeps in real time", 42),
         ("TimeOfDay", "reads the real clock", 54),
         ("EntropyInC", "reads real entropy", 63),
+        ("EntropyOfTheKernel", "reads real entropy", 74),
+        ("ClockOfTheKernel", "reads the real clock", 88),
     ] {
         let failure = run(method, 1).failure.expect(method);
         assert_eq!(failure.property, "a seed is one run");

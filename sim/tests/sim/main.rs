@@ -7,6 +7,7 @@ mod guard;
 mod inject;
 mod mentioned;
 mod nodes;
+mod shrink;
 mod stacks;
 mod story;
 mod ways;
