@@ -15,6 +15,7 @@ mod explain;
 mod lifecycle;
 mod limits;
 mod network;
+mod saved;
 mod show;
 
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! The command line of `monofil`.
 
+use std::path::PathBuf;
 use std::process::exit;
 use std::time::Duration;
 
@@ -150,7 +151,7 @@ Examples: monofil limits set payments.queue_messages 100 --for 10m
           monofil limits set node:host-a.in_flight unlimited
 
 Limits are queue_messages, queue_bytes, in_flight, rate_messages, rate_bytes and, of components, queue_time.
-Without --for it stays until the node ends; to keep it, write it into the configuration.")]
+Without --for it stays until the node ends; --save FILE keeps it, for nodes that read FILE.")]
     Set {
         /// WHAT.LIMIT: a component, `network:COMPONENT`, `node:NAME` or `flow:NAME`, and the limit's name
         #[arg(value_name = "WHAT.LIMIT")]
@@ -160,6 +161,9 @@ Without --for it stays until the node ends; to keep it, write it into the config
         /// For so long; then it is what it was before
         #[arg(long = "for", value_name = "DURATION", value_parser = parse_for)]
         lasts: Option<Duration>,
+        /// Also write it into this configuration file, so that nodes which read it start with it
+        #[arg(long, value_name = "FILE", conflicts_with = "lasts")]
+        save: Option<PathBuf>,
         /// Who wants it, for those who look later; you, if nobody is named
         #[arg(long = "as", value_name = "NAME")]
         author: Option<String>,
@@ -189,6 +193,9 @@ pub(super) enum BreakersArgs {
     /// Let every call pass and note nothing, until another order
     #[command(after_help = "Example: monofil breakers disable payments")]
     Disable(BreakerArgs),
+    /// Let every call pass and note what would have been done, until another order
+    #[command(after_help = "Example: monofil breakers metrics-only payments")]
+    MetricsOnly(BreakerArgs),
     /// Begin anew, closed
     #[command(after_help = "Example: monofil breakers reset payments")]
     Reset(BreakerArgs),

@@ -21,6 +21,7 @@ pub(super) fn breakers(network: &mut Network, args: &BreakersArgs) -> Result<Exi
         BreakersArgs::Ls(args) => (args, BreakerOrder::Unspecified),
         BreakersArgs::ForceOpen(args) => (args, BreakerOrder::ForceOpen),
         BreakersArgs::Disable(args) => (args, BreakerOrder::Disable),
+        BreakersArgs::MetricsOnly(args) => (args, BreakerOrder::MetricsOnly),
         BreakersArgs::Reset(args) => (args, BreakerOrder::Reset),
     };
     let is_order = order != BreakerOrder::Unspecified;

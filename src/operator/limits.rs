@@ -1,5 +1,6 @@
 //! `limits`: reading them, and changing them.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::args::LimitsArgs;
 use super::network::{Network, Node};
+use super::saved::Saved;
 use super::show::{finish, left_out, short};
 use crate::commands::table;
 use crate::config::{parse_count, parse_size, parse_time, show_size, show_time};
@@ -25,6 +27,7 @@ pub(super) fn limits(network: &mut Network, args: &LimitsArgs) -> Result<ExitCod
             what,
             value,
             lasts,
+            save,
             author,
         } => {
             let (what, limit) = split(what)?;
@@ -45,7 +48,9 @@ pub(super) fn limits(network: &mut Network, args: &LimitsArgs) -> Result<ExitCod
                 What::Flow(name) => verb.flow = name.to_owned(),
                 What::Node(_) => verb.node = true,
             }
-            set(network, &nodes, verb)
+            let saved = save.as_deref();
+            let saved = saved.map(|path| what.saved(path, limit, (to, value)));
+            set(network, &nodes, verb, saved.transpose()?)
         }
     }
 }
@@ -91,6 +96,33 @@ impl<'a> What<'a> {
                 .collect()),
             Self::Node(name) => network.node(name).map(|node| vec![node]),
         }
+    }
+
+    /// Finds where it is in a configuration file, and puts a value there.
+    fn saved(self, path: &Path, limit: Limit, to: (LimitTo, u64)) -> Result<Saved, Failure> {
+        let number = |value| i64::try_from(value).unwrap_or(i64::MAX);
+        let value = match to {
+            (LimitTo::Value, value) => Some(match limit {
+                Limit::QueueBytes | Limit::RateBytes => show_size(value).into(),
+                Limit::QueueTime => show_time(Duration::from_micros(value)).into(),
+                _ => number(value).into(),
+            }),
+            (LimitTo::Unlimited, _) => None,
+            _ => {
+                let what =
+                    "`configured` is what a configuration says, and cannot be saved into one";
+                return Err(Failure::usage(what));
+            }
+        };
+        // A file is of one app.
+        let own = |name: &'a str| name.rsplit_once('/').map_or(name, |(_, name)| name);
+        let (tables, key) = match self {
+            Self::Component(name) => (vec!["components", own(name)], limit.to_string()),
+            Self::Network(name) => (vec!["components", own(name)], format!("network_{limit}")),
+            Self::Node(_) => (vec!["node"], limit.to_string()),
+            Self::Flow(name) => (vec!["flows", name], limit.to_string()),
+        };
+        Saved::prepare(path, &tables, &key, value)
     }
 
     fn covers(self, network: &Network, limit: &LimitDescription) -> bool {
@@ -183,7 +215,12 @@ fn get(network: &mut Network, what: Option<&str>, all: bool) -> Result<ExitCode,
     show(network, rows, notes)
 }
 
-fn set(network: &mut Network, nodes: &[Node], verb: SetLimit) -> Result<ExitCode, Failure> {
+fn set(
+    network: &mut Network,
+    nodes: &[Node],
+    verb: SetLimit,
+    saved: Option<Saved>,
+) -> Result<ExitCode, Failure> {
     let asked = network.ask(nodes, &Verb::SetLimit(verb), read);
     let failures = asked.notes();
     let of_node = |(node, limits): (Node, Limits)| {
@@ -193,9 +230,13 @@ fn set(network: &mut Network, nodes: &[Node], verb: SetLimit) -> Result<ExitCode
     let undone = asked.failed.len() + asked.left_out;
     let mut rows: Vec<_> = asked.given.into_iter().flat_map(of_node).collect();
     rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    // What did not reach every node it was meant for is not what they are to begin with.
+    let saved = saved.filter(|_| undone == 0).map(Saved::write);
+    let notes = saved.iter().flatten().cloned().collect();
     if !rows.is_empty() {
-        show(network, rows, Vec::new())?;
+        show(network, rows, notes)?;
     }
+    saved.transpose()?;
     if undone == 0 {
         return Ok(ExitCode::SUCCESS);
     }

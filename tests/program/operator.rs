@@ -103,7 +103,42 @@ fn transcripts_of_an_operator() {
             .iter()
             .any(|it| it["name"] == "shipping" && it["state"] == "down")
     });
+    what_is_saved_is_what_nodes_begin_with(&shop);
     cases("tests/program/operator/one_is_down.trycmd");
+}
+
+fn what_is_saved_is_what_nodes_begin_with(shop: &Shop) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("shop.toml");
+    let place = file.display();
+    std::fs::write(&file, "# ours\n[deadline]\ndrain = \"30s\"\n").expect("it can be written");
+    for (change, code) in [
+        ("orders.in_flight 64", Some(0)),
+        ("orders.queue_time 5ms", Some(0)),
+        ("network:inventory.rate_bytes 1MiB", Some(0)),
+        ("flow:audit.rate_messages 7", Some(0)),
+        ("shipping.in_flight 5", Some(4)),
+        ("orders.rate_messages configured", Some(2)),
+    ] {
+        let ended = shop.monofil(&format!("limits set {change} --as ada --save {place}"));
+        assert_eq!(ended.code, code, "{ended:?}");
+    }
+    let text = std::fs::read_to_string(&file).expect("it can be read");
+    assert!(text.starts_with("# ours\n[deadline]\n"), "{text}");
+    let show = format!("config show --json --config {place}");
+    let shown = shop.place.run(&show);
+    let settings: Value = serde_json::from_str(&shown.out).expect("JSON");
+    for (key, value) in [
+        ("components.orders.in_flight", "64"),
+        ("components.orders.queue_time", "5ms"),
+        ("components.inventory.network_rate_bytes", "1MiB"),
+        ("flows.audit.rate_messages", "7"),
+        ("deadline.drain", "30s"),
+        // It did not reach the one that is down.
+        ("components.shipping.in_flight", ""),
+    ] {
+        assert_eq!(settings[key]["value"], value, "{key}: {shown:?}");
+    }
 }
 
 /// Writes orders for as long as they are taken, and counts them.

@@ -184,6 +184,10 @@ impl Breaker {
         }
     }
 
+    pub(crate) const fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// Lets a call pass that ends by `deadline`, or says when it is worth trying again.
     pub(crate) fn admit(
         &mut self,

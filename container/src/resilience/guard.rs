@@ -62,6 +62,8 @@ pub(crate) struct GuardView {
     pub(crate) rejected: u64,
     pub(crate) throttled: u64,
     pub(crate) throttle_ppm: u32,
+    /// What it would be without an order.
+    pub(crate) would_throttle_ppm: u32,
     pub(crate) retries_left: u32,
     pub(crate) retries: u64,
     pub(crate) ejected: Vec<Ejected>,
@@ -114,7 +116,15 @@ impl Guard {
     ) -> Result<Permit, Refusal> {
         let permit = self.breaker.admit(now, deadline, random);
         let permit = permit.map_err(Refusal::Open)?;
-        if let Err(after) = self.throttle.admit(now, random) {
+        let throttled = match self.breaker.mode() {
+            Mode::Auto | Mode::ForcedOpen => self.throttle.admit(now, random),
+            Mode::MetricsOnly => {
+                self.throttle.observe(now);
+                Ok(())
+            }
+            Mode::Disabled => Ok(()),
+        };
+        if let Err(after) = throttled {
             self.breaker.ended(now, permit, Verdict::Nothing, random);
             let passes_ppm = 1_000_000 - self.throttle.probability().as_ppm();
             return Err(Refusal::Throttled { after, passes_ppm });
@@ -146,7 +156,9 @@ impl Guard {
                 verdict
             }
             End::Rejected => {
-                self.throttle.rejected(now);
+                if self.breaker.mode() != Mode::Disabled {
+                    self.throttle.rejected(now);
+                }
                 Verdict::Nothing
             }
         };
@@ -245,6 +257,14 @@ impl Guard {
 
     /// Returns how many of a million calls are not sent now.
     pub(crate) fn throttle_ppm(&mut self, now: Instant) -> u32 {
+        match self.breaker.mode() {
+            Mode::Auto | Mode::ForcedOpen => self.would_throttle_ppm(now),
+            Mode::Disabled | Mode::MetricsOnly => 0,
+        }
+    }
+
+    /// The same, whatever somebody ordered.
+    fn would_throttle_ppm(&mut self, now: Instant) -> u32 {
         self.throttle.advance(now);
         self.throttle.probability().as_ppm()
     }
@@ -269,11 +289,13 @@ impl Guard {
 
     pub(crate) fn view(&mut self, now: Instant, random: &mut Stream) -> GuardView {
         let throttle_ppm = self.throttle_ppm(now);
+        let would_throttle_ppm = self.would_throttle_ppm(now);
         GuardView {
             breaker: self.breaker.view(now, random),
             rejected: self.breaker.rejected,
             throttled: self.throttle.refused,
             throttle_ppm,
+            would_throttle_ppm,
             retries_left: self.budget.left(&self.config.retry),
             retries: self.retries,
             ejected: self.ejection.all_out(now).collect(),
@@ -428,6 +450,34 @@ mod tests {
         assert!(guard.view(at(120), &mut random).throttle_ppm > 0);
         guard.try_soon(at(120));
         assert_eq!(guard.view(at(120), &mut random).throttle_ppm, 0);
+    }
+
+    #[test]
+    fn an_order_to_let_calls_pass_is_obeyed_by_the_throttle_too() {
+        let at = |seconds: u64| Instant::from_nanos(seconds * 1_000_000_000);
+        // How many of the last calls of an overload pass, and how many of a million would not.
+        for (mode, all_pass, would) in [
+            (Mode::Auto, false, true),
+            (Mode::MetricsOnly, true, true),
+            (Mode::Disabled, true, false),
+        ] {
+            let mut guard = Guard::new(&ResilienceConfig::default(), at(0));
+            let mut random = Stream::new(1, "guard");
+            guard.set_mode(at(0), mode);
+            let mut passed = 0;
+            for call in 0..600 {
+                let now = at(call / 5);
+                if let Ok(ticket) = guard.admit(now, at(1000), &mut random) {
+                    guard.tried(now, &ticket, End::Rejected, &mut random);
+                    guard.over(&ticket);
+                    passed += 1;
+                }
+            }
+            let view = guard.view(at(120), &mut random);
+            assert_eq!(passed == 600, all_pass, "{mode:?}: {passed}");
+            assert_eq!(view.would_throttle_ppm > 0, would, "{mode:?}");
+            assert_eq!(view.throttle_ppm > 0, !all_pass, "{mode:?}");
+        }
     }
 
     #[test]

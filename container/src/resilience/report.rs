@@ -125,11 +125,15 @@ fn describe(
         (Mode::Auto, State::Open) => BreakerState::Open,
         (Mode::Auto, State::HalfOpen) => BreakerState::HalfOpen,
     };
-    let would = match (breaker.mode, breaker.state) {
-        (Mode::MetricsOnly, State::Open) => "; it would be open",
-        (Mode::MetricsOnly, State::HalfOpen) => "; it would be half open",
-        _ => "",
+    let mut would = match (breaker.mode, breaker.state) {
+        (Mode::MetricsOnly, State::Open) => "; it would be open".to_owned(),
+        (Mode::MetricsOnly, State::HalfOpen) => "; it would be half open".to_owned(),
+        _ => String::new(),
     };
+    if breaker.mode == Mode::MetricsOnly && view.would_throttle_ppm > 0 {
+        let percent = view.would_throttle_ppm.div_ceil(10_000);
+        would.push_str(&format!("; of 100 calls {percent} would not be sent"));
+    }
     let ejected = view.ejected.iter().map(|it| ejected(now, it, &called));
     BreakerDescription {
         caller: caller.as_str().to_owned(),

@@ -81,6 +81,13 @@ impl Throttle {
         Err(RETRY_AFTER)
     }
 
+    /// Counts a call that is sent whatever it says.
+    pub(crate) fn observe(&mut self, now: Instant) {
+        self.take_sample(now);
+        self.window.add(now, [true, false]);
+        self.sample.sent = self.sample.sent.saturating_add(1);
+    }
+
     /// The callee rejected a call because it had no room.
     pub(crate) fn rejected(&mut self, now: Instant) {
         self.window.add(now, [false, true]);
