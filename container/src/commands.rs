@@ -1,6 +1,6 @@
 //! The control plane: commands from operators and programs, and the answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -201,10 +201,14 @@ impl Core {
             let (state, handler) = match info.state {
                 MemberState::Up => (control::MemberState::Up, Name::empty()),
                 MemberState::Busy { handler } => (control::MemberState::Occupied, handler),
+                MemberState::Draining => (control::MemberState::Drains, Name::empty()),
                 MemberState::Suspect => (control::MemberState::Suspect, Name::empty()),
                 MemberState::Down => (control::MemberState::Down, Name::empty()),
                 MemberState::Unreachable => (control::MemberState::Unreachable, Name::empty()),
             };
+            let runs = info.components.iter().map(Name::as_str);
+            let leaving = entry.into_iter().flat_map(|entry| &entry.leaving);
+            let components: BTreeSet<&str> = runs.chain(leaving.map(String::as_str)).collect();
             MemberDescription {
                 node: info.node.0.to_vec(),
                 incarnation: info.incarnation,
@@ -212,11 +216,7 @@ impl Core {
                 datagram: address.to_string(),
                 state: state.into(),
                 since_micros: micros(since),
-                components: info
-                    .components
-                    .iter()
-                    .map(|name| name.as_str().to_owned())
-                    .collect(),
+                components: components.into_iter().map(str::to_owned).collect(),
                 load: load.into(),
                 handler: handler.as_str().to_owned(),
                 application: entry.map_or_else(String::new, |entry| entry.application.clone()),

@@ -108,6 +108,8 @@ counters! {
     MembershipSent = "monofil_membership_packets_sent_total",
     /// Membership packets, and entries of members, that were refused.
     MembershipRefused = "monofil_membership_packets_refused_total",
+    /// Members that were heard of and found no room in the table; each time.
+    MembersWithoutRoom = "monofil_members_without_room_total",
     /// Commands received.
     ControlRequests = "monofil_control_requests_total",
     /// Jobs handed to helper threads.

@@ -17,6 +17,8 @@ mod config;
 mod directory;
 mod members;
 mod packet;
+mod room;
+mod suspicion;
 #[cfg(fuzzing)]
 pub(crate) use packet::fuzz;
 
@@ -87,6 +89,8 @@ pub enum MemberState {
         /// `component/method`
         handler: Name,
     },
+    /// It is there, finishes what it has, and takes nothing new.
+    Draining,
     /// Somebody got no answer from it. It counts as up until it has had time to speak.
     Suspect,
     /// It left, or did not speak.
@@ -96,10 +100,13 @@ pub enum MemberState {
 }
 
 impl MemberState {
-    /// Messages may be sent there.
+    /// It is there, as far as is known.
     #[must_use]
     pub const fn is_up(&self) -> bool {
-        matches!(self, Self::Up | Self::Busy { .. } | Self::Suspect)
+        matches!(
+            self,
+            Self::Up | Self::Busy { .. } | Self::Draining | Self::Suspect
+        )
     }
 }
 
@@ -112,6 +119,8 @@ type Event = foca::Timer<Identity>;
 pub(crate) struct SwimTimer {
     at: Instant,
     event: Event,
+    /// Others are asked whether they know better, before it does that.
+    asks: bool,
     /// It had to wait once.
     put_off: bool,
     /// Of which of the protocol's instances it is.
@@ -195,7 +204,7 @@ pub(crate) struct Membership {
     out: Outbox,
     /// How often the protocol began anew.
     begun: u32,
-    due: Vec<Event>,
+    due: Vec<SwimTimer>,
     pub(crate) members: Members,
     cards: Rc<RefCell<Cards>>,
     /// Said with each probe to a seed, so that nobody else can answer.
@@ -211,6 +220,8 @@ pub(crate) struct Membership {
     answers: u32,
     /// Why this node is alone, if that is not in order.
     pub(crate) problem: Option<String>,
+    /// When it was last logged that there is no room for those who come.
+    said_full: Option<Instant>,
     refresh_due: bool,
     refresh_timer: Option<(Instant, TimerKey)>,
     pulls: Pulls,
@@ -296,6 +307,7 @@ impl Core {
             rounds: 0,
             answers: 0,
             problem: None,
+            said_full: None,
             refresh_due: true,
             refresh_timer: None,
             pulls: Pulls::default(),
@@ -322,7 +334,12 @@ impl Core {
             return;
         };
         if !self.outdated {
-            for event in std::mem::take(&mut membership.due) {
+            for timer in std::mem::take(&mut membership.due) {
+                if timer.asks {
+                    self.ask_first(io, &mut membership, timer);
+                    continue;
+                }
+                let event = timer.event;
                 if let Err(error) = membership.foca.handle_timer(event, &mut membership.out) {
                     tracing::debug!(node = %self.name, %error, "membership");
                 }
@@ -388,7 +405,7 @@ impl Core {
             };
             self.timers.set(at, Timer::Swim(Box::new(timer)));
         } else {
-            membership.due.push(timer.event);
+            membership.due.push(timer);
         }
     }
 
@@ -516,7 +533,8 @@ impl Core {
                 );
                 tracing::error!(
                     node = %self.name,
-                    "{text}: is `network.advertise` an address of this machine, and are datagrams to it let through?"
+                    "{text}: is `network.advertise` an address of this machine, are datagrams to it let through, and \
+                     is `membership.members_max` there more than there are nodes?"
                 );
                 membership.problem = Some(text);
             }
@@ -549,48 +567,43 @@ impl Core {
             // Named networks and the one without a name are kept apart here: they would be one for good.
             self.counters.add(Counter::FramesForeignNetwork);
         } else if !self.outdated {
-            match self.check_packet(&membership, datagram, packet) {
-                Ok(packet_read) => {
+            match self.check_packet(&mut membership, datagram, packet) {
+                Ok((packet_read, shorter)) => {
                     self.counters.add(Counter::MembershipReceived);
-                    self.take_packet(io, &mut membership, packet, &packet_read, busy);
+                    let bytes = shorter.as_deref().unwrap_or(packet);
+                    self.take_packet(io, &mut membership, bytes, &packet_read, busy);
                 }
                 Err(error) => {
                     self.counters.add(Counter::MembershipRefused);
                     tracing::debug!(node = %self.name, %error, "a membership packet was refused");
+                    self.settle(io, &mut membership);
                 }
             }
         }
         self.membership = Some(membership);
     }
 
-    /// Reads a packet before the protocol does: nothing from a network makes it keep more than it should.
+    /// Reads a packet before the protocol does: nothing from a network makes it keep more than it should. Returns other
+    /// bytes for it if there was somebody in it for whom there is no room.
     fn check_packet(
         &mut self,
-        membership: &Membership,
+        membership: &mut Membership,
         datagram: &Datagram,
-        packet: &[u8],
-    ) -> Result<Packet, Refused> {
-        let packet = Packet::read(packet)?;
+        bytes: &[u8],
+    ) -> Result<(Packet, Option<Vec<u8>>), Refused> {
+        let mut packet = Packet::read(bytes)?;
         let source = &packet.header.src;
         if source.node.0 != datagram.sender[..] || source.life != datagram.sender_incarnation {
             return Err(Refused("it is not of its sender"));
         }
-        let mut strangers = 0;
-        for identity in packet.identities() {
-            if identity.node == self.node {
-                if identity.life > self.incarnation {
-                    self.outdated_by(identity.life);
-                    return Err(Refused("a later life of this node is known"));
-                }
-            } else if membership.members.get(&identity.node).is_none() {
-                strangers += 1;
-            }
+        let of_this = |identity: &&Identity| identity.node == self.node;
+        let lives = packet.identities().filter(of_this).map(|it| it.life);
+        if let Some(life) = lives.max().filter(|life| *life > self.incarnation) {
+            self.outdated_by(life);
+            return Err(Refused("a later life of this node is known"));
         }
-        // Somebody may come twice in one packet: that only makes this a little stricter.
-        if strangers > 0 && membership.members.len() + strangers > membership.config.members_max {
-            return Err(Refused("there are too many members"));
-        }
-        Ok(packet)
+        let shorter = self.let_in(membership, &mut packet, bytes)?;
+        Ok((packet, shorter))
     }
 
     fn take_packet(
@@ -606,9 +619,9 @@ impl Core {
         if let Some(later) = later.filter(|known| known.identity.life > source.life) {
             // An earlier life that still runs. It would come back again and again if it were only held to be down.
             let later = foca::Member::alive(later.identity.clone());
-            let told = packet::tell(membership.foca.identity(), source, &later);
-            membership.out.sends.push((source.clone(), told));
-            return self.settle(io, membership);
+            let own = membership.foca.identity();
+            let told = packet::tell(own, source, foca::Message::Gossip, &later);
+            return self.send_packet(io, source.address, told);
         }
         if membership.is_too_soon(packet, self.now) {
             return;
@@ -626,6 +639,7 @@ impl Core {
         if busy.is_some() {
             self.vouch(io, membership, source);
         }
+        self.tell_better(io, membership, packet);
         if std::mem::take(&mut membership.cards.borrow_mut().news) {
             membership.hurries = true;
             self.refresh_soon(membership);
@@ -666,25 +680,6 @@ impl Core {
         });
     }
 
-    /// Clears a member of suspicion that cannot speak for itself, because a handler holds its thread.
-    fn vouch(&mut self, io: &mut dyn Io, membership: &mut Membership, identity: &Identity) {
-        let member = membership.active(identity).cloned();
-        let Some(member) = member.filter(|member| member.state() == State::Suspect) else {
-            return;
-        };
-        let Some(incarnation) = member.incarnation().checked_add(1) else {
-            return;
-        };
-        let alive = foca::Member::new(member.id().clone(), incarnation, State::Alive);
-        let applied = membership
-            .foca
-            .apply_many([alive].into_iter(), true, &mut membership.out);
-        if let Err(error) = applied {
-            tracing::debug!(node = %self.name, %error, "membership");
-        }
-        self.settle(io, membership);
-    }
-
     /// Does what the protocol wants done.
     fn settle(&mut self, io: &mut dyn Io, membership: &mut Membership) {
         let Outbox {
@@ -693,10 +688,16 @@ impl Core {
             news,
         } = std::mem::take(&mut membership.out);
         for (after, event) in timers {
-            let at = self.now + after;
+            let asks = matches!(event, Event::ChangeSuspectToDown { .. });
+            let earlier = match asks {
+                true => membership.config.probe_timeout,
+                false => Duration::ZERO,
+            };
+            let at = self.now + after.saturating_sub(earlier);
             let timer = SwimTimer {
                 at,
                 event,
+                asks,
                 put_off: false,
                 begun: membership.begun,
             };
@@ -717,7 +718,12 @@ impl Core {
                 Some(foca::Message::Ping(_)) => {
                     let member = membership.active(&to);
                     if let Some(member) = member.filter(|it| it.state() == State::Suspect) {
-                        let told = packet::tell(membership.foca.identity(), &to, member);
+                        let told = packet::tell(
+                            membership.foca.identity(),
+                            &to,
+                            foca::Message::Gossip,
+                            member,
+                        );
                         self.send_packet(io, to.address, told);
                     }
                 }
@@ -757,7 +763,9 @@ impl Core {
                 membership.members.set_down(&identity, now);
                 let member = membership.members.get(&identity.node);
                 let name = member.map_or_else(Name::empty, members::Known::name);
-                tracing::info!(node = %self.name, member = %name, "a member is down");
+                tracing::info!(
+                    node = %self.name, member = %name, address = %identity.address, "a member is down"
+                );
                 membership.resize();
             }
             OwnedNotification::Rename(_, identity) => {
@@ -855,6 +863,7 @@ impl Membership {
             (_, Some((handler, _))) => MemberState::Busy {
                 handler: handler.clone(),
             },
+            _ if known.entry.as_ref().is_some_and(|entry| entry.draining) => MemberState::Draining,
             _ => MemberState::Up,
         };
         MemberInfo {

@@ -208,6 +208,7 @@ fn member_json(it: &MemberDescription) -> Value {
 fn member_state(it: &MemberDescription) -> &'static str {
     match it.state() {
         MemberState::Up => "up",
+        MemberState::Drains => "draining",
         MemberState::Suspect => "suspect",
         MemberState::Down => "down",
         MemberState::Unreachable => "unreachable",

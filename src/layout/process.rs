@@ -103,7 +103,8 @@ fn container(run: &Run, components: &[usize], io: &ZmqIo) -> Result<Container, F
     let job = run.job.iter().map(|job| job.spec(run.app.as_str()));
     config.components.extend(job);
     if let (Some(endpoint), Some(control)) = (&local.application, &local.control) {
-        tracing::info!(node = %name, %endpoint, %control, "listening");
+        let datagrams = local.datagram.map(tracing::field::display);
+        tracing::info!(node = %name, %endpoint, %control, datagrams, "listening");
     }
     Ok(Container::new(config))
 }

@@ -18,7 +18,10 @@ pub(super) fn call(network: &mut Network, args: &CallArgs) -> Result<ExitCode, F
     };
     let component = network.qualified(name);
     let nodes = network.running(name)?;
-    let reachable: Vec<&Node> = nodes.iter().filter(|it| it.is_there).collect();
+    let mut reachable: Vec<&Node> = nodes.iter().filter(|it| it.is_there).collect();
+    if reachable.iter().any(|it| it.state != "draining") {
+        reachable.retain(|it| it.state != "draining");
+    }
     let Some(first) = reachable.first() else {
         return Err(Failure::new(
             EXIT_CALL,

@@ -124,6 +124,11 @@ fn examine(node: &Node, it: &Description, findings: &mut Vec<Finding>) {
             "somebody has another `network.name`",
         ),
         (
+            "monofil_members_without_room_total",
+            "there was no room for a member that came",
+            "make `membership.members_max` more than there are nodes, on all of them",
+        ),
+        (
             "monofil_malformed_total",
             "frames came that make no sense",
             "who speaks to it that should not?",
@@ -144,7 +149,7 @@ fn examine(node: &Node, it: &Description, findings: &mut Vec<Finding>) {
 const fn is_there(state: MemberState) -> bool {
     matches!(
         state,
-        MemberState::Up | MemberState::Occupied | MemberState::Suspect
+        MemberState::Up | MemberState::Occupied | MemberState::Drains | MemberState::Suspect
     )
 }
 

@@ -87,6 +87,7 @@ impl Network {
             let (state, is_there) = match it.state() {
                 MemberState::Up => ("up", true),
                 MemberState::Occupied => (&*busy, true),
+                MemberState::Drains => ("draining", true),
                 MemberState::Suspect => ("suspect", true),
                 MemberState::Unreachable => ("unreachable", false),
                 MemberState::Down => ("down", false),

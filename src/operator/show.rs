@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use monofil_container::control::ComponentDescription;
+use monofil_container::control::{ComponentDescription, Description, NodeState};
 use serde_json::{Value, json};
 
 use super::args::InfoArgs;
@@ -85,13 +85,16 @@ const COLUMNS: [&str; 10] = [
     "restarts",
 ];
 
-fn row(node: &Node, it: &ComponentDescription) -> [String; 10] {
+fn row(node: &Node, of: &Description, it: &ComponentDescription) -> [String; 10] {
     [
         it.name.clone(),
         node.name.clone(),
         it.instance.to_string(),
         it.version.clone(),
-        it.state.clone(),
+        match of.state() {
+            NodeState::Draining => format!("{}, draining", it.state),
+            _ => it.state.clone(),
+        },
         format!("{} of {}", it.queued_messages, it.queue_messages_max),
         it.handled.to_string(),
         it.rejected.to_string(),
@@ -100,9 +103,10 @@ fn row(node: &Node, it: &ComponentDescription) -> [String; 10] {
     ]
 }
 
-fn value(node: &Node, it: &ComponentDescription) -> Value {
+fn value(node: &Node, of: &Description, it: &ComponentDescription) -> Value {
     let mut value = crate::commands::describe::component_json(it);
     value["node"] = json!(node.name);
+    value["node_state"] = json!(crate::commands::describe::state(of));
     value
 }
 
@@ -114,16 +118,16 @@ pub(super) fn components(network: &mut Network) -> Result<ExitCode, Failure> {
     let mut rows: Vec<_> = asked
         .given
         .iter()
-        .flat_map(|(node, it)| it.components.iter().map(move |component| (node, component)))
+        .flat_map(|(node, of)| of.components.iter().map(move |it| (node, of, it)))
         .collect();
-    rows.sort_by_key(|(node, it)| (it.name.clone(), node.name.clone(), it.instance));
+    rows.sort_by_key(|(node, _, it)| (it.name.clone(), node.name.clone(), it.instance));
     let most = network.common.most;
     notes.extend(left_out(rows.len().saturating_sub(most), "instances"));
     let mut table = table(&COLUMNS);
     let mut values = Vec::new();
-    for (node, it) in rows.into_iter().take(most) {
-        table.add_row(row(node, it));
-        values.push(value(node, it));
+    for (node, of, it) in rows.into_iter().take(most) {
+        table.add_row(row(node, of, it));
+        values.push(value(node, of, it));
     }
     finish(network, &table, values, &notes)
 }
@@ -166,8 +170,8 @@ fn info_component(network: &mut Network, name: &str, nodes: &[Node]) -> Result<E
     let (mut methods, mut topics) = (Vec::new(), Vec::new());
     for (node, it) in &asked.given {
         for component in it.components.iter().filter(|it| it.name == name) {
-            instances.add_row(&row(node, component)[1..]);
-            values.push(value(node, component));
+            instances.add_row(&row(node, it, component)[1..]);
+            values.push(value(node, it, component));
             methods.extend(component.methods.clone());
             topics.extend(component.topics.clone());
         }

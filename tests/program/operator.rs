@@ -96,6 +96,16 @@ fn transcripts_of_an_operator() {
             .case(files);
     };
     cases("tests/program/operator/running.trycmd");
+    eventually("whoever is asked says who drains", || {
+        let drains = |it: &Value| it["name"] == "payments" && it["state"] == "draining";
+        items(&shop.monofil("nodes --json")).iter().any(drains)
+    });
+    let shown = shop.monofil("info payments");
+    assert!(shown.out.contains("idle, draining"), "{shown:?}");
+    let of_all = items(&shop.monofil("components --json"));
+    let draining = of_all.iter().filter(|it| it["node_state"] == "draining");
+    let draining: Vec<_> = draining.map(|it| &it["node"]).collect();
+    assert_eq!(draining, ["payments"]);
     let (_, killed) = shop.programs.pop().expect("shipping");
     killed.kill();
     eventually("it is seen to be down", || {

@@ -31,9 +31,11 @@ pub struct MembershipConfig {
     pub rejoin_interval: Duration,
     /// How often a node compares what it knows of the others' components with what another one knows. Default 10 s.
     pub compare_interval: Duration,
-    /// Members that are remembered, those that are down among them. Default 4096.
+    /// Members that are remembered, those that are down among them. When there are as many, who has been down for longest
+    /// gives way to who comes, if that is a minute or more. Who finds no room is not seen by this node; that is logged
+    /// and counted. Default 4096.
     pub members_max: usize,
-    /// When one that is down is forgotten. Default 24 h.
+    /// When one that is down is forgotten, at the latest; not before a minute. Default 24 h.
     pub forget_after: Duration,
 }
 

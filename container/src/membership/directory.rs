@@ -11,9 +11,9 @@ use monofil_proto::encode;
 use monofil_transport::{ConnectionId, Instant, Io, Plane, Route};
 use prost::Message as _;
 
+use super::Membership;
 use super::members::{ENTRY_BYTES_MAX, Known};
 use super::packet::{read_member, write_member};
-use super::{Event, Membership};
 use crate::core::{Core, Timer};
 use crate::counters::Counter;
 use crate::peers::Peer;
@@ -56,7 +56,7 @@ struct Pull {
 impl Membership {
     /// Tells whether what this node says of itself is not true any more.
     pub(super) fn has_changed(&self, core: &Core) -> bool {
-        self.own.components.is_empty() == core.accepts_new() && !core.instances.is_empty()
+        self.own.draining == core.accepts_new()
     }
 }
 
@@ -119,6 +119,7 @@ impl Core {
             name: self.name.as_str().to_owned(),
             application: application.map_or_else(String::new, ToString::to_string),
             components,
+            draining: !self.accepts_new(),
         };
         if entry != membership.own || entry.version == 0 {
             membership.own = entry;
@@ -365,11 +366,19 @@ impl Core {
         };
         let id = member.id().clone();
         let stranger = membership.members.get(&id.node).is_none();
-        let full = membership.members.len() >= membership.config.members_max;
-        if id.node == self.node || (stranger && full) || entry.encoded_len() > ENTRY_BYTES_MAX {
+        if id.node == self.node || entry.encoded_len() > ENTRY_BYTES_MAX {
             return false;
         }
-        if stranger {
+        if stranger && self.make_room(membership, 1) == 0 {
+            return false;
+        }
+        let is_up = |membership: &Membership| {
+            let known = membership.members.get(&id.node);
+            known.is_some_and(|known| known.up)
+        };
+        let was_up = is_up(membership);
+        // The protocol knows who is down under that very name, and forgot the others if this node was cut off.
+        if !was_up {
             let alive = [foca::Member::alive(id.clone())];
             let applied = membership
                 .foca
@@ -380,7 +389,7 @@ impl Core {
             self.settle(io, membership);
         }
         entry.member = Vec::new();
-        membership.members.learn(&id, entry) || stranger
+        membership.members.learn(&id, entry) || (!was_up && is_up(membership))
     }
 
     fn give_up_pulls(&mut self, io: &mut dyn Io, membership: &mut Membership) {
@@ -392,27 +401,6 @@ impl Core {
             }
             waits
         });
-    }
-
-    /// Forgets members that have been down for long.
-    fn forget_long_down(&mut self, membership: &mut Membership) {
-        let (now, after) = (self.now, membership.config.forget_after);
-        let gone: Vec<_> = membership
-            .members
-            .iter()
-            .filter(|known| !known.up && now.since(known.since) >= after)
-            .map(|known| known.identity.clone())
-            .collect();
-        for identity in gone {
-            membership.members.forget(&identity.node);
-            membership.cards.borrow_mut().forget(&identity.node);
-            let forgotten = membership
-                .foca
-                .handle_timer(Event::RemoveDown(identity), &mut membership.out);
-            if let Err(error) = forgotten {
-                tracing::debug!(node = %self.name, %error, "membership");
-            }
-        }
     }
 
     /// Finds a way to a member that runs something; whoever is not met yet is dialed with what leaves next.

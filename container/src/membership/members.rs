@@ -12,7 +12,7 @@ use crate::routing::token;
 use crate::{ComponentKind, Name, NodeId};
 
 /// Members that are down have their part of what is shared for so long.
-const KEEPS: Duration = Duration::from_secs(60);
+pub(super) const KEEPS: Duration = Duration::from_secs(60);
 /// The longest entry that is kept, in bytes as it travels.
 pub(super) const ENTRY_BYTES_MAX: usize = 64 << 10;
 
@@ -252,6 +252,7 @@ impl Members {
         if let Some(known) = self.all.get_mut(&node) {
             known.entry = Some(entry);
             known.attempts = 0;
+            known.asked = None;
         }
         self.publish(&node);
         true
@@ -396,5 +397,10 @@ impl Cards {
 
     pub(super) fn forget(&mut self, node: &NodeId) {
         self.all.remove(node);
+    }
+
+    /// Keeps those of some nodes.
+    pub(super) fn keep(&mut self, is_kept: impl Fn(&NodeId) -> bool) {
+        self.all.retain(|node, _| is_kept(node));
     }
 }

@@ -336,6 +336,8 @@ pub(crate) fn read_member(bytes: &mut impl Buf) -> Result<Member<Identity>, Refu
 pub(crate) struct Packet {
     pub(crate) header: Header<Identity>,
     pub(crate) members: Vec<Member<Identity>>,
+    /// How many bytes of it are cards, at its end.
+    cards: usize,
 }
 
 impl Packet {
@@ -352,6 +354,7 @@ impl Packet {
                 members.push(read_member(&mut bytes)?);
             }
         }
+        let cards = bytes.len();
         while !bytes.is_empty() {
             let length = usize::from(bytes.try_get_u16().map_err(short)?);
             let Some((card, rest)) = bytes.split_at_checked(length) else {
@@ -360,7 +363,24 @@ impl Packet {
             Card::read(card)?;
             bytes = rest;
         }
-        Ok(Self { header, members })
+        Ok(Self {
+            header,
+            members,
+            cards,
+        })
+    }
+
+    /// Writes it anew, when there are fewer members in it than in the bytes it was read from.
+    pub(crate) fn write(&self, read_from: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(read_from.len());
+        write_header(&self.header, &mut out);
+        out.put_u16(u16::try_from(self.members.len()).expect("invariant: there were no more"));
+        for member in &self.members {
+            let bytes = write_member(member.id(), member.incarnation(), member.state());
+            out.put_slice(&bytes);
+        }
+        out.put_slice(&read_from[read_from.len() - self.cards..]);
+        out
     }
 
     /// Returns everybody it speaks of.
@@ -440,13 +460,18 @@ pub(crate) fn message(mut bytes: &[u8]) -> Option<Message<Identity>> {
     read_header(&mut bytes).ok().map(|header| header.message)
 }
 
-/// Makes a packet that tells a member one thing, of itself or of another.
-pub(crate) fn tell(from: &Identity, to: &Identity, news: &Member<Identity>) -> Vec<u8> {
+/// Makes a packet that tells a member one thing, of itself or of another, with any message that may carry news.
+pub(crate) fn tell(
+    from: &Identity,
+    to: &Identity,
+    message: Message<Identity>,
+    news: &Member<Identity>,
+) -> Vec<u8> {
     let header = Header {
         src: from.clone(),
         src_incarnation: 0,
         dst: to.clone(),
-        message: Message::Gossip,
+        message,
     };
     let mut out = Vec::with_capacity(256);
     write_header(&header, &mut out);

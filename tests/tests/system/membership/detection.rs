@@ -10,8 +10,9 @@ use monofil_transport::{Instant, Stream};
 use crate::village::{SECOND, Village, seeds};
 
 /// What SWIM promises for networks without end: on average the first to ask a dead member does so after this many
-/// thousandths of a period (e / (e - 1); Das, Gupta, Motivala, 2002, section 3).
-const MEAN_PERIODS: u32 = 1582;
+/// thousandths of a period. Das, Gupta, Motivala, 2002, section 3, count e / (e - 1) from the beginning of the period in
+/// which it dies, which is half a period earlier on average.
+const MEAN_PERIODS: u32 = 1582 - 500;
 
 #[test]
 fn three_that_die_are_gone_within_the_bound() {
@@ -130,7 +131,7 @@ fn measure(size: usize, deaths: usize, seed: u64, row: &mut Row) {
 #[test]
 fn detection_takes_as_long_as_swim_says() {
     println!(
-        "members  deaths  first failed probe (periods)  e/(e-1)  first down  everywhere  packets/s each  quiet"
+        "members  deaths  first failed probe (periods)  e/(e-1)-1/2  first down  everywhere  packets/s each  quiet"
     );
     let mut sizes = vec![(10, 1, 20), (100, 20, 1)];
     if let Some(size) = number("MEMBERS") {
@@ -151,18 +152,15 @@ fn detection_takes_as_long_as_swim_says() {
         // A probe that is not answered is known to be lost at the end of its period.
         let mean = suspected.saturating_sub(SECOND);
         println!(
-            "{size:7}  {:6}  {:28.2}  {:7.2}  {down:10.2?}  {everywhere:10.2?}  {:14.2}  {:.0?}",
+            "{size:7}  {:6}  {:28.2}  {:11.2}  {down:10.2?}  {everywhere:10.2?}  {:14.2}  {:.0?}",
             row.deaths,
             mean.as_secs_f64(),
             f64::from(MEAN_PERIODS) / 1000.0,
             load as f64 / 1000.0,
             row.quiet,
         );
-        // The mean of so few is not what it is of many; half as long again would be another protocol.
-        assert!(
-            mean < SECOND * MEAN_PERIODS * 3 / 2 / 1000,
-            "{size}: {mean:?}"
-        );
+        // The mean of so few is not what it is of many; twice as long would be another protocol.
+        assert!(mean < SECOND * MEAN_PERIODS * 2 / 1000, "{size}: {mean:?}");
         let suspect_for = seeds(&[]).suspect_for(size, SECOND);
         let bound = suspected + suspect_for + SECOND;
         assert!(down < bound, "{size}: {down:?}, {bound:?}");

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use monofil_container::{CallError, Caller, Payload, Reply};
+use monofil_container::{CallError, Caller, MemberState, Payload, Reply};
+use monofil_proto::control::{self, Accepted, Describe, Drain, request::Verb, response};
 use monofil_tests::{ComponentDef, Hooks, component, hooked, seeds as test_seeds, text};
 use monofil_transport::{Instant, Shutdown};
 
@@ -124,6 +125,40 @@ fn nobody_is_sent_to_a_node_that_drains() {
     answers.borrow_mut().clear();
     village.run(SECOND * 5);
     assert!(answers.borrow().iter().all(|(_, answer)| answer.is_ok()));
+}
+
+#[test]
+fn who_drains_is_seen_to_by_everybody() {
+    let mut village = Village::new(1);
+    let membership = seeds(&["n0"]);
+    let nodes = [
+        village.join("n0", &membership, Vec::new()),
+        village.join("n1", &membership, vec![named("echo", "n1")]),
+        // It runs nothing that could be missed.
+        village.join("n2", &membership, Vec::new()),
+    ];
+    village.wait_until(SECOND * 5, "all are there", |village| {
+        village.is_whole(&nodes)
+    });
+    for name in ["n1", "n2"] {
+        let node = village.world().node(name).expect("it is there");
+        assert_eq!(village.state(nodes[0], name), Some(MemberState::Up));
+        let told = village.ask(node, Verb::Drain(Drain {}));
+        assert_eq!(told, response::Result::Accepted(Accepted {}));
+        village.wait_until(SECOND, &format!("{name} is seen to drain"), |village| {
+            village.state(nodes[0], name) == Some(MemberState::Draining)
+        });
+        // An operator is told so by any node, and who drains is there.
+        let asked = village.ask(nodes[0], Verb::Describe(Describe::default()));
+        let response::Result::Description(description) = asked else {
+            panic!("{asked:?}");
+        };
+        let mut members = description.members.iter();
+        let member = members.find(|it| it.name == name).expect("it is there");
+        assert_eq!(member.state(), control::MemberState::Drains);
+    }
+    village.run(SECOND * 30);
+    assert!(village.is_whole(&nodes));
 }
 
 #[test]

@@ -94,12 +94,15 @@ fn part(village: &mut Village, one: &[NodeKey], other: &[NodeKey], cut: bool) {
     }
 }
 
+/// More than one packet can name.
+const MANY: usize = 40;
+
 #[test]
 fn who_was_alone_takes_nobody_out_when_it_comes_back() {
     for seed in test_seeds(3) {
         let mut village = Village::new(seed);
-        let nodes = village.settle(30);
-        let (rest, away) = (&nodes[..29], nodes[29]);
+        let nodes = village.settle(MANY);
+        let (rest, away) = (&nodes[..MANY - 1], nodes[MANY - 1]);
         part(&mut village, rest, &[away], true);
         village.wait_until(
             SECOND * 120,
@@ -108,16 +111,44 @@ fn who_was_alone_takes_nobody_out_when_it_comes_back() {
         );
         part(&mut village, rest, &[away], false);
         village.wait_until(
-            SECOND * 30,
+            SECOND * 20,
             &format!("it is back, seed {seed}"),
             |village| {
                 for one in rest {
                     let there = village.up(*one).len();
-                    assert!(there >= 28, "seed {seed}: one sees {there} of 28");
+                    assert!(there >= MANY - 2, "seed {seed}: one sees {there}");
                 }
                 village.is_whole(&nodes)
             },
         );
+    }
+}
+
+#[test]
+fn who_heard_nothing_for_a_while_takes_nobody_out() {
+    for seed in test_seeds(20) {
+        let mut village = Village::new(seed);
+        let nodes = village.settle(20);
+        let (deaf, rest) = (nodes[0], &nodes[1..]);
+        // It suspects those who do not answer. They hear that, and what they say has been passed on often enough when
+        // it hears again.
+        let all_ways = |village: &mut Village, cut: bool| {
+            for other in rest {
+                let (from, to) = (*other, deaf);
+                let fault = match cut {
+                    true => Fault::Cut { from, to },
+                    false => Fault::Heal { from, to },
+                };
+                village.world().apply(fault);
+            }
+        };
+        all_ways(&mut village, true);
+        village.run(SECOND * 4);
+        all_ways(&mut village, false);
+        for _ in 0..150 {
+            village.run(Duration::from_millis(100));
+            assert!(village.is_whole(&nodes), "seed {seed}");
+        }
     }
 }
 

@@ -6,3 +6,4 @@ mod directory;
 mod healing;
 mod joining;
 mod many;
+mod room;
