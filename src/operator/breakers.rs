@@ -195,3 +195,23 @@ fn as_json(node: &str, it: &BreakerDescription) -> Value {
         "ejected": ejected.collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throttle_is_told_of() {
+        for (ppm, expected) in [(0, None), (1, Some("1")), (640_000, Some("64"))] {
+            let described = BreakerDescription {
+                throttle_ppm: ppm,
+                ..BreakerDescription::default()
+            };
+            let said = throttled(&described);
+            let expected = expected.map(|it| {
+                format!("of 100 calls {it} are not sent, because too many were rejected for want of room")
+            });
+            assert_eq!(said, expected);
+        }
+    }
+}

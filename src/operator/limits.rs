@@ -408,4 +408,40 @@ mod tests {
         assert_eq!(show_value("node.queue_bytes", Some(2048)), "2KiB");
         assert_eq!(show_value("node.in_flight", None), "-");
     }
+
+    #[test]
+    fn what_is_reached() {
+        let limit = |limit: &str, place: &str, value, observed| LimitDescription {
+            limit: limit.to_owned(),
+            r#where: place.to_owned(),
+            value,
+            observed,
+            ..LimitDescription::default()
+        };
+        for (it, expected) in [
+            (limit("instance.in_flight", "shop/a", None, 7), None),
+            (limit("instance.in_flight", "shop/a", Some(8), 7), None),
+            (
+                limit("instance.in_flight", "shop/a", Some(7), 7),
+                Some("shop/a is full: instance.in_flight is 7, and 7 is there"),
+            ),
+            (
+                limit("flow.queue_bytes", "audit", Some(1024), 2048),
+                Some("flow `audit` is full: flow.queue_bytes is 1KiB, and 2KiB is there"),
+            ),
+            (
+                limit("node.rate_messages", "", Some(0), 0),
+                Some("the node takes nothing: node.rate_messages is 0"),
+            ),
+            // One message may wait, however few bytes may.
+            (limit("instance.queue_bytes", "shop/a", Some(0), 0), None),
+            // What waits for long is not what is full, and of what all have together one does not see all.
+            (limit("instance.queue_time", "shop/a", Some(5), 9), None),
+            (limit("network.in_flight", "shop/a", Some(5), 9), None),
+        ] {
+            let name = format!("{it:?}");
+            let said = reached(&it).map(|(what, _)| what);
+            assert_eq!(said.as_deref(), expected, "{name}");
+        }
+    }
 }
