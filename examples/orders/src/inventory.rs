@@ -7,7 +7,7 @@ use monofil::prelude::*;
 use crate::catalogue::{self, Basket, PRODUCTS};
 use crate::ledger;
 use crate::proto::orders::{
-    Delivery, Inventory, InventoryReport, OrderId, Price, Pricing, QuoteRequest, Reservation,
+    Delivery, Inventory, InventoryReport, Line, OrderId, Price, Pricing, QuoteRequest, Reservation,
 };
 use crate::recent::{Key, key};
 
@@ -116,13 +116,22 @@ pub(crate) struct PriceList;
 
 impl Pricing for PriceList {
     fn quote(&mut self, _: &mut Context, request: QuoteRequest) -> Result<Price, Status> {
-        let mut total_cents = 0_u64;
-        for (sku, pieces) in catalogue::basket(&request.lines)? {
-            let cents = catalogue::find(sku).map_or(0, |product| product.cents);
-            total_cents = total_cents.saturating_add(price(cents, pieces));
-        }
-        Ok(Price { total_cents })
+        total_cents(&request.lines).map(|total_cents| Price { total_cents })
     }
+}
+
+/// Returns the price of some lines.
+///
+/// # Errors
+///
+/// There is no such product.
+pub(crate) fn total_cents(lines: &[Line]) -> Result<u64, Status> {
+    let goods = catalogue::basket(lines)?;
+    let prices = goods.into_iter().map(|(sku, pieces)| {
+        let cents = catalogue::find(sku).map_or(0, |product| product.cents);
+        price(cents, pieces)
+    });
+    Ok(prices.fold(0, u64::saturating_add))
 }
 
 /// A tenth off for many of the same.

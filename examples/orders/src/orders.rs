@@ -9,10 +9,14 @@
 //!
 //! Calls wait for their answers. What follows from a decision are casts: the customer need not wait for
 //! them. They arrive in the order in which they are sent, so what an order gave back is there for the next.
+//! One that comes back is sent again, but for parcels and events: whoever hears it twice does it once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use monofil::prelude::*;
 
-use crate::ledger;
+use crate::ledger::{self, Account};
 use crate::proto::orders::{
     AnalyticsClient, ChargeRequest, Confirmation, InventoryClient, Order, OrderEvent, OrderId,
     Orders, OrdersReport, Outcome, Parcel, PaymentsClient, PricingClient, QuoteRequest,
@@ -22,6 +26,15 @@ use crate::recent::Recent;
 
 /// Decided orders remembered, to answer the same when the same is asked again.
 const REMEMBERED: usize = 10_000;
+
+/// Casts remembered, to send them again if they come back.
+const SENT_MAX: usize = 10_000;
+
+/// How often something is sent at most: for minutes, if it comes back when its deadline is over.
+const TRIES_MAX: u32 = 100;
+
+/// How long is waited before something is sent for the third time, or later: it may come back at once.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Lines of an order.
 const LINES_MAX: usize = 100;
@@ -36,7 +49,25 @@ pub(crate) struct Desk {
     payments: PaymentsClient,
     shipping: ShippingClient,
     decided: Recent<(Order, Confirmation)>,
+    /// What follows from decisions and may come back, by the ids of the casts, which grow.
+    sent: BTreeMap<u64, Following>,
     counts: OrdersReport,
+}
+
+/// What follows from a decision. Others may be told it twice: each does it once.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Commit,
+    Release,
+    Refund,
+}
+
+/// A step, and whose.
+struct Following {
+    step: Step,
+    order: OrderId,
+    /// How often it was sent.
+    tries: u32,
 }
 
 impl Desk {
@@ -47,6 +78,7 @@ impl Desk {
             payments: PaymentsClient::new("payments"),
             shipping: ShippingClient::new("shipping"),
             decided: Recent::new(REMEMBERED),
+            sent: BTreeMap::new(),
             counts: OrdersReport::default(),
         }
     }
@@ -87,9 +119,15 @@ impl Orders for Desk {
         Ok(self.counts)
     }
 
-    fn on_undelivered(&mut self, _: &mut Context, _: Undelivered) {
+    fn on_undelivered(&mut self, cx: &mut Context, undelivered: Undelivered) {
         self.counts.undelivered += 1;
-        ledger::returned();
+        let method = undelivered.method.as_str();
+        match self.sent.remove(&undelivered.id) {
+            Some(following) if following.tries < TRIES_MAX => self.send_again(cx, following),
+            _ if method.ends_with("/Dispatch") => ledger::lost(Account::Parcels),
+            _ if method.ends_with("/Saw") => ledger::lost(Account::Events),
+            _ => ledger::lost(Account::Sales),
+        }
     }
 }
 
@@ -108,14 +146,15 @@ impl Desk {
             Err(error) => return refusal(error),
         };
         if let Err(refused) = self.charge(cx, order, cents) {
-            self.release(cx, order);
+            self.follow(cx, Step::Release, order);
             return Ok(refused);
         }
         // The money is here: there is no way back.
-        let committed = self.inventory.cast_commit(cx, id(order));
-        self.count_lost(committed);
-        let dispatched = self.shipping.cast_dispatch(cx, parcel(order));
-        self.count_lost(dispatched);
+        self.follow(cx, Step::Commit, order);
+        if self.shipping.cast_dispatch(cx, parcel(order)).is_err() {
+            self.counts.undelivered += 1;
+            ledger::lost(Account::Parcels);
+        }
         Ok(Confirmation {
             outcome: Outcome::Confirmed.into(),
             total_cents: cents,
@@ -138,7 +177,7 @@ impl Desk {
             (Ok(()), Ok(price)) => Ok(price.total_cents),
             (Err(error), _) | (Ok(()), Err(error)) => {
                 // They may be put aside even so: an answer can be lost.
-                self.release(cx, order);
+                self.follow(cx, Step::Release, order);
                 Err(error)
             }
         }
@@ -156,24 +195,52 @@ impl Desk {
             Err(error) => {
                 // It may have been taken even so.
                 if error.executed() != Executed::No {
-                    let refunded = self.payments.cast_refund(cx, id(order));
-                    self.count_lost(refunded);
+                    self.follow(cx, Step::Refund, order);
                 }
                 Err(refused(Outcome::PaymentFailed, error.to_string()))
             }
         }
     }
 
-    fn release(&mut self, cx: &mut Context, order: &Order) {
-        let released = self.inventory.cast_release(cx, id(order));
-        self.count_lost(released);
+    fn follow(&mut self, cx: &mut Context, step: Step, order: &Order) {
+        let (order, tries) = (id(order), 0);
+        self.send(cx, Following { step, order, tries });
     }
 
-    /// Counts a cast that could not even be sent with those that come back.
-    fn count_lost(&mut self, sent: Result<u64, CallError>) {
-        if sent.is_err() {
-            self.counts.undelivered += 1;
-            ledger::returned();
+    /// Sends a step that came back. It has until its own deadline then, not until that of who placed the order. No
+    /// order is decided meanwhile: were the same placed again, what is given back here could be what it just got.
+    fn send_again(&mut self, cx: &mut Context, following: Following) {
+        let decided = self.decided.get(&following.order);
+        let is_sold = decided.is_some_and(|(_, decided)| decided.outcome() == Outcome::Confirmed);
+        if is_sold && matches!(following.step, Step::Release) {
+            // It could not be decided at first, and was placed again.
+            return;
+        }
+        if following.tries > 1 && cx.sleep(PAUSE).is_err() {
+            return ledger::lost(Account::Sales);
+        }
+        self.send(cx, following);
+    }
+
+    fn send(&mut self, cx: &mut Context, mut following: Following) {
+        let order = following.order.clone();
+        let sent = match following.step {
+            Step::Commit => self.inventory.cast_commit(cx, order),
+            Step::Release => self.inventory.cast_release(cx, order),
+            Step::Refund => self.payments.cast_refund(cx, order),
+        };
+        match sent {
+            Ok(cast) => {
+                following.tries += 1;
+                self.sent.insert(cast, following);
+                if self.sent.len() > SENT_MAX {
+                    self.sent.pop_first();
+                }
+            }
+            Err(_) => {
+                self.counts.undelivered += 1;
+                ledger::lost(Account::Sales);
+            }
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The shop as its customers see it, in a simulated world.
 
+use std::time::Duration;
+
 use monofil::prelude::*;
-use monofil::sim::Sim;
+use monofil::sim::{Event, Happening, Plan, ServiceTime, Shape, Sim, Span};
 
 use crate::proto::orders::{
-    ChargeRequest, Line, Order, OrderId, OrdersClient, Outcome, PaymentsClient, ShippingClient,
-    Visit,
+    ChargeRequest, InventoryClient, Line, Order, OrderId, OrdersClient, Outcome, PaymentsClient,
+    ShippingClient, Visit,
 };
 use crate::shop;
 
@@ -85,4 +87,55 @@ fn two_visits_with_one_id_are_two_orders() {
         Ok::<_, CallError>(())
     })
     .expect("the shop answers");
+}
+
+/// Who sells is out of reach from when the bank is asked until long after it had to be told.
+#[test]
+fn what_was_paid_is_sold_even_if_nobody_hears_of_it_at_first() {
+    let mut sim = Sim::of(&shop(), 1);
+    let plan = Plan {
+        service: vec![ServiceTime {
+            component: "payments".into(),
+            method: "Charge".into(),
+            takes: Shape::constant(Span::millis(500)),
+        }],
+        events: vec![Event {
+            at: Span::millis(300),
+            lasts: Some(Span::secs(8)),
+            what: Happening::Partition {
+                from: vec!["orders".into()],
+                to: vec!["inventory".into()],
+                one_way: false,
+                flaps: None,
+            },
+        }],
+        ..Plan::default()
+    };
+    sim.follow(&plan);
+    let reports = sim.run("someone", |cx| {
+        let order = Order {
+            id: "A".into(),
+            lines: vec![Line {
+                sku: "CARE-BRUSH".into(),
+                quantity: 2,
+            }],
+            visit: Some(visit(1)),
+            ..Order::default()
+        };
+        let desk = OrdersClient::new("orders");
+        let confirmation = desk.place(cx, order)?;
+        assert_eq!(confirmation.outcome(), Outcome::Confirmed);
+        let came_back = loop {
+            cx.sleep(Duration::from_millis(100))?;
+            match desk.report(cx, ())?.undelivered {
+                0 => {}
+                came_back => break came_back,
+            }
+        };
+        cx.sleep(Duration::from_secs(10))?;
+        let inventory = InventoryClient::new("inventory").report(cx, ())?;
+        Ok::<_, CallError>((came_back, inventory))
+    });
+    let (came_back, inventory) = reports.expect("the shop answers");
+    assert_eq!((came_back, inventory.sold, inventory.reserved), (1, 2, 0));
 }

@@ -7,7 +7,7 @@ use monofil::prelude::*;
 use serde::Serialize;
 
 use super::reports::Reports;
-use super::tally::Confirmed;
+use crate::ledger::{Account, Sales};
 
 /// How long casts and events that are still on their way are waited for.
 pub(crate) const SETTLE: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Books {
     pub(crate) balanced: bool,
-    confirmed: Confirmed,
+    confirmed: Sales,
     stock: Stock,
     charged: Charged,
     shipped: u64,
@@ -44,13 +44,14 @@ struct Charged {
 
 /// Two figures that should be the same.
 pub(crate) struct Check {
+    pub(crate) account: Account,
     pub(crate) what: &'static str,
     pub(crate) found: u64,
     pub(crate) expected: u64,
 }
 
 impl Books {
-    pub(crate) fn new(confirmed: Confirmed, reports: &Reports) -> Self {
+    pub(crate) fn new(confirmed: Sales, reports: &Reports) -> Self {
         let Reports {
             orders,
             inventory,
@@ -80,7 +81,8 @@ impl Books {
     }
 
     pub(crate) fn checks(&self) -> [Check; 6] {
-        let check = |what, found, expected| Check {
+        let check = |account, what, found, expected| Check {
+            account,
             what,
             found,
             expected,
@@ -88,32 +90,49 @@ impl Books {
         let there = self.stock.sold + self.stock.left;
         [
             check(
+                Account::Sales,
                 "pieces sold and left, of all there were",
                 there,
                 self.stock.initial,
             ),
             check(
+                Account::Sales,
                 "pieces sold, of those confirmed",
                 self.stock.sold,
                 self.confirmed.pieces,
             ),
             check(
+                Account::Sales,
                 "orders charged, of those confirmed",
                 self.charged.orders,
                 self.confirmed.orders,
             ),
             check(
+                Account::Sales,
                 "cents charged, of those confirmed",
                 self.charged.cents,
                 self.confirmed.cents,
             ),
             check(
+                Account::Parcels,
                 "parcels sent, of those confirmed",
                 self.shipped,
                 self.confirmed.orders,
             ),
-            check("events seen, of those published", self.seen, self.published),
+            check(
+                Account::Events,
+                "events seen, of those published",
+                self.seen,
+                self.published,
+            ),
         ]
+    }
+
+    /// Returns what is wrong with some accounts.
+    pub(crate) fn wrong(&self, exact: &[Account]) -> Vec<Check> {
+        let checks = self.checks().into_iter();
+        let is_wrong = |check: &Check| exact.contains(&check.account) && !check.holds();
+        checks.filter(is_wrong).collect()
     }
 }
 
@@ -129,12 +148,14 @@ impl fmt::Display for Check {
             what,
             found,
             expected,
+            ..
         } = self;
         write!(f, "{what}: {found} of {expected}")
     }
 }
 
-/// Waits until everything that was sent has arrived; not for ever, since what is lost never does.
+/// Waits until everything that was sent has arrived, as far as some accounts show; not for ever, since what is lost
+/// never does.
 ///
 /// # Errors
 ///
@@ -142,13 +163,15 @@ impl fmt::Display for Check {
 pub(crate) fn settled(
     cx: &mut Context,
     before: &Reports,
-    confirmed: Confirmed,
+    confirmed: impl Fn() -> Sales,
+    exact: &[Account],
     patience: Duration,
 ) -> Result<(), CallError> {
     let began = cx.now();
     loop {
         let reports = Reports::ask(cx).since(before);
-        let balanced = Books::new(confirmed, &reports).balanced;
+        let wrong = Books::new(confirmed(), &reports).wrong(exact);
+        let balanced = reports.missing.is_empty() && wrong.is_empty();
         if balanced || cx.now().since(began) > patience {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use monofil::prelude::*;
 
-use crate::ledger::{self, Judged};
+use crate::ledger::{self, Account, Judged};
 use crate::proto::orders::{
     Confirmation, Delivery, InventoryClient, Order, OrderId, OrdersClient, ShippingClient, Visit,
 };
@@ -103,10 +103,12 @@ pub(crate) fn run(cx: &mut Context, job: &Job<Args>) -> Result<(), Status> {
     }
 
     let took = place_all(cx, job, orders, &mut tally)?;
-    books::settled(cx, &before, tally.confirmed, books::SETTLE)?;
-    let judged = fits_together(cx)?;
-    if is_simulated && judged == Judged::Exact {
-        books::settled(cx, &before, tally.confirmed, SIMULATED)?;
+    // Orders whose customers are in doubt may be sold as well, and that may be on its way.
+    let confirmed = || ledger::sales().unwrap_or(tally.confirmed);
+    books::settled(cx, &before, confirmed, &Account::ALL, books::SETTLE)?;
+    let exact = fits_together(cx)?;
+    if is_simulated {
+        books::settled(cx, &before, confirmed, &exact, SIMULATED)?;
     }
     let ways = tally.latest.iter().map(|id| track(cx, visit, id)).collect();
     // In a simulation, who is stopped just now answers later, and nobody is gone for good.
@@ -116,17 +118,12 @@ pub(crate) fn run(cx: &mut Context, job: &Job<Args>) -> Result<(), Status> {
     };
     let reports = reports.since(&before);
     // Somebody may have begun anew while the last questions were asked.
-    let judged = match fits_together(cx)? {
-        Judged::Exact => judged,
-        other => other,
-    };
-    ledger::mark(&judged);
-    let summary = Summary::new(job, tally, reports, ways, took);
+    let exact = fits_together(cx)?;
+    ledger::mark(&exact);
+    let confirmed = confirmed();
+    let summary = Summary::new(job, tally, confirmed, reports, ways, took);
     summary.print(job.json())?;
-    match judged {
-        Judged::Exact => summary.verdict(),
-        _ => Ok(()),
-    }
+    summary.verdict(&exact)
 }
 
 /// Delivers goods. In a simulated run it is tried until it is known to have been done: goods that are there twice are in
@@ -147,12 +144,13 @@ fn deliver(cx: &mut Context, delivery: &Delivery, is_simulated: bool) -> Result<
     }
 }
 
-/// Waits until the ledger fits together: what is on its way may arrive only when a network is whole again.
+/// Waits until the ledger fits together, and returns what must balance: what is on its way may arrive only when a
+/// network is whole again.
 ///
 /// # Errors
 ///
 /// It never does; at once, if nothing that may come would change that.
-fn fits_together(cx: &mut Context) -> Result<Judged, Status> {
+fn fits_together(cx: &mut Context) -> Result<Vec<Account>, Status> {
     let began = cx.now();
     loop {
         match ledger::judge().map_err(Status::internal)? {
@@ -160,7 +158,7 @@ fn fits_together(cx: &mut Context) -> Result<Judged, Status> {
                 return Err(Status::internal(text));
             }
             Judged::Waits(_) => cx.sleep(Duration::from_millis(100))?,
-            judged => return Ok(judged),
+            Judged::Holds(exact) => return Ok(exact),
         }
     }
 }

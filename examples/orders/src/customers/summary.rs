@@ -14,6 +14,7 @@ use super::Args;
 use super::books::{Books, Check};
 use super::reports::Reports;
 use super::tally::Tally;
+use crate::ledger::{Account, Sales};
 
 /// Everything there is to say about a run.
 #[derive(Serialize)]
@@ -50,6 +51,7 @@ impl Summary {
     pub(crate) fn new(
         job: &Job<Args>,
         tally: Tally,
+        confirmed: Sales,
         reports: Reports,
         ways: Vec<String>,
         took: Duration,
@@ -61,7 +63,7 @@ impl Summary {
             wrong_lines: tally.wrong_lines,
             repeated: tally.repeated,
             outcomes: tally.outcomes,
-            books: Books::new(tally.confirmed, &reports),
+            books: Books::new(confirmed, &reports),
             latency_us: Latency {
                 p50: tally.latency.value_at_quantile(0.5),
                 p99: tally.latency.value_at_quantile(0.99),
@@ -94,28 +96,24 @@ impl Summary {
         }
     }
 
-    /// Says how the run ends.
+    /// Says how the run ends, if some accounts must balance.
     ///
     /// # Errors
     ///
-    /// The books do not balance, or what was read is something else than orders.
-    pub(crate) fn verdict(&self) -> Result<(), Status> {
+    /// They do not, or what was read is something else than orders.
+    pub(crate) fn verdict(&self, exact: &[Account]) -> Result<(), Status> {
         if self.orders == 0 && self.wrong_lines > 0 {
             return Err(Status::invalid_argument("no line of the input is an order"));
-        }
-        if self.books.balanced {
-            return Ok(());
         }
         let missing = self
             .missing
             .iter()
             .map(|(name, error)| format!("`{name}` does not answer: {error}"));
-        let checks = self.books.checks();
-        let wrong = checks
-            .iter()
-            .filter(|check| !check.holds())
-            .map(Check::to_string);
-        let all: Vec<_> = missing.chain(wrong).collect();
+        let wrong = self.books.wrong(exact);
+        let all: Vec<_> = missing.chain(wrong.iter().map(Check::to_string)).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
         Err(Status::internal(format!(
             "the books do not balance ({}); components keep them in memory, so was a process ended \
              meanwhile?",

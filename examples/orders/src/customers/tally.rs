@@ -10,7 +10,8 @@ use hdrhistogram::Histogram;
 use monofil::prelude::*;
 
 use super::input::unusable;
-use crate::ledger;
+use crate::inventory;
+use crate::ledger::{self, Asked, Sales};
 use crate::proto::orders::{Confirmation, Order, Outcome};
 
 /// Outcomes that are shown even when there are none.
@@ -39,7 +40,7 @@ pub(crate) struct Tally {
     /// Orders that had been placed before and got the answer they got then.
     pub(crate) repeated: u64,
     /// Confirmed in this run.
-    pub(crate) confirmed: Confirmed,
+    pub(crate) confirmed: Sales,
     /// The latest confirmed orders.
     pub(crate) latest: VecDeque<String>,
     /// In microseconds.
@@ -47,19 +48,11 @@ pub(crate) struct Tally {
     ledger: Option<Ledger>,
 }
 
-/// What confirmed orders are about.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
-pub(crate) struct Confirmed {
-    pub(crate) orders: u64,
-    pub(crate) cents: u64,
-    pub(crate) pieces: u64,
-}
-
 /// What is remembered of an order on its way.
 pub(crate) struct Placed {
     number: u64,
     id: String,
-    pieces: u64,
+    asked: Asked,
 }
 
 impl Tally {
@@ -75,7 +68,7 @@ impl Tally {
             outcomes: USUAL.iter().map(|outcome| (name(*outcome), 0)).collect(),
             reasons: BTreeMap::new(),
             repeated: 0,
-            confirmed: Confirmed::default(),
+            confirmed: Sales::default(),
             latest: VecDeque::new(),
             latency: Histogram::new_with_max(LATENCY_MAX, 3)
                 .map_err(|error| Status::internal(error.to_string()))?,
@@ -87,10 +80,15 @@ impl Tally {
     pub(crate) fn place(&mut self, order: &Order) -> Placed {
         let number = self.orders;
         self.orders += 1;
+        let asked = Asked {
+            pieces: order.lines.iter().map(|l| u64::from(l.quantity)).sum(),
+            cents: inventory::total_cents(&order.lines).ok(),
+        };
+        ledger::placed(&order.id, asked);
         Placed {
             number,
             id: order.id.clone(),
-            pieces: order.lines.iter().map(|l| u64::from(l.quantity)).sum(),
+            asked,
         }
     }
 
@@ -105,7 +103,7 @@ impl Tally {
         waited: Duration,
         answer: Result<Confirmation, CallError>,
     ) -> Result<(), Status> {
-        ledger::told(&placed.id, placed.pieces, &answer);
+        ledger::told(&placed.id, &answer);
         let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
         self.latency.saturating_record(micros);
         let (outcome, reason) = match &answer {
@@ -127,7 +125,7 @@ impl Tally {
             Ok(confirmation) if confirmation.outcome() == Outcome::Confirmed => {
                 self.confirmed.orders += 1;
                 self.confirmed.cents += confirmation.total_cents;
-                self.confirmed.pieces += placed.pieces;
+                self.confirmed.pieces += placed.asked.pieces;
                 self.latest.push_back(placed.id);
                 if self.latest.len() > LATEST {
                     self.latest.pop_front();

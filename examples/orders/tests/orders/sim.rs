@@ -55,6 +55,18 @@ fn the_first_page_shows_what_a_simulated_run_says() {
     assert!(page.contains(said), "README.md does not say: {said}");
 }
 
+/// No family of it takes anybody's memory, so that whatever was in doubt is settled in the end.
+#[test]
+fn whatever_a_network_does_every_order_is_charged_and_sold_or_neither() {
+    let ended = shop()
+        .start("sim --seeds 0..25 --faults network --generate 200 --concurrency 16")
+        .wait_within(Duration::from_secs(180));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let exactly = "the books are judged exactly: 25 of 25 runs";
+    assert!(ended.out.contains(exactly), "{ended:?}");
+    assert!(ended.out.contains("a customer is in doubt: "), "{ended:?}");
+}
+
 /// Who decides orders is killed now and then.
 const CRASHES: &str = r#"
 lasts = "1500ms"
