@@ -561,7 +561,7 @@ class Member:
     def address(self):
         """Where it hears others, once it has said so."""
         said = [found for line in self.lines if (found := re.search(r"listening .*datagrams=(\S+)", line))]
-        return said and said[0][1]
+        return said[0][1] if said else None
 
     def kill(self):
         self.process.kill()
@@ -570,7 +570,12 @@ class Member:
 
 def until_all_see(what, members, since, bound):
     """Waits until each of these sees all others of them and nobody else, and tells whether that was in time."""
-    while any(it.sees | {it.address()} != {it.address() for it in members} for it in members):
+
+    def is_so():
+        there = {it.address() for it in members}
+        return None not in there and all(it.sees | {it.address()} == there for it in members)
+
+    while not is_so():
         assert time.monotonic() - since < 60, f"{what}: {[(it.address(), it.sees) for it in members]}"
         time.sleep(0.005)
     took = time.monotonic() - since
