@@ -241,8 +241,12 @@ impl Default for Faults {
     }
 }
 
-/// How many things of one family happen in a run at most.
-const EPISODES_MAX: usize = 64;
+/// How many things of one family may be expected in a run; faults with more that somebody wrote down are refused.
+pub(crate) const EPISODES_EXPECTED_MAX: u64 = 5_000;
+
+/// How many things of one family happen in a run at most. As times are drawn it is never as many if no more are
+/// expected: it is seventy standard deviations more.
+const EPISODES_MAX: u64 = 2 * EPISODES_EXPECTED_MAX;
 
 impl Faults {
     /// Nothing goes wrong.
@@ -411,7 +415,7 @@ impl Faults {
     }
 
     /// Draws what goes wrong in the run of a seed, with these nodes. Each family has a stream of its own: one more,
-    /// or one more node for another, changes nothing about it.
+    /// or one more node for another, changes nothing about it. Of what happens again and again there are at most 10,000.
     #[must_use]
     pub fn draw(&self, seed: u64, nodes: &Nodes) -> Plan {
         let mut drawing = Drawing {
@@ -824,6 +828,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_happens_again_and_again_does_so_until_all_heals() {
+        let often = |every| Faults {
+            lasts: Span::secs(200),
+            swarm: false,
+            pauses: Some(Episodes::every(every, SpanRange::millis(1, 2))),
+            ..Faults::none()
+        };
+        for seed in 0..20 {
+            let events = often(Span::secs(1)).draw(seed, &shop()).events;
+            let last = events.last().expect("a pause").at;
+            assert!((150..250).contains(&events.len()), "{}", events.len());
+            assert!(last > Span::secs(180), "{last}");
+        }
+        let bounded = often(Span::of_nanos(1)).draw(1, &shop()).events;
+        assert_eq!(bounded.len(), 10_000);
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! Faults that somebody wrote down and that would do nothing: they last no time, or come between nothing.
+//! Faults that somebody wrote down and that would do nothing: they last no time, or come between nothing; or not what
+//! they say.
 //!
 //! A test with such a fault is green in vain, as one with a name that nothing has. What is drawn or made smaller is not
 //! looked at: there something may well be nothing.
 
 use std::slice;
 
+use crate::faults::EPISODES_EXPECTED_MAX;
 use crate::plan::ANY;
-use crate::{Episodes, Event, Faults, Happening, LinkPlan, ServiceTime, Shape, Sim, Way};
+use crate::{Episodes, Event, Faults, Happening, LinkPlan, ServiceTime, Shape, Sim, Span, Way};
 
 /// What does nothing: where it stands and why.
 type Found = Option<String>;
@@ -47,7 +49,7 @@ impl Sim {
         let mut service = faults.service.iter().flatten().enumerate();
         faults
             .written_episodes()
-            .find_map(|(family, episodes)| vain_episodes(family, episodes))
+            .find_map(|(family, episodes)| vain_episodes(family, episodes, faults.lasts))
             .or_else(|| shapes.find_map(|(place, shape)| vain_shape(&place, shape)))
             .or_else(|| vain_link("", &all_links))
             .or_else(|| ways.find_map(way))
@@ -94,11 +96,22 @@ fn vain_link(place: &str, link: &LinkPlan) -> Found {
     latency.and_then(|shape| vain_shape(&format!("{place}latency"), shape))
 }
 
-fn vain_episodes(family: &str, episodes: &Episodes) -> Found {
+fn vain_episodes(family: &str, episodes: &Episodes, lasts: Span) -> Found {
+    if let Some(number) = episodes.nodes.iter().position(|name| name == ANY) {
+        return Some(format!(
+            "`{family}.nodes[{number}]` is `{ANY}`, which would be everybody at once, clients too: leave `nodes` out for any one"
+        ));
+    }
     let is_at_once = ["disconnects", "crashes", "outages"].contains(&family);
     let field = match (episodes.every.is_zero(), episodes.lasts.max.is_zero()) {
         (true, _) => "every",
         (false, true) if !is_at_once => "lasts",
+        _ if lasts.nanos() / episodes.every.nanos() > EPISODES_EXPECTED_MAX => {
+            return Some(format!(
+                "`{family}.every` comes more than {EPISODES_EXPECTED_MAX} times in the {lasts} that things go wrong: say \
+                 a longer time"
+            ));
+        }
         _ => return None,
     };
     Some(format!("`{family}.{field}` is no time: say how long"))

@@ -262,10 +262,12 @@ impl Sim {
             }
             Happening::Disconnect { node, peer } if begins => {
                 let pairs = self.pairs(slice::from_ref(node), slice::from_ref(peer));
+                let mut is_broken = false;
                 for &(one, other) in &pairs {
+                    is_broken |= self.cluster.world_mut().are_connected(one, other);
                     self.apply(Fault::Disconnect(one, other));
                 }
-                !pairs.is_empty()
+                is_broken
             }
             Happening::Clog { node, peer } if begins => {
                 let pairs = self.pairs(slice::from_ref(node), slice::from_ref(peer));

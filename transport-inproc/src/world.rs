@@ -358,6 +358,15 @@ impl World {
         self.apply(Fault::Resume(node));
     }
 
+    /// Tells whether there is a connection between two nodes that is up, as one of its ends believes.
+    pub fn are_connected(&mut self, one: NodeKey, other: NodeKey) -> bool {
+        let between = self.fabric.between(one.0, other.0);
+        between.into_iter().any(|slot| {
+            let connection = self.fabric.connections.get(slot);
+            connection.near || connection.far
+        })
+    }
+
     /// Breaks all connections between two nodes; see [`Fault::Disconnect`].
     pub fn disconnect(&mut self, one: NodeKey, other: NodeKey) {
         self.apply(Fault::Disconnect(one, other));

@@ -337,6 +337,15 @@ fn what_is_written_down_and_does_nothing_is_refused() {
             "`pauses.lasts` is no time",
         ),
         ("[crashes]\nevery = '1s'\nlasts = '0s'", ""),
+        (
+            "[crashes]\nevery = '1s'\nlasts = '1s'\nnodes = ['till', '*']",
+            "`crashes.nodes[1]` is `*`, which would be everybody at once, clients too: leave `nodes` out for any one",
+        ),
+        (
+            "lasts = '50s'\n[pauses]\nevery = '9ms'\nlasts = '1ms'",
+            "`pauses.every` comes more than 5000 times in the 50s that things go wrong",
+        ),
+        ("lasts = '50s'\n[pauses]\nevery = '1s'\nlasts = '1ms'", ""),
     ] {
         is_said_of_faults(written, expected);
     }
@@ -397,4 +406,21 @@ fn an_event_that_never_comes_is_missed_as_a_mark_is() {
         report.unreached().collect::<Vec<_>>(),
         ["crash till at 100s"]
     );
+}
+
+#[test]
+fn a_disconnect_of_who_is_not_connected_is_missed() {
+    let explored = |at: &str| {
+        let event = "event = 'disconnect'\nnode = 'ada'\npeer = 'counter'";
+        let written = format!("[[events]]\nat = '{at}'\n{event}");
+        scenario(&written).explore(0..3).jobs(1).run()
+    };
+    // Nobody has called anybody.
+    let report = explored("0s");
+    assert_eq!(
+        report.unreached().collect::<Vec<_>>(),
+        ["disconnect ada counter at 0s"]
+    );
+    let report = explored("5ms");
+    assert!(report.is_good(), "{report}");
 }

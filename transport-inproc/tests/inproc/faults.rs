@@ -91,6 +91,18 @@ fn a_disconnect_loses_what_is_on_the_way_and_heals_by_itself() {
 }
 
 #[test]
+fn who_is_connected_is_so_until_the_connection_breaks() {
+    let mut pair = pair();
+    let (talker, listener) = (pair.talker, pair.listener);
+    assert!(!pair.world.are_connected(talker, listener));
+    pair.world.run_until(at(50));
+    assert!(pair.world.are_connected(talker, listener));
+    assert!(pair.world.are_connected(listener, talker));
+    pair.world.disconnect(talker, listener);
+    assert!(!pair.world.are_connected(talker, listener));
+}
+
+#[test]
 fn a_short_cut_only_delays_frames_and_a_long_one_breaks_the_connection() {
     let mut pair = pair();
     pair.world.run_until(at(95));
