@@ -1,6 +1,7 @@
 //! Processes that find each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use monofil_tests::{Place, Program, eventually, free_port};
@@ -295,4 +296,33 @@ fn a_node_that_is_not_where_it_says_hears_of_it_and_so_does_its_seed() {
         let states = view(&place, &seed);
         states.values().any(|state| state == "unreachable")
     });
+}
+
+#[test]
+fn who_finds_no_room_is_in_the_log_of_others_and_seen_by_doctor() {
+    let place = place();
+    let port = free_port();
+    let join = format!("--join 127.0.0.1:{port} --set membership.members_max=1");
+    let mut seed = start(&place, "worker", &join, Some(port));
+    let second = start(&place, "relay", &join, None);
+    eventually("two see each other", || {
+        all_see(&place, [&seed, &second], 1)
+    });
+    let third = start(&place, "relay", &join, None);
+    let says = |line: &str| {
+        line.contains("there is no room for a member that comes")
+            .then_some(())
+    };
+    seed.program.wait_for(says);
+    let monofil = Place::new(Path::new(env!("CARGO_BIN_EXE_monofil")), "monofil");
+    let doctor = monofil.run(&format!("doctor --seed {} --json", seed.hears_at));
+    assert!(
+        doctor
+            .out
+            .contains("there was no room for a member that came"),
+        "{doctor:?}"
+    );
+    // The two are as they were.
+    assert!(all_see(&place, [&seed, &second], 1));
+    assert!(all_see(&place, [&third], 0));
 }
