@@ -1,7 +1,7 @@
 //! Before a member that is suspect is down: whoever is about to say so asks it, and some others, for the last time.
 //!
 //! Whoever hears that it is suspect says that it is there, to a few, and they pass that on so many times and not more.
-//! Where packets are lost, one in ten thousand suspicions ended with somebody who had not heard the answer, and said of
+//! Where packets are lost, one in thirty thousand suspicions ended with somebody who had not heard the answer, and said of
 //! a member in good health that it is down. So whoever hears of a suspicion and knows it to be over says so to whom it
 //! heard it from.
 
