@@ -2,11 +2,12 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::atomic::AtomicIsize;
+use std::process::Command;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicIsize};
 use std::time::Duration;
 
-use monofil_sim::Sim;
+use monofil_sim::{Case, Keep, Sim};
 
 use crate::BUGS;
 use crate::bug::Bug;
@@ -73,11 +74,16 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 fn count(bytes: isize, allocations: isize) {
-    if let Some(meter) = METER.get() {
+    let of_all = COUNTS_ALL.load(Relaxed).then_some(&ALL);
+    for meter in METER.get().into_iter().chain(of_all) {
         meter.bytes.fetch_add(bytes, Relaxed);
         meter.allocations.fetch_add(allocations, Relaxed);
     }
 }
+
+/// Watches all threads of the process, once it is told to.
+static ALL: Meter = Meter::new();
+static COUNTS_ALL: AtomicBool = AtomicBool::new(false);
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -126,4 +132,41 @@ fn a_world_gives_back_all_it_took() {
 fn a_world_that_is_dropped_in_the_middle_gives_back_all_it_took() {
     static METER: Meter = Meter::new();
     nothing_is_left(&METER, 10, |seed| Duration::from_millis(100 + seed * 20));
+}
+
+/// Each run of a scenario has a thread of its own, so all threads are watched, in a process that does nothing else.
+#[test]
+fn each_run_of_a_scenario_gives_back_all_it_took() {
+    const TEST: &str = "memory::each_run_of_a_scenario_gives_back_all_it_took";
+    const CHILD: &str = "MONOFIL_MEMORY";
+    /// What is kept for as long as the process lives is there after so many runs.
+    const FIRST: u64 = 3;
+    let seeds = std::env::var("SEEDS").map_or(30, |seeds| seeds.parse().expect("a number"));
+    if std::env::var_os(CHILD).is_none() {
+        let program = std::env::current_exe().expect("it is there");
+        let mut child = Command::new(program);
+        child.args([TEST, "--exact", "--nocapture"]).env(CHILD, "1");
+        let output = child.output().expect("it starts");
+        let heard = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{heard}");
+        return;
+    }
+    COUNTS_ALL.store(true, Relaxed);
+    for bug in BUGS {
+        let scenario = bug.scenario(true);
+        let run = |seed| {
+            drop(scenario.run(&Case::of_seed(seed), Keep::default()));
+            ALL.read()
+        };
+        (0..FIRST).for_each(|seed| _ = run(seed));
+        let held = ALL.read();
+        for seed in FIRST..FIRST + seeds {
+            assert_eq!(
+                run(seed),
+                held,
+                "{}: seed {seed}: bytes, allocations",
+                bug.name
+            );
+        }
+    }
 }
