@@ -114,22 +114,22 @@ impl Core {
         let (now, bytes) = (self.now, bytes as u64);
         let instance = &self.instances[index];
         instance.check_state(now)?;
-        let mut load = instance.occupancy();
-        if beyond {
-            (load.messages, load.bytes) = (0, 0);
-        }
-        if let Err(refusal) = instance.guard.check(now, load, bytes) {
+        let load = instance.occupancy();
+        let own = match beyond {
+            true => Load {
+                in_flight: load.in_flight,
+                ..Load::default()
+            },
+            false => load,
+        };
+        if let Err(refusal) = instance.guard.check(now, own, bytes) {
             return Err(refused(&refusal, "instance", &instance.name, instance, now));
         }
         if instance.share.is_some() {
             self.check_share(index, load, bytes)?;
         }
-        // For an instance within its guarantee the node is empty.
         let instance = &self.instances[index];
-        let load = match instance.queue.len() < self.limits.guaranteed_messages {
-            true => Load::default(),
-            false => self.node_load(),
-        };
+        let load = self.node_load_for(instance);
         if let Err(refusal) = self.capacity.node.check(now, load, bytes) {
             return Err(refused(&refusal, "node", &self.name, instance, now));
         }
@@ -161,10 +161,33 @@ impl Core {
             let refusal = instance.share.as_ref()?.refuses(now, load)?;
             Some(refused(&refusal, "network", &instance.name, instance, now))
         };
+        let of_node = || {
+            let load = self.node_load_for(instance);
+            let refusal = self.capacity.node.check(now, load, 0).err()?;
+            Some(refused(&refusal, "node", &self.name, instance, now))
+        };
         let error = instance.check_state(now).err();
-        match error.or_else(of_instance).or_else(of_share)? {
+        let error = error.or_else(of_instance).or_else(of_share);
+        match error.or_else(of_node)? {
             CallError::Rejected(rejection) => Some(*rejection),
             _ => None,
+        }
+    }
+
+    /// Tells whether an instance would turn a message away, however short.
+    pub(crate) fn is_full(&self, instance: &Instance) -> bool {
+        let of_node = || {
+            let load = self.node_load_for(instance);
+            self.capacity.node.check(self.now, load, 0).is_err()
+        };
+        instance.is_full(self.now) || of_node()
+    }
+
+    /// Returns what the node holds, as far as an instance has to share its room: for one within its guarantee it is empty.
+    fn node_load_for(&self, instance: &Instance) -> Load {
+        match instance.queue.len() < self.limits.guaranteed_messages {
+            true => Load::default(),
+            false => self.node_load(),
         }
     }
 

@@ -286,7 +286,7 @@ impl Instance {
         matches!(self.state, State::Busy { .. })
     }
 
-    /// Tells whether it would turn a message away, however short.
+    /// Tells whether it would turn a message away, however short, by what is its own.
     pub(crate) fn is_full(&self, now: Instant) -> bool {
         matches!(self.state, State::BackingOff { .. } | State::Stopped)
             || self.guard.check(now, self.occupancy(), 0).is_err()

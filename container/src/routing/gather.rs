@@ -281,7 +281,7 @@ impl Core {
                 Standing::Waits
             } else if let Some(until) = self.ejected_until(sought.guard, id) {
                 Standing::Ejected { until }
-            } else if instance.is_full(self.now) {
+            } else if self.is_full(instance) {
                 match self.closed_by(instance) {
                     Some(_) => Standing::Closed,
                     None => Standing::Full,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use monofil_container::control::{LimitTo, SetLimit};
 use monofil_container::{
     CallError, Caller, ComponentKind, Context, GroupLimits, InstanceLimits, Limit, LimitScope,
-    Message, Reply,
+    Message, Overflow, Reply,
 };
 use monofil_inproc::NodeKey;
 use monofil_proto::control::{request::Verb, response};
@@ -78,8 +78,8 @@ fn join(village: &mut Village, name: &str, components: Vec<ComponentDef>) -> Nod
     })
 }
 
-/// Lets time pass, and returns how much was in flight at most, at these nodes together.
-fn most_in_flight(village: &mut Village, nodes: &[NodeKey], time: Duration) -> u64 {
+/// Lets time pass, and returns how much of what is limited these nodes together had at most.
+fn most(village: &mut Village, nodes: &[NodeKey], limit: Limit, time: Duration) -> u64 {
     let end = village.now() + time;
     let mut most = 0;
     while village.now() < end {
@@ -87,7 +87,7 @@ fn most_in_flight(village: &mut Village, nodes: &[NodeKey], time: Duration) -> u
         let there: u64 = nodes
             .iter()
             .flat_map(|node| village.look(*node, |container| container.limits()))
-            .filter(|it| it.limit == Limit::InFlight)
+            .filter(|it| it.limit == limit)
             .filter(|it| it.scope == LimitScope::Component("test/worker".into()))
             .map(|it| it.observed)
             .sum();
@@ -114,7 +114,7 @@ fn all_instances_together_never_have_more_than_the_limit() {
         let n0 = node(&mut village, "n0", 1);
         let n1 = node(&mut village, "n1", 2);
         let check = |village: &mut Village, nodes: &[NodeKey], seconds, at_least: u64, what| {
-            let most = most_in_flight(village, nodes, SECOND * seconds);
+            let most = most(village, nodes, Limit::InFlight, SECOND * seconds);
             assert!(most <= WHOLE, "seed {seed}, {what}: {most}");
             assert!(most >= at_least, "seed {seed}, {what}: {most}");
         };
@@ -140,6 +140,33 @@ fn all_instances_together_never_have_more_than_the_limit() {
             "{refused:?}"
         );
     }
+}
+
+/// What an instance has no room for waits at its node, and counts in the network all the same.
+#[test]
+fn what_queues_beyond_its_instance_is_within_the_limit_of_the_network() {
+    let books = Books::default();
+    let mut village = Village::new(1);
+    let network = GroupLimits {
+        queue_messages: Some(WHOLE),
+        ..GroupLimits::default()
+    };
+    let mut nodes = Vec::new();
+    for name in ["n0", "n1"] {
+        let worker = worker(20 * MS, network, &books).limits(InstanceLimits {
+            queue_messages: 1,
+            overflow: Some(Overflow::Queue),
+            network,
+            ..InstanceLimits::default()
+        });
+        nodes.push(join(&mut village, name, vec![worker, source(&books)]));
+    }
+    village.run(SECOND * 9);
+    let most = most(&mut village, &nodes, Limit::QueueMessages, SECOND * 5);
+    assert!((3..=WHOLE).contains(&most), "{most}");
+    let refused = &books.borrow().refused;
+    let by_network = |(limit, ..): &(String, u64, String)| limit == "network.queue_messages";
+    assert!(refused.iter().any(by_network), "{refused:?}");
 }
 
 #[test]

@@ -266,6 +266,30 @@ fn one_elsewhere_that_takes_nothing() {
     }
 }
 
+/// The nearest is in the caller's own node, whose own limit it is.
+#[test]
+fn one_here_whose_node_takes_nothing() {
+    let mut village = Village::new(1);
+    let membership = seeds(&["here"]);
+    let kind = ComponentKind::Stateless;
+    let here = village.join("here", &membership, vec![idle(), echo(kind, "here")]);
+    village.join("b", &membership, vec![echo(kind, "b")]);
+    village.run(SECOND * 3);
+    close(&mut village, "here", "");
+    let it = explain(&mut village, here, &[]);
+    assert_eq!(verdicts(&it), [("here", "closed"), ("b", "chosen")]);
+    let full = it.places[0].full.as_ref().expect("it is full");
+    assert_eq!(
+        (&*full.limit, full.value, &*full.r#where),
+        ("node.in_flight", 0, "here")
+    );
+    let told = village.perform("caller", &seeds(&["here"]), |cx| {
+        cx.sleep(SECOND * 3).expect("nobody ends it");
+        (0..50).map(|_| asked(cx, say())).collect::<Vec<_>>()
+    });
+    assert!(told.iter().all(|it| it == "b"), "{told:?}");
+}
+
 /// One at `a` that takes one call at a time, and has one.
 fn busy() -> (Village, NodeKey) {
     let mut village = Village::new(1);
