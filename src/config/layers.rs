@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{flow_keys, known_keys, set, show};
 use super::settings::Settings;
+use crate::InstanceLimits;
 use crate::app::Definition;
 use crate::exit::Failure;
 use crate::suggest::{self, nearest};
@@ -110,6 +111,23 @@ impl Layers {
                 .map_err(|failure| failure.note(place(path, text, &entry.at)))?;
         }
         Ok(())
+    }
+
+    /// Checks a configuration file as a node that reads it would, but for the names of components: those that it has
+    /// count as known, because which there are is for an app to say.
+    pub(crate) fn check(path: &Path, text: &str) -> Result<(), Failure> {
+        let mut layers = Self::of(&[]);
+        let tables = DeTable::parse(text).ok();
+        for (group, value) in tables.iter().flat_map(|it| it.get_ref()) {
+            let group: &str = group.get_ref();
+            if let (DeValue::Table(table), "components" | "peers") = (value.get_ref(), group) {
+                let names = table.keys().map(|name| name.get_ref().to_string());
+                let known = names.map(|name| (name, InstanceLimits::default()));
+                layers.settings.components.extend(known);
+            }
+        }
+        layers.file_text(path, text)?;
+        layers.finish().map(|_| ())
     }
 
     /// Puts the environment on.

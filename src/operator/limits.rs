@@ -100,12 +100,17 @@ impl<'a> What<'a> {
 
     /// Finds where it is in a configuration file, and puts a value there.
     fn saved(self, path: &Path, limit: Limit, to: (LimitTo, u64)) -> Result<Saved, Failure> {
-        let number = |value| i64::try_from(value).unwrap_or(i64::MAX);
+        // Numbers in such a file have a sign.
+        let number = |value| {
+            let most = i64::MAX;
+            let what = format!("{value} cannot be saved: in a file there is room for {most}");
+            i64::try_from(value).map_err(|_| Failure::usage(what))
+        };
         let value = match to {
             (LimitTo::Value, value) => Some(match limit {
                 Limit::QueueBytes | Limit::RateBytes => show_size(value).into(),
                 Limit::QueueTime => show_time(Duration::from_micros(value)).into(),
-                _ => number(value).into(),
+                _ => number(value)?.into(),
             }),
             (LimitTo::Unlimited, _) => None,
             _ => {

@@ -133,6 +133,14 @@ fn what_is_saved_is_what_nodes_begin_with(shop: &Shop) {
         let ended = shop.monofil(&format!("limits set {change} --as ada --save {place}"));
         assert_eq!(ended.code, code, "{ended:?}");
     }
+    let wrong = folder.path().join("wrong.toml");
+    std::fs::write(&wrong, "[node]\nin_fligth = 3\n").expect("it can be written");
+    let (from, to) = ("orders.in_flight 3", wrong.display());
+    let refused = shop.monofil(&format!("limits set {from} --save {to}"));
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let limits = items(&shop.monofil("limits get orders --json"));
+    let in_flight = limits.iter().find(|it| it["limit"] == "instance.in_flight");
+    assert_eq!(in_flight.expect("it is set")["value"], 64);
     let text = std::fs::read_to_string(&file).expect("it can be read");
     assert!(text.starts_with("# ours\n[deadline]\n"), "{text}");
     let show = format!("config show --json --config {place}");
