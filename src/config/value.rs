@@ -25,21 +25,23 @@ const SIZES: [(&str, u64); 7] = [
 
 /// Reads a duration: a number and its unit.
 pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
-    with_unit(text, &TIMES)
+    let nanos = with_unit(text, &TIMES).ok_or_else(|| {
+        format!("`{text}` is no duration: a number with ns, us, ms, s, min (or m) or h, like 250ms")
+    })?;
+    let nanos = u64::try_from(nanos);
+    let hours = u64::MAX / 3_600_000_000_000;
+    nanos
         .map(Duration::from_nanos)
-        .ok_or_else(|| {
-            format!(
-                "`{text}` is no duration: a number with ns, us, ms, s, min (or m) or h, like 250ms"
-            )
-        })
+        .map_err(|_| format!("`{text}` is too long: {hours}h is the longest"))
 }
 
 /// Reads a size: a number and its unit, or bytes without one.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let bytes = text.trim().replace('_', "").parse().ok();
-    bytes.or_else(|| with_unit(text, &SIZES)).ok_or_else(|| {
+    let bytes = bytes.or_else(|| with_unit(text, &SIZES)).ok_or_else(|| {
         format!("`{text}` is no size: a number with B, KiB, MiB, GiB, kB, MB or GB, like 16MiB")
-    })
+    })?;
+    u64::try_from(bytes).map_err(|_| format!("`{text}` is too much: {}B is the most", u64::MAX))
 }
 
 /// Reads `HOST:PORT`.
@@ -68,18 +70,18 @@ pub(crate) fn parse_count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     fitting.ok_or_else(|| format!("`{text}` is more than {most}"))
 }
 
-/// Reads `1.5s`, `10 MiB`.
-fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+/// Reads `1.5s`, `10 MiB`, which may be more than there is room for.
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u128> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')?;
     let (number, unit) = text.split_at(digits);
     let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
     let number = number.replace('_', "");
     if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(*factor);
+        return Some(u128::from(whole) * u128::from(*factor));
     }
     let parts = number.parse::<f64>().ok()? * *factor as f64;
-    (parts.is_finite() && parts < u64::MAX as f64).then_some(parts.round() as u64)
+    Some(parts.round() as u128)
 }
 
 /// Writes a duration as it is read, in the largest unit that divides it.
@@ -134,6 +136,15 @@ mod tests {
             assert!(parse_time(text).is_err(), "{text}");
         }
         assert!(parse_size("16 MiBs").is_err());
+        for text in ["10000000h", "99999999999999999999999h", "5124096h"] {
+            let why = format!("`{text}` is too long: 5124095h is the longest");
+            assert_eq!(parse_time(text), Err(why));
+        }
+        assert!(parse_time("5124095h").is_ok());
+        for text in ["17179869184GiB", "18446744073709551616"] {
+            let why = format!("`{text}` is too much: 18446744073709551615B is the most");
+            assert_eq!(parse_size(text), Err(why));
+        }
         assert_eq!(parse_count("65_535"), Ok(u16::MAX));
         for (text, why) in [
             ("65536", "`65536` is more than 65535"),

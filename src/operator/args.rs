@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use monofil_transport::Endpoint;
 
+use crate::Name;
 use crate::config::parse_time;
 use crate::exit::Failure;
 
@@ -165,7 +166,7 @@ Without --for it stays until the node ends; --save FILE keeps it, for nodes that
         #[arg(long, value_name = "FILE", conflicts_with = "lasts")]
         save: Option<PathBuf>,
         /// Who wants it, for those who look later; you, if nobody is named
-        #[arg(long = "as", value_name = "NAME")]
+        #[arg(long = "as", value_name = "NAME", value_parser = parse_author)]
         author: Option<String>,
     },
 }
@@ -179,6 +180,18 @@ fn parse_for(text: &str) -> Result<Duration, String> {
                 .to_owned(),
         ),
         false => Ok(lasts),
+    }
+}
+
+/// Reads a name that travels.
+fn parse_author(text: &str) -> Result<String, String> {
+    let most = Name::BYTES_MAX;
+    match text.len() {
+        _ if text.trim().is_empty() => {
+            Err("somebody has to want it; leave --as out and it is you".to_owned())
+        }
+        bytes if bytes > most => Err(format!("a name has {most} bytes at most, and this {bytes}")),
+        _ => Ok(text.to_owned()),
     }
 }
 

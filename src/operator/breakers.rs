@@ -30,14 +30,16 @@ pub(super) fn breakers(network: &mut Network, args: &BreakersArgs) -> Result<Exi
             .note("name the component that is called; `monofil breakers ls` lists them"));
     }
     // An order about what nobody runs is a slip of the pen, and breakers are made by orders, too.
-    for name in [&args.callee, &args.caller]
-        .into_iter()
-        .flatten()
-        .filter(|_| is_order)
-    {
-        network.running(name)?;
+    if is_order {
+        check(network, args)?;
     }
     show(network, args, order, is_order)
+}
+
+/// Fails if nobody runs what is named.
+fn check(network: &Network, args: &BreakerArgs) -> Result<(), Failure> {
+    let mut names = [&args.callee, &args.caller].into_iter().flatten();
+    names.try_for_each(|name| network.running(name).map(|_| ()))
 }
 
 fn show(
@@ -83,6 +85,10 @@ fn show(
         let callee = args.callee.as_deref().unwrap_or_default();
         let what = format!("nobody has called `{callee}` yet: there is no breaker");
         return Err(Failure::new(EXIT_CALL, what).note("a breaker is made by the first call"));
+    }
+    // Breakers outlive what is called, and programs that call run nothing: only what has none may be a slip.
+    if rows.is_empty() {
+        check(network, args)?;
     }
     let most = network.common.most;
     notes.extend(left_out(rows.len().saturating_sub(most), "breakers"));

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use monofil_container::Limit;
 use monofil_container::control::request::Verb;
 use monofil_container::control::response::Result as Answer;
 use monofil_container::control::{LimitDescription, LimitTo, Limits, ReadLimits, SetLimit};
+use monofil_container::{Limit, LimitError};
 use rustix::process::geteuid;
 use serde_json::{Value, json};
 
@@ -33,6 +33,7 @@ pub(super) fn limits(network: &mut Network, args: &LimitsArgs) -> Result<ExitCod
             let (what, limit) = split(what)?;
             let (to, value) = read_value(limit, value)?;
             let what = What::of(what)?;
+            what.check(limit, to)?;
             let nodes = what.nodes(network)?;
             let mut verb = SetLimit {
                 limit: limit.as_str().to_owned(),
@@ -96,6 +97,21 @@ impl<'a> What<'a> {
                 .collect()),
             Self::Node(name) => network.node(name).map(|node| vec![node]),
         }
+    }
+
+    /// Refuses what no node would do, before any is asked.
+    fn check(self, limit: Limit, to: LimitTo) -> Result<(), Failure> {
+        let is_queue = matches!(limit, Limit::QueueMessages | Limit::QueueBytes);
+        let why = match self {
+            Self::Node(_) | Self::Flow(_) | Self::Network(_) if limit == Limit::QueueTime => {
+                LimitError::OnlyOfComponents
+            }
+            Self::Component(_) | Self::Node(_) if is_queue && to == LimitTo::Unlimited => {
+                LimitError::AlwaysLimited(limit)
+            }
+            _ => return Ok(()),
+        };
+        Err(Failure::usage(why.to_string()))
     }
 
     /// Finds where it is in a configuration file, and puts a value there.
@@ -166,9 +182,10 @@ fn read_value(limit: Limit, text: &str) -> Result<(LimitTo, u64), Failure> {
         ("unlimited", _) => return Ok((LimitTo::Unlimited, 0)),
         ("configured", _) => return Ok((LimitTo::Configured, 0)),
         (_, Limit::QueueBytes | Limit::RateBytes) => parse_size(text),
-        (_, Limit::QueueTime) => {
-            parse_time(text).map(|it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX))
-        }
+        (_, Limit::QueueTime) => parse_time(text).and_then(|it| match it.as_micros() {
+            0 if !it.is_zero() => Err(format!("`{text}` is too short: 1us is the shortest")),
+            micros => Ok(u64::try_from(micros).unwrap_or(u64::MAX)),
+        }),
         _ => parse_count(text),
     };
     let value = value.map_err(|why| Failure::usage(why).note("or `unlimited`, or `configured`"))?;
@@ -215,6 +232,10 @@ fn get(network: &mut Network, what: Option<&str>, all: bool) -> Result<ExitCode,
             covered && (all || it.value.is_some() || it.epoch > 0)
         });
         rows.extend(wanted.map(|it| (node.name.clone(), it)));
+    }
+    if let (Some(What::Flow(name)), true, true) = (what, rows.is_empty(), notes.is_empty()) {
+        return Err(Failure::usage(format!("no node limits a flow `{name}`"))
+            .note("`monofil limits get` lists all limits that are set"));
     }
     rows.sort_by(|(a, _), (b, _)| a.cmp(b));
     show(network, rows, notes)
@@ -392,6 +413,24 @@ mod tests {
     }
 
     #[test]
+    fn what_no_node_would_do() {
+        let (value, unlimited) = (LimitTo::Value, LimitTo::Unlimited);
+        for (what, limit, to, is_right) in [
+            (What::Component("a"), Limit::QueueTime, value, true),
+            (What::Network("a"), Limit::QueueTime, value, false),
+            (What::Node("*"), Limit::QueueTime, unlimited, false),
+            (What::Flow("a"), Limit::QueueTime, value, false),
+            (What::Component("a"), Limit::QueueBytes, unlimited, false),
+            (What::Node("a"), Limit::QueueMessages, unlimited, false),
+            (What::Flow("a"), Limit::QueueMessages, unlimited, true),
+            (What::Network("a"), Limit::QueueBytes, unlimited, true),
+            (What::Node("a"), Limit::InFlight, unlimited, true),
+        ] {
+            assert_eq!(what.check(limit, to).is_ok(), is_right, "{what:?} {limit}");
+        }
+    }
+
+    #[test]
     fn values_are_in_the_unit_of_their_limit() {
         let value = |limit, text| read_value(limit, text).ok();
         assert_eq!(
@@ -405,6 +444,8 @@ mod tests {
         );
         assert_eq!(value(Limit::QueueTime, "5ms"), Some((LimitTo::Value, 5000)));
         assert_eq!(value(Limit::QueueTime, "5"), None);
+        assert_eq!(value(Limit::QueueTime, "500ns"), None);
+        assert_eq!(value(Limit::QueueTime, "1us"), Some((LimitTo::Value, 1)));
         assert_eq!(
             value(Limit::InFlight, "unlimited"),
             Some((LimitTo::Unlimited, 0))
