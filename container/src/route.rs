@@ -279,37 +279,56 @@ impl Core {
         };
         let tried = [CandidateId::There(peer.link_key(index))];
         for envelope in peer.link.take_requests() {
+            let guard = self.guard_key(&envelope);
             let sought = Sought {
                 tried: &tried,
-                ..Sought::of(&envelope, None)
+                ..Sought::of(&envelope, guard)
             };
             let horizon = self.reach_of(&envelope).horizon;
             let choice = self.choose(&sought, envelope.key(), horizon.distance);
-            let (id, is_call) = (envelope.id, envelope.kind == Kind::Call);
             let sent = match choice {
                 Choice::Goes {
                     place, standing, ..
-                } if standing < Standing::Away => self.send_to(place, standing, envelope.clone()),
+                } if standing < Standing::Away => {
+                    if let Origin::LocalCall { id } = envelope.origin {
+                        // The one that is gone was another.
+                        self.keep_for_again(id, &envelope, true, place);
+                    }
+                    self.send_to(place, standing, envelope.clone())
+                }
                 _ => self
                     .offer(index, envelope.clone())
                     .map(|()| Destination::Peer(index)),
             };
-            match sent {
-                Ok(destination) if is_call => {
-                    if let Some(call) = self.calls.get_mut(id)
-                        && !call.is_over()
-                    {
-                        call.destination = destination;
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => self.request_failed(&envelope, error),
-            }
+            self.has_moved(&envelope, sent);
         }
     }
 
-    /// Finds the nearest node for what has waited for somebody to run its target.
-    pub(crate) fn nearest(&mut self, component: &Name) -> Option<usize> {
+    /// Routes what has waited for somebody to run its target: each by its own key and horizon.
+    pub(crate) fn route_again(&mut self, requests: Vec<Parcel>) {
+        for envelope in requests {
+            let sent = self.route(envelope.clone());
+            self.has_moved(&envelope, sent);
+        }
+    }
+
+    /// A request that had not left was sent to where it is now, or to nobody.
+    fn has_moved(&mut self, envelope: &Envelope, sent: Result<Destination, CallError>) {
+        match sent {
+            Ok(destination) if envelope.kind == Kind::Call => {
+                if let Some(call) = self.calls.get_mut(envelope.id)
+                    && !call.is_over()
+                {
+                    call.destination = destination;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.request_failed(envelope, error),
+        }
+    }
+
+    /// Tells whether somebody is known to run a component, near or far.
+    pub(crate) fn is_found(&mut self, component: &Name) -> bool {
         let sought = Sought {
             name: component,
             for_casts: true,
@@ -319,17 +338,8 @@ impl Core {
             tried: &[],
             heading: None,
         };
-        let Choice::Goes { place, .. } = self.choose(&sought, &[], Distance::Remote) else {
-            return None;
-        };
-        match place {
-            Where::Peer(peer) => Some(peer),
-            Where::Member(index) => {
-                let places = self.places(component);
-                places.get(index).and_then(|place| self.reach(place))
-            }
-            Where::Here(_) | Where::Gone => None,
-        }
+        let choice = self.choose(&sought, &[], Distance::Remote);
+        matches!(choice, Choice::Goes { .. })
     }
 
     /// Finds what stands between the sender of a request and its target.

@@ -454,11 +454,11 @@ impl Core {
             .filter_map(|(index, peer)| Some((index, peer.sought.clone()?)))
             .collect();
         for (index, component) in sought {
-            let Some(new) = self.nearest(&component) else {
+            if !self.is_found(&component) {
                 continue;
-            };
-            if let Some(mut old) = self.peers.remove(index) {
-                self.move_requests(&mut old.link, index, new);
+            }
+            if let Some(mut entry) = self.peers.remove(index) {
+                self.route_again(entry.link.take_requests());
             }
         }
     }

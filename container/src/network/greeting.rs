@@ -204,7 +204,7 @@ impl Core {
     }
 
     /// Lets what was meant for one entry and has not left go to another.
-    pub(crate) fn move_requests(&mut self, from: &mut crate::link::Link, old: usize, new: usize) {
+    fn move_requests(&mut self, from: &mut crate::link::Link, old: usize, new: usize) {
         for envelope in from.take_requests() {
             let now = self.now;
             let moved = self.peers.get_mut(new);

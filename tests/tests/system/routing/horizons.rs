@@ -113,6 +113,65 @@ fn without_bounce_a_cast_is_dropped_and_counted() {
     assert_eq!((cast, dropped), (Ok(()), 1));
 }
 
+/// Sends a call and a cast, for which there is nobody yet, and has somebody come on a machine. Returns what became of the
+/// call, how many casts came back, how many were dropped, and how many messages were handled.
+fn waits_for(host: &'static str, horizon: Horizon) -> (Result<(), CallError>, usize, u64, usize) {
+    let mut village = Village::new(1);
+    let membership = seeds(&["there"]);
+    let called: Rc<RefCell<Option<Result<(), CallError>>>> = Rc::default();
+    let returned: Rc<RefCell<usize>> = Rc::default();
+    let (slot, back) = (called.clone(), returned.clone());
+    let main = hooked("main", move || {
+        let (slot, back) = (slot.clone(), back.clone());
+        Hooks::new(|_: &mut Context, _: Message| Ok(Reply::Empty))
+            .start(move |cx, _| {
+                let request = || say().with_deadline(SECOND * 20);
+                cx.cast(request())?;
+                *slot.borrow_mut() = Some(cx.call(request()).map(drop));
+                Ok(())
+            })
+            .undelivered(move |_, it| {
+                *back.borrow_mut() += usize::from(is_too_far(&Err(it.error)));
+            })
+    });
+    let here = village.join_as("here", &membership, vec![main], move |config| {
+        config.host = "this machine".into();
+        config.horizons.network = horizon;
+    });
+    village.run(SECOND * 3);
+    assert!(called.borrow().is_none(), "it waits");
+    let handled: Rc<RefCell<usize>> = Rc::default();
+    let count = handled.clone();
+    let echo = component("echo", move || {
+        let count = count.clone();
+        move |_: &mut Context, _: Message| {
+            *count.borrow_mut() += 1;
+            Ok(Reply::Empty)
+        }
+    });
+    village.join_as("there", &membership, vec![echo], move |config| {
+        config.host = host.into()
+    });
+    village.run(SECOND * 5);
+    let ended = called.borrow_mut().take().expect("somebody came");
+    let dropped = village.counter(here, Counter::CastsBeyondHorizon);
+    let (returned, handled) = (*returned.borrow(), *handled.borrow());
+    (ended, returned, dropped, handled)
+}
+
+#[test]
+fn what_waited_for_a_component_to_come_goes_no_farther_either() {
+    let near = Horizon::new(Distance::Host);
+    assert_eq!(waits_for("this machine", near), (Ok(()), 0, 0, 2));
+    assert_eq!(waits_for("another", Horizon::default()), (Ok(()), 0, 0, 2));
+    let (called, returned, dropped, handled) = waits_for("another", near);
+    assert!(is_stopped_by(&called, "that of the network"), "{called:?}");
+    assert_eq!((returned, dropped, handled), (1, 0, 0));
+    let (called, returned, dropped, handled) = waits_for("another", near.dropping());
+    assert!(is_too_far(&called), "{called:?}");
+    assert_eq!((returned, dropped, handled), (0, 1, 0));
+}
+
 #[test]
 fn what_runs_here_is_within_every_horizon() {
     let mut village = Village::new(1);

@@ -1,7 +1,9 @@
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use monofil_container::{Caller, ComponentKind, Context, MembershipConfig};
-use monofil_tests::seeds as test_seeds;
+use monofil_container::{Caller, ComponentKind, Context, MembershipConfig, Reply};
+use monofil_tests::{Hooks, hooked, seeds as test_seeds};
 use monofil_transport::Shutdown;
 
 use super::{asked, echo, say};
@@ -67,6 +69,53 @@ fn only_what_must_move_moves() {
             before,
             "seed {seed}"
         );
+    }
+}
+
+#[test]
+fn what_waited_for_a_component_to_be_found_goes_to_the_owner_of_its_key() {
+    for seed in test_seeds(3) {
+        let mut village = Village::new(seed);
+        let membership = seeds(&["hub"]);
+        village.join("hub", &membership, Vec::new());
+        let names = ["n0", "n1", "n2", "n3", "n4"];
+        let join = |name| village.join(name, &membership, vec![echo(ComponentKind::Keyed, name)]);
+        let owning = names.map(join);
+        village.run(SECOND * 3);
+        let answers: Rc<RefCell<BTreeMap<u32, String>>> = Rc::default();
+        let written = answers.clone();
+        let main = hooked("main", move || {
+            let written = written.clone();
+            Hooks::new(|_: &mut Context, _| Ok(Reply::Empty)).start(move |cx, _| {
+                let start = |key: u32| {
+                    let request = say().with_key(key.to_be_bytes().to_vec());
+                    (key, cx.start_call(request.with_deadline(SECOND * 200)))
+                };
+                let calls: Vec<_> = (0..KEYS).map(start).collect();
+                for (key, call) in calls {
+                    let answer = cx.wait(call).expect("somebody answers").to_bytes();
+                    let owner = String::from_utf8_lossy(&answer).into_owned();
+                    written.borrow_mut().insert(key, owner);
+                }
+                Ok(())
+            })
+        });
+        // It calls before it has heard of anybody, and hears of all who have keys at once: from somebody else.
+        let early = village.join("early", &membership, vec![main]);
+        for node in owning {
+            village.world().cut(early, node);
+        }
+        village.wait_until(SECOND * 100, "all are known", |village| {
+            let view = |name: &&str| village.view(early, name);
+            let is_known = |name| view(name).is_some_and(|it| !it.components.is_empty());
+            names.iter().all(is_known)
+        });
+        for node in owning {
+            village.world().heal(early, node);
+        }
+        village.run(SECOND * 30);
+        let late = owners(&mut village, "late", &membership);
+        assert_eq!(*answers.borrow(), late, "seed {seed}");
     }
 }
 
