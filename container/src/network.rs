@@ -85,7 +85,8 @@ impl Core {
         for index in self.peers.indices() {
             let now = self.now;
             let gone = self.peers.get(index).is_some_and(|peer| {
-                !peer.connected && !peer.lasting && now.since(peer.heard) >= FORGET_AFTER
+                let quiet = now.since(peer.heard) >= FORGET_AFTER;
+                !peer.connected && !peer.lasting && !peer.is_waited_for() && quiet
             });
             if gone {
                 self.forget(io, index, "it went away");

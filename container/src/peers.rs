@@ -310,6 +310,11 @@ impl Peer {
         self.health == Health::Left
     }
 
+    /// It is nobody yet, and something waits until it is somebody.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.sought.is_some() && self.link.has_fresh_requests()
+    }
+
     /// It said where it is, and nobody is there so far.
     const fn is_unproven(&self) -> bool {
         !self.lasting && self.connection.is_some() && !self.connected

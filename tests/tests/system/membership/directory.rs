@@ -246,3 +246,35 @@ fn a_call_waits_for_a_component_that_is_yet_to_come() {
     assert_eq!(*answer.borrow(), Some(Ok("here".to_owned())));
     village.run(SECOND * 2);
 }
+
+#[test]
+fn a_call_waits_until_its_deadline_however_long_that_is() {
+    let mut village = Village::new(1);
+    let answers: Answers = Rc::default();
+    let written = answers.clone();
+    let caller = hooked("caller", move || {
+        let written = written.clone();
+        Hooks::new(|_, _| Ok(Reply::Empty)).start(move |cx, _| {
+            let call = |name| cx.start_call(text(name, "Say", "").with_deadline(SECOND * 150));
+            let calls = ["test/echo", "test/nobody"].map(call);
+            for call in calls {
+                let said = cx.wait(call);
+                let said =
+                    said.map(|payload| String::from_utf8_lossy(&payload.to_bytes()).into_owned());
+                written.borrow_mut().push((cx.now(), said));
+            }
+            Ok(())
+        })
+    });
+    village.join("n0", &seeds(&["n0"]), vec![caller]);
+    village.run(SECOND * 100);
+    assert!(answers.borrow().is_empty(), "both wait");
+    village.join("n1", &seeds(&["n0"]), vec![named("echo", "here")]);
+    village.run(SECOND * 60);
+    let answers = answers.borrow();
+    assert_eq!(answers[0].1, Ok("here".to_owned()));
+    let (at, nobody) = &answers[1];
+    assert!(at.since(Instant::ZERO) >= SECOND * 150, "{at:?}");
+    let text = nobody.as_ref().expect_err("it runs nowhere").to_string();
+    assert!(text.contains("no member"), "{text}");
+}
