@@ -69,6 +69,21 @@ impl Core {
         Some(self.peers.add(self.link_config, epoch, self.now))
     }
 
+    /// Makes an entry for what nobody has spoken to yet. When there are too many, a name that nobody is known to run
+    /// gives way, for a node that is there also one that something waits for.
+    pub(crate) fn add_unmet(&mut self, is_there: bool) -> Option<usize> {
+        if self.peers.len() >= self.limits.peers {
+            let Some(index) = self.peers.expendable_name(is_there) else {
+                self.counters.add(Counter::PeersRefused);
+                return None;
+            };
+            self.abandon_requests(index, "room was needed for another node");
+            self.peers.remove(index);
+        }
+        let epoch = self.fresh_id();
+        Some(self.peers.add(self.link_config, epoch, self.now))
+    }
+
     /// Forgets a node: what was under way is reported as lost, what never left as not sent.
     fn forget(&mut self, io: &mut dyn Io, index: usize, why: &str) {
         self.say_closing(io, index, Closing::Forgetting);

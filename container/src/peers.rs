@@ -325,14 +325,15 @@ impl Peer {
         !self.introduced && !self.connected
     }
 
-    /// Forgetting it costs nothing (0), or no more than is lost already (1).
+    /// Forgetting it costs nothing, because it is nobody (0) or nothing is under way (1), or no more than is lost
+    /// already (2).
     fn cost(&self) -> Option<u8> {
         if self.lasting {
             None
         } else if !self.connected && self.link.is_idle() {
-            Some(0)
+            Some(u8::from(self.sought.is_none()))
         } else {
-            self.is_gone().then_some(1)
+            self.is_gone().then_some(2)
         }
     }
 }
@@ -423,6 +424,17 @@ impl Peers {
     pub(crate) fn expendable(&self) -> Option<usize> {
         self.iter()
             .filter_map(|(index, peer)| Some((peer.cost()?, peer.heard, index)))
+            .min()
+            .map(|(_, _, index)| index)
+    }
+
+    /// Returns the oldest of those that are nobody yet and for which nothing waits; if there is none, and it is to be
+    /// one in any case, the oldest for which something does.
+    pub(crate) fn expendable_name(&self, in_any_case: bool) -> Option<usize> {
+        self.iter()
+            .filter(|(_, peer)| peer.sought.is_some())
+            .map(|(index, peer)| (peer.is_waited_for(), peer.heard, index))
+            .filter(|(is_waited_for, ..)| in_any_case || !is_waited_for)
             .min()
             .map(|(_, _, index)| index)
     }

@@ -407,14 +407,7 @@ impl Core {
     pub(crate) fn reach(&mut self, place: &super::Place) -> Option<usize> {
         let index = match self.known(place) {
             Some(index) => index,
-            None if self.peers.len() >= self.limits.peers => {
-                self.counters.add(Counter::PeersRefused);
-                return None;
-            }
-            None => {
-                let epoch = self.fresh_id();
-                self.peers.add(self.link_config, epoch, self.now)
-            }
+            None => self.add_unmet(true)?,
         };
         let peer = self.peers.get_mut(index)?;
         if peer.connection.is_none() && (peer.way_back.is_none() || peer.is_gone()) {
@@ -434,11 +427,9 @@ impl Core {
         if let Some(index) = known.map(|(index, _)| index) {
             return Ok(index);
         }
-        if self.peers.len() >= self.limits.peers {
+        let Some(index) = self.add_unmet(false) else {
             return Err(self.too_many_peers());
-        }
-        let epoch = self.fresh_id();
-        let index = self.peers.add(self.link_config, epoch, self.now);
+        };
         if let Some(peer) = self.peers.get_mut(index) {
             peer.sought = Some(component.clone());
             peer.name = format!("whoever runs {component}").into();
@@ -455,6 +446,11 @@ impl Core {
             .collect();
         for (index, component) in sought {
             if !self.is_found(&component) {
+                continue;
+            }
+            // It may have given way to one that was found before it.
+            let entry = self.peers.get(index);
+            if entry.is_none_or(|it| it.sought.as_ref() != Some(&component)) {
                 continue;
             }
             if let Some(mut entry) = self.peers.remove(index) {

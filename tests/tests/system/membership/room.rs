@@ -1,11 +1,13 @@
-//! Tables of members that are full.
+//! Tables of members and of peers that are full.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
-use monofil_container::{Counter, MembershipConfig};
+use monofil_container::{CallError, Caller, Context, Counter, MembershipConfig, Reply};
 use monofil_inproc::NodeKey;
-use monofil_tests::seeds as test_seeds;
+use monofil_tests::{Hooks, component, hooked, seeds as test_seeds, text};
 
 use crate::village::{SECOND, Village, id, seeds};
 
@@ -90,4 +92,67 @@ fn who_finds_no_room_does_no_harm_to_those_who_have_some() {
         late.iter()
             .for_each(|it| assert_eq!(village.up(*it).len(), 10, "seed {seed}"));
     }
+}
+
+/// Four peers fit.
+#[test]
+fn names_that_nobody_runs_give_way_to_members() {
+    let mut village = Village::new(1);
+    for (node, name) in [("n0", "one"), ("n1", "other")] {
+        let component = component(name, || |_, _| Ok(Reply::Empty));
+        village.join(node, &seeds(&["n0"]), vec![component]);
+    }
+    let done: Rc<Cell<bool>> = Rc::default();
+    let slot = done.clone();
+    let main = hooked("main", move || {
+        let slot = slot.clone();
+        Hooks::new(|_, _| Ok(Reply::Empty)).start(move |cx: &mut Context, _| {
+            cx.sleep(SECOND * 3)?;
+            let start = |cx: &mut Context, name: &str, seconds: u32| {
+                cx.start_call(text(name, "Say", "").with_deadline(SECOND * seconds))
+            };
+            let is_nowhere = |ended: Result<_, CallError>| {
+                matches!(ended, Err(CallError::Unreachable(text)) if text.contains("no member"))
+            };
+            // One after the other: each name but the last four has given way by the end.
+            for number in 0..6 {
+                let call = start(cx, &format!("test/nobody-{number}"), 1);
+                assert!(is_nowhere(cx.wait(call).map(drop)), "{number}");
+            }
+            let call = start(cx, "test/one", 1);
+            assert_eq!(cx.wait(call).map(drop), Ok(()));
+            // Three names and a node are as many as fit.
+            let mut waiting = Vec::new();
+            for name in ["test/x", "test/y", "test/z"] {
+                waiting.push(start(cx, name, 5));
+                cx.sleep(Duration::from_millis(10))?;
+            }
+            let call = start(cx, "test/too-many", 1);
+            let refused = cx.wait(call).map(drop);
+            assert!(
+                matches!(&refused, Err(CallError::Rejected(it)) if it.limit == "node.peers"),
+                "{refused:?}"
+            );
+            let call = start(cx, "test/other", 1);
+            assert_eq!(cx.wait(call).map(drop), Ok(()));
+            let mut ends = waiting.into_iter().map(|call| cx.wait(call).map(drop));
+            // The oldest of these.
+            let x = ends.next().expect("there are three");
+            let gave_way =
+                |text: &str| text.contains("test/x") && text.contains("room was needed");
+            assert!(
+                matches!(&x, Err(CallError::Unreachable(text)) if gave_way(text)),
+                "{x:?}"
+            );
+            let others: Vec<_> = ends.map(is_nowhere).collect();
+            assert_eq!(others, [true, true]);
+            slot.set(true);
+            Ok(())
+        })
+    });
+    village.join_as("caller", &seeds(&["n0"]), vec![main], |config| {
+        config.limits.peers = 4;
+    });
+    village.run(SECOND * 20);
+    assert!(done.get());
 }
