@@ -125,3 +125,46 @@ fn a_slow_start_of_one_instance_shows_nowhere_else() {
     assert_eq!(failed, BTreeMap::from([(0, 5), (1, 10)]));
     assert_eq!(tally.borrow().open, 0);
 }
+
+#[test]
+fn what_went_elsewhere_before_it_left_counts_against_whoever_had_it() {
+    let mut village = Village::new(1);
+    let membership = seeds(&["hub"]);
+    village.join("hub", &membership, Vec::new());
+    let join = |village: &mut Village, name: &str, mood| {
+        let patient = Patient::new(mood);
+        let component = patient.component("patient").kind(ComponentKind::Stateless);
+        village.join(name, &membership, vec![component]);
+        patient
+    };
+    join(&mut village, "first", Mood::Works);
+    let main = hooked("main", || {
+        Hooks::new(|_, _| Ok(Reply::Empty)).start(|cx, _| {
+            cx.sleep(SECOND * 3)?;
+            cx.call(request()).expect("it works");
+            cx.sleep(SECOND * 2)?;
+            let start = |_| cx.start_call(request().with_deadline(SECOND * 100));
+            let calls: Vec<_> = (0..30).map(start).collect();
+            cx.sleep(SECOND)?;
+            // Who came meanwhile is connected to.
+            drop(cx.call(request()));
+            for call in calls {
+                drop(cx.wait(call));
+            }
+            Ok(())
+        })
+    });
+    let caller = village.join("caller", &membership, vec![main]);
+    village.run(SECOND * 4);
+    let first = village.world().node("first").expect("it was added");
+    village.world().crash(first);
+    village.run(MILLISECOND * 1050);
+    let bad = join(&mut village, "bad", Mood::Fails);
+    let good = join(&mut village, "good", Mood::Works);
+    village.run(SECOND * 20);
+    assert!(bad.asked.get() >= 5, "{}", bad.asked.get());
+    assert!(good.asked.get() >= 5, "{}", good.asked.get());
+    let seen = breaker(&mut village, caller, BreakerOrder::Unspecified);
+    let ejected: Vec<_> = seen.ejected.iter().map(|it| &*it.name).collect();
+    assert_eq!(ejected, ["bad"]);
+}
