@@ -221,6 +221,7 @@ impl Core {
                 handler: handler.as_str().to_owned(),
                 application: entry.map_or_else(String::new, |entry| entry.application.clone()),
                 control: control.map_or_else(String::new, ToString::to_string),
+                left: info.left,
             }
         };
         let members = members.into_iter();

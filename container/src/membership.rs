@@ -76,6 +76,9 @@ pub struct MemberInfo {
     pub state: MemberState,
     /// What it runs, as far as is known.
     pub components: Vec<Name>,
+    /// It is down, and has told this node itself that it leaves. It tells a few, and no more: others only hear that it
+    /// is down.
+    pub left: bool,
 }
 
 /// How a member is, as one node sees it.
@@ -631,10 +634,12 @@ impl Core {
         }
         self.settle(io, membership);
         let now = self.now;
-        if let Some(known) = membership.members.get_mut(&source.node)
-            && known.up
-        {
-            known.busy = busy.map(|handler| (Name::from(handler), now));
+        if let Some(known) = membership.members.get_mut(&source.node) {
+            if known.up {
+                known.busy = busy.map(|handler| (Name::from(handler), now));
+            } else if known.identity == *source {
+                known.left |= packet.is_farewell();
+            }
         }
         if busy.is_some() {
             self.vouch(io, membership, source);
@@ -872,6 +877,7 @@ impl Membership {
             name: known.name(),
             state,
             components: known.components().map(Name::from).collect(),
+            left: known.left && !known.up,
         }
     }
 

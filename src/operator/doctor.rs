@@ -1,6 +1,9 @@
 //! `doctor`: what is wrong, and what to do.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use monofil_container::control::request::Verb;
 use monofil_container::control::{
@@ -8,11 +11,43 @@ use monofil_container::control::{
 };
 use serde_json::json;
 
-use super::network::{Network, Node, describe, description};
+use super::network::{Network, Node, describe, description, hex};
 use crate::commands::{print, print_json, table};
 use crate::exit::{EXIT_FAILED, Failure};
 
-/// Something that is wrong.
+/// How long counters are watched that are not zero: what grows meanwhile is wrong now.
+const WATCHES: Duration = Duration::from_secs(1);
+
+/// What is counted that should not happen: the counter, what that is, and what to do.
+const COUNTED: [(&str, &str, &str); 5] = [
+    (
+        "monofil_loop_stalls_total",
+        "handlers held its thread too long",
+        "its log names them; move the work to `Context::blocking`",
+    ),
+    (
+        "monofil_handlers_panicked_total",
+        "handlers panicked",
+        "its log has the place",
+    ),
+    (
+        "monofil_frames_foreign_network_total",
+        "frames of another network came",
+        "somebody has another `network.name`",
+    ),
+    (
+        "monofil_members_without_room_total",
+        "there was no room for a member that came",
+        "make `membership.members_max` more than there are nodes, on all of them",
+    ),
+    (
+        "monofil_malformed_total",
+        "frames came that make no sense",
+        "who speaks to it that should not?",
+    ),
+];
+
+/// Something that is wrong, or was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Finding {
     node: String,
@@ -20,22 +55,50 @@ struct Finding {
     advice: &'static str,
 }
 
+/// What is wrong now, and what was since nodes began, and is not any more as far as can be seen.
+#[derive(Debug, Default)]
+struct Findings {
+    now: Vec<Finding>,
+    once: Vec<Finding>,
+}
+
 pub(super) fn doctor(network: &mut Network) -> Result<ExitCode, Failure> {
     let nodes = network.nodes();
-    let asked = network.ask(&nodes, &describe(), description);
-    let count = asked.given.len() + asked.failed.len();
-    let mut findings: Vec<_> = asked
+    let mut asked = network.ask(&nodes, &describe(), description);
+    let mut found = Findings::default();
+    let departed = departed(&network.entry, asked.given.iter().map(|(_, it)| it));
+    asked
         .failed
-        .iter()
-        .map(|(node, why)| absent(node, why))
-        .collect();
+        .retain(|(node, _)| node.state != "left" && !departed.contains(&node.id));
+    let count = asked.given.len() + asked.failed.len();
+    let absent = asked.failed.iter().map(|(node, why)| absent(node, why));
+    found.now.extend(absent);
     for (node, it) in &asked.given {
-        examine(node, it, &mut findings);
+        examine(node, it, &mut found.now);
     }
-    compare(&asked.given, &mut findings);
-    examine_limits(network, &nodes, &mut findings);
-    examine_breakers(network, &nodes, &mut findings);
-    report(network, count, asked.left_out, &findings)
+    compare(&asked.given, &mut found.now);
+    examine_limits(network, &nodes, &mut found.now);
+    examine_breakers(network, &nodes, &mut found.now);
+    examine_counters(network, &asked.given, &mut found);
+    report(network, count, asked.left_out, &found)
+}
+
+/// Finds the members that are down and told any of the others, before they ended, that they would: as jobs do that are
+/// done, and nodes that are stopped.
+fn departed<'a>(
+    entry: &Description,
+    described: impl Iterator<Item = &'a Description>,
+) -> BTreeSet<String> {
+    let members = described.flat_map(|it| &it.members);
+    let said: BTreeSet<_> = members
+        .filter(|it| it.left)
+        .map(|it| (&it.node, it.incarnation))
+        .collect();
+    let members = entry
+        .members
+        .iter()
+        .filter(|it| it.state() == MemberState::Down && said.contains(&(&it.node, it.incarnation)));
+    members.map(|it| hex(&it.node)).collect()
 }
 
 fn finding(node: &str, what: String, advice: &'static str) -> Finding {
@@ -100,48 +163,59 @@ fn examine(node: &Node, it: &Description, findings: &mut Vec<Finding>) {
             );
         }
     }
-    let stalls: u64 = it
-        .counters
+}
+
+/// Counts what should not happen.
+fn counted(it: &Description) -> [u64; COUNTED.len()] {
+    COUNTED.map(|(name, ..)| {
+        let counters = it.counters.iter().filter(|it| it.0.starts_with(name));
+        counters.map(|(_, count)| count).sum()
+    })
+}
+
+/// Looks twice at what should not happen: what did once may be long over.
+fn examine_counters(
+    network: &mut Network,
+    described: &[(Node, Description)],
+    found: &mut Findings,
+) {
+    let not_zero = described
         .iter()
-        .filter(|(name, _)| name.starts_with("monofil_loop_stalls_total"))
-        .map(|(_, count)| count)
-        .sum();
-    if stalls > 0 {
-        add(
-            format!("handlers held its thread too long, {stalls} times"),
-            "its log names them; move the work to `Context::blocking`",
-        );
+        .map(|(node, it)| (node, counted(it)))
+        .filter(|(_, counts)| counts.iter().any(|it| *it > 0));
+    let (nodes, before): (Vec<Node>, Vec<_>) = not_zero
+        .map(|(node, counts)| (node.clone(), counts))
+        .unzip();
+    if nodes.is_empty() {
+        return;
     }
-    for (counter, what, advice) in [
-        (
-            "monofil_handlers_panicked_total",
-            "handlers panicked",
-            "its log has the place",
-        ),
-        (
-            "monofil_frames_foreign_network_total",
-            "frames of another network came",
-            "somebody has another `network.name`",
-        ),
-        (
-            "monofil_members_without_room_total",
-            "there was no room for a member that came",
-            "make `membership.members_max` more than there are nodes, on all of them",
-        ),
-        (
-            "monofil_malformed_total",
-            "frames came that make no sense",
-            "who speaks to it that should not?",
-        ),
-    ] {
-        let count: u64 = it
-            .counters
-            .iter()
-            .filter(|(name, _)| name.starts_with(counter))
-            .map(|(_, count)| count)
-            .sum();
-        if count > 0 {
-            add(format!("{what}, {count} times"), advice);
+    thread::sleep(WATCHES);
+    let again = network.ask(&nodes, &describe(), description).given;
+    for (node, before) in nodes.iter().zip(before) {
+        let after = again.iter().find(|(other, _)| other.id == node.id);
+        let after = after.map_or(before, |(_, it)| counted(it));
+        grown(&node.name, before, after, found);
+    }
+}
+
+/// Says what has happened, and whether that was while somebody looked.
+fn grown(
+    node: &str,
+    before: [u64; COUNTED.len()],
+    after: [u64; COUNTED.len()],
+    found: &mut Findings,
+) {
+    for ((_, what, advice), (before, after)) in COUNTED.iter().zip(before.into_iter().zip(after)) {
+        let times = match after {
+            1 => "once".to_owned(),
+            _ => format!("{after} times"),
+        };
+        if after > before {
+            let what = format!("{what}, {times}, and that goes on");
+            found.now.push(finding(node, what, advice));
+        } else if after > 0 {
+            let what = format!("{what}, {times}");
+            found.once.push(finding(node, what, advice));
         }
     }
 }
@@ -253,45 +327,115 @@ fn report(
     network: &Network,
     asked: usize,
     not_asked: usize,
-    findings: &[Finding],
+    found: &Findings,
 ) -> Result<ExitCode, Failure> {
     let unlisted = network.unlisted();
+    let Findings { now, once } = found;
     if network.common.json {
-        let findings: Vec<_> = findings
-            .iter()
-            .map(|it| json!({ "node": it.node, "what": it.what, "advice": it.advice }))
-            .collect();
-        let ok = findings.is_empty();
-        print_json(
-            &json!({ "nodes_asked": asked, "nodes_left_out": not_asked as u64 + unlisted, "findings": findings }),
-        )?;
-        return Ok(code(ok));
+        let list = |found: &[Finding]| -> Vec<_> {
+            let each = found.iter();
+            each.map(|it| json!({ "node": it.node, "what": it.what, "advice": it.advice }))
+                .collect()
+        };
+        print_json(&json!({
+            "nodes_asked": asked,
+            "nodes_left_out": not_asked as u64 + unlisted,
+            "findings": list(now),
+            "once": list(once),
+        }))?;
+        return Ok(code(now.is_empty()));
     }
-    let mut parts = vec![match findings.len() {
+    let mut parts = vec![match now.len() {
         0 => format!("{asked} nodes were asked, and nothing is wrong"),
         1 => format!("{asked} nodes were asked, and one thing is worth a look"),
         several => format!("{asked} nodes were asked, and {several} things are worth a look"),
     }];
-    if !findings.is_empty() {
-        let mut table = table(&["node", "what", "what to do"]);
-        for it in findings.iter().take(network.common.most) {
-            table.add_row([it.node.as_str(), it.what.as_str(), it.advice]);
-        }
-        parts.push(table.trim_fmt());
+    let most = network.common.most;
+    parts.extend(listed(now, most));
+    if !once.is_empty() {
+        parts.push("since they began, but not while this looked:".to_owned());
+        parts.extend(listed(once, most));
     }
-    let more = findings.len().saturating_sub(network.common.most);
+    let more = now.len().saturating_sub(most) + once.len().saturating_sub(most);
     parts.extend(super::show::left_out(more, "findings"));
     parts.extend(super::show::left_out(
         not_asked + usize::try_from(unlisted).unwrap_or(usize::MAX),
         "nodes",
     ));
     print(&parts.join("\n\n"))?;
-    Ok(code(findings.is_empty()))
+    Ok(code(now.is_empty()))
+}
+
+fn listed(found: &[Finding], most: usize) -> Option<String> {
+    let mut table = table(&["node", "what", "what to do"]);
+    for it in found.iter().take(most) {
+        table.add_row([it.node.as_str(), it.what.as_str(), it.advice]);
+    }
+    (!found.is_empty()).then(|| table.trim_fmt())
 }
 
 fn code(ok: bool) -> ExitCode {
     match ok {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(EXIT_FAILED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use monofil_container::control::MemberDescription;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_on_is_wrong_and_what_was_is_told() {
+        let mut found = Findings::default();
+        grown("a", [0, 2, 1, 0, 3], [0, 2, 1, 1, 5], &mut found);
+        let said = |it: &[Finding]| it.iter().map(|it| it.what.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            said(&found.now),
+            [
+                "there was no room for a member that came, once, and that goes on",
+                "frames came that make no sense, 5 times, and that goes on"
+            ]
+        );
+        assert_eq!(
+            said(&found.once),
+            [
+                "handlers panicked, 2 times",
+                "frames of another network came, once"
+            ]
+        );
+    }
+
+    #[test]
+    fn who_said_that_it_leaves_is_not_missed() {
+        let member = |node: u8, incarnation, state: MemberState, left| MemberDescription {
+            node: vec![node],
+            incarnation,
+            state: state.into(),
+            left,
+            ..MemberDescription::default()
+        };
+        let seen_by = |members| Description {
+            members,
+            ..Description::default()
+        };
+        let entry = seen_by(vec![
+            member(1, 7, MemberState::Down, false),
+            member(2, 7, MemberState::Down, false),
+            member(3, 8, MemberState::Down, false),
+            member(4, 8, MemberState::Up, false),
+            member(5, 7, MemberState::Down, true),
+        ]);
+        let other = seen_by(vec![
+            member(1, 7, MemberState::Down, true),
+            member(2, 7, MemberState::Down, false),
+            // An earlier life of it did.
+            member(3, 7, MemberState::Down, true),
+            member(4, 7, MemberState::Down, true),
+        ]);
+        let left = departed(&entry, [&entry, &other].into_iter());
+        assert_eq!(left.into_iter().collect::<Vec<_>>(), ["01", "05"]);
     }
 }

@@ -1,6 +1,7 @@
 //! The operator's client, against a shop that runs.
 
 use std::io::Write;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -157,6 +158,44 @@ fn what_is_saved_is_what_nodes_begin_with(shop: &Shop) {
     ] {
         assert_eq!(settings[key]["value"], value, "{key}: {shown:?}");
     }
+}
+
+#[test]
+fn doctor_tells_what_is_wrong_from_what_is_over() {
+    let mut shop = Shop::open();
+    let place = |args: &str| {
+        let customers = format!("run customers --join 127.0.0.1:{} {args}", shop.seed);
+        shop.place
+            .run(&format!("{customers} --no-progress --log-level warn"))
+    };
+    let ended = place("--generate 20");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let down = |shop: &Shop| {
+        let nodes = items(&shop.monofil("nodes --json"));
+        nodes.iter().filter(|it| it["state"] == "down").count()
+    };
+    eventually("the job is down", || down(&shop) == 1);
+    let doctor = |shop: &Shop| shop.monofil("doctor");
+    let well = doctor(&shop);
+    assert_eq!(well.code, Some(0), "{well:?}");
+    assert_eq!(well.out.trim(), "5 nodes were asked, and nothing is wrong");
+
+    let stray = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let sent = stray.send_to(b"hello?", ("127.0.0.1", shop.seed));
+    assert_eq!(sent.ok(), Some(6));
+    eventually("it is told of", || {
+        let told = doctor(&shop);
+        assert_eq!(told.code, Some(0), "{told:?}");
+        told.out.contains("not while this looked")
+            && told.out.contains("frames came that make no sense, once")
+    });
+
+    let (_, killed) = shop.programs.pop().expect("shipping");
+    killed.kill();
+    eventually("it is seen to be down", || down(&shop) == 2);
+    let missed = doctor(&shop);
+    assert_eq!(missed.code, Some(1), "{missed:?}");
+    assert!(missed.out.contains("it is down"), "{missed:?}");
 }
 
 /// Writes orders for as long as they are taken, and counts them.

@@ -21,6 +21,8 @@ pub(super) const ENTRY_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct Known {
     pub(crate) identity: Identity,
     pub(crate) up: bool,
+    /// It said itself that it leaves.
+    pub(crate) left: bool,
     /// Since when it is up, or down.
     pub(crate) since: Instant,
     /// Of this life of it.
@@ -52,6 +54,7 @@ impl Known {
         Self {
             identity,
             up: false,
+            left: false,
             since: now,
             entry: None,
             found: false,
@@ -236,6 +239,7 @@ impl Members {
             known.asked = None;
             known.attempts = 0;
         }
+        known.left &= known.identity == *identity;
         known.identity = identity.clone();
     }
 

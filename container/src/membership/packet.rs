@@ -383,6 +383,12 @@ impl Packet {
         out
     }
 
+    /// Tells whether its sender says of itself that it is gone: that is how one leaves.
+    pub(crate) fn is_farewell(&self) -> bool {
+        let mut members = self.members.iter();
+        members.any(|it| *it.id() == self.header.src && it.state() == State::Down)
+    }
+
     /// Returns everybody it speaks of.
     pub(crate) fn identities(&self) -> impl Iterator<Item = &Identity> {
         let other = match &self.header.message {
