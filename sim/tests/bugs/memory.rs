@@ -141,7 +141,7 @@ fn each_run_of_a_scenario_gives_back_all_it_took() {
     const CHILD: &str = "MONOFIL_MEMORY";
     /// What is kept for as long as the process lives is there after so many runs.
     const FIRST: u64 = 3;
-    let seeds = std::env::var("SEEDS").map_or(30, |seeds| seeds.parse().expect("a number"));
+    let seeds = std::env::var("SEEDS").map_or(6, |seeds| seeds.parse().expect("a number"));
     if std::env::var_os(CHILD).is_none() {
         let program = std::env::current_exe().expect("it is there");
         let mut child = Command::new(program);
